@@ -1,0 +1,84 @@
+"""What is known of a key and of an address: values only, folded by `runlog`, read by `plan` and `execute`.
+
+A key names work (what is bought), an address a place in a recipe that wants its result. The stages are
+the last durable line of the current attempt; ARCHITECTURE.md draws how one follows another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Stage(StrEnum):
+    INTENT = "intent"  # nothing bought; there may be an unstarted job nobody knows the id of
+    CREATED = "created"  # an unstarted job with a known id
+    STAGED = "staged"  # every input is there and was compared
+    STARTING = "starting"  # the commit point: from here on it may be bought
+    STARTED = "started"  # bought
+    FINISHED = "finished"  # completed: outputs are known, and on the server for a while
+    FAILED = "failed"  # the job ended without success
+    LOST = "lost"  # bought, and gone from the server before its end was seen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputRecord:
+    """A file the API made. `checksum` is what the API says (MD5 hex or ""), `uri` where it was."""
+
+    id: str
+    filename: str
+    uri: str
+    size_bytes: int
+    checksum: str
+    conversion_index: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveredFile:
+    """A result as we left it on disk; `path` is absolute, `sha256` hex."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """The last delivery to one address: where it was asked to go (a template) and what lies there."""
+
+    save: str
+    files: tuple[DeliveredFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyState:
+    """The current attempt of a key.
+
+    payload       the expanded job document of the attempt, secrets as references
+    cap           `limits.job.max_credit`, None where there is none
+    account       fingerprint of the API key the job belongs to
+    spent         credits of all attempts of this key that have ended
+    errors        what the server said of a failed job: `{"code", "message"}` each
+    parked_until  seconds since the epoch before which a start was refused (402, 429), else None
+    deliveries    by address
+    """
+
+    key: str
+    attempt: int
+    stage: Stage
+    addresses: frozenset[str] = frozenset()
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    cap: int | None = None
+    account: str = ""
+    job_id: str = ""
+    spent: int = 0
+    outputs: tuple[OutputRecord, ...] = ()
+    errors: tuple[Mapping[str, Any], ...] = ()
+    started_at: float | None = None
+    finished_at: float | None = None
+    parked_until: float | None = None
+    deliveries: Mapping[str, Delivery] = field(default_factory=dict)

@@ -1,0 +1,117 @@
+"""A job as a client reads it: the parts we act on, read tolerantly; unknown fields stay in `document`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.wire.status import is_terminal
+from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserError:
+    """An entry of `errors` or `warnings`: `source` is "input" or "conversion", `id_source` its id."""
+
+    source: str
+    id_source: str
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobInput:
+    id: str
+    type: str
+    status: str
+    filename: str
+    size_bytes: int
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobOutput:
+    """A file the API made. `checksum` is the MD5 in hex as far as anyone has seen, or empty."""
+
+    id: str
+    filename: str
+    uri: str
+    size_bytes: int
+    checksum: str
+    status: str
+    conversion: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    id: str
+    token: str
+    status: str
+    info: str
+    server: str
+    spent: int
+    errors: tuple[UserError, ...]
+    warnings: tuple[UserError, ...]
+    inputs: tuple[JobInput, ...]
+    outputs: tuple[JobOutput, ...]
+    document: JsonObject
+
+    @property
+    def ended(self) -> bool:
+        return is_terminal(self.status)
+
+
+def read_job(document: Json) -> Job:
+    """The job in `document`, as `GET /jobs/{id}` answers it. Never raises: what is missing is empty."""
+    job = as_object(document)
+    status = as_object(job.get("status"))
+    return Job(
+        id=as_text(job.get("id")),
+        token=as_text(job.get("token")),
+        status=as_text(status.get("code")),
+        info=as_text(status.get("info")),
+        server=as_text(job.get("server")),
+        spent=as_int(job.get("spent")),
+        errors=tuple(_error(row) for row in as_list(job.get("errors"))),
+        warnings=tuple(_error(row) for row in as_list(job.get("warnings"))),
+        inputs=tuple(_input(row) for row in as_list(job.get("input"))),
+        outputs=tuple(_output(row) for row in as_list(job.get("output"))),
+        document=job,
+    )
+
+
+def _error(row: Json) -> UserError:
+    error = as_object(row)
+    return UserError(
+        source=as_text(error.get("source")),
+        id_source=as_text(error.get("id_source", error.get("idSource"))),
+        code=as_int(error.get("code")),
+        message=as_text(error.get("message")),
+    )
+
+
+def _input(row: Json) -> JobInput:
+    entry = as_object(row)
+    return JobInput(
+        id=as_text(entry.get("id")),
+        type=as_text(entry.get("type")),
+        status=as_text(entry.get("status")),
+        filename=as_text(entry.get("filename")),
+        size_bytes=as_int(entry.get("size")),
+        checksum=as_text(entry.get("checksum") or entry.get("hash")),
+    )
+
+
+def _output(row: Json) -> JobOutput:
+    entry = as_object(row)
+    source = as_object(entry.get("source"))
+    return JobOutput(
+        id=as_text(entry.get("id")),
+        filename=as_text(entry.get("filename") or entry.get("name")),
+        uri=as_text(entry.get("uri")),
+        size_bytes=as_int(entry.get("size")),
+        checksum=as_text(entry.get("checksum") or entry.get("hash")),
+        status=as_text(entry.get("status")),
+        conversion=as_text(source.get("conversion")),
+        inputs=tuple(as_text(one) for one in as_list(source.get("input"))),
+    )

@@ -1,0 +1,67 @@
+"""Cloud providers: which parameters and credentials each takes, as cloud input and as output target.
+
+Source: the API's pages on cloud inputs and on output storage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provider:
+    """`*_required` and `*_optional` are key names; nobody but the vendor knows the keys of an `open` one."""
+
+    name: str
+    title: str
+    parameters_required: frozenset[str] = frozenset()
+    parameters_optional: frozenset[str] = frozenset()
+    credentials_required: frozenset[str] = frozenset()
+    credentials_optional: frozenset[str] = frozenset()
+    as_input: bool = True
+    as_target: bool = True
+    open: bool = False
+
+
+PROVIDERS: dict[str, Provider] = {
+    provider.name: provider
+    for provider in (
+        Provider(
+            name="amazons3",
+            title="Amazon S3",
+            parameters_required=frozenset({"bucket", "file"}),
+            parameters_optional=frozenset({"region"}),
+            credentials_required=frozenset({"accesskeyid", "secretaccesskey"}),
+            credentials_optional=frozenset({"sessiontoken"}),
+        ),
+        Provider(
+            name="googlecloud",
+            title="Google Cloud Storage",
+            parameters_required=frozenset({"projectid", "bucket", "file"}),
+            credentials_required=frozenset({"keyfile"}),
+        ),
+        Provider(
+            name="azure",
+            title="Azure Blob Storage",
+            parameters_required=frozenset({"container", "file"}),
+            credentials_required=frozenset({"accountname", "accountkey"}),
+        ),
+        Provider(
+            name="ftp",
+            title="FTP",
+            parameters_required=frozenset({"host", "file"}),
+            parameters_optional=frozenset({"port"}),
+            credentials_required=frozenset({"username", "password"}),
+        ),
+        Provider(name="gdrive", title="Google Drive", as_input=False, open=True),
+        Provider(name="youtube", title="YouTube", as_input=False, open=True),
+    )
+}
+
+DEFAULT_S3_REGION = "eu-central-1"
+DEFAULT_FTP_PORT = 21
+
+# A literal here is a secret in a file; names (accesskeyid, accountname, username) may be literal.
+SECRET_CREDENTIALS = frozenset(
+    {"secretaccesskey", "sessiontoken", "keyfile", "accountkey", "password", "token", "decrypt_password"}
+)

@@ -1,0 +1,40 @@
+"""Statuses of a job and the words the API says with them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class StatusCode(StrEnum):
+    CREATED = "created"
+    INCOMPLETE = "incomplete"
+    READY = "ready"
+    PENDING = "pending"
+    DOWNLOADING = "downloading"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL = frozenset({StatusCode.COMPLETED, StatusCode.FAILED, StatusCode.CANCELED})
+UNSTARTED = frozenset({StatusCode.CREATED, StatusCode.INCOMPLETE, StatusCode.READY})
+
+INFO = {
+    StatusCode.CREATED: "The job has been created.",
+    StatusCode.INCOMPLETE: "Missing information to run the job.",
+    StatusCode.READY: "The job is ready to be processed.",
+    StatusCode.PENDING: "The file is waiting to be downloaded.",
+    StatusCode.DOWNLOADING: "The file is currently downloading from the source URL.",
+    StatusCode.QUEUED: "The job is waiting to be processed.",
+    StatusCode.PROCESSING: "The file is currently being processed.",
+    StatusCode.COMPLETED: "The file has been successfully converted.",
+    StatusCode.FAILED: "The file has not been converted due to errors.",
+    StatusCode.CANCELED: "The job has been canceled.",
+}
+
+
+def is_terminal(code: str) -> bool:
+    """Whether a job with this status has ended; a status nobody knows has not."""
+    return code in TERMINAL

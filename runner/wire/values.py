@@ -1,0 +1,33 @@
+"""JSON as Python types, and tolerant readers: the API's language sends `[]` where it means `{}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Any  # null, bool, int, float, str, list[Json] or dict[str, Json]; mypy has no useful recursive form
+JsonObject = dict[str, Any]
+
+
+def as_object(value: Json) -> JsonObject:
+    """`value` as an object; `[]`, `null` and anything else that is no object count as empty."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Json) -> list[Json]:
+    """`value` as a list: `null` and `{}` are empty, a bare value is a list of one."""
+    if value is None or value == {}:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def as_text(value: Json) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def as_int(value: Json) -> int:
+    """Whole number; strings of digits count (the API's statistics are all strings), the rest is 0."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return 0
