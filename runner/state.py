@@ -36,6 +36,16 @@ class OutputRecord:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StagedUpload:
+    """A local file as it was sent; `path` is what the recipe calls it, `sha256` and `md5` hex."""
+
+    path: str
+    size: int
+    sha256: str
+    md5: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveredFile:
     """A result as we left it on disk; `path` is absolute, `sha256` hex."""
 
@@ -58,13 +68,17 @@ class Delivery:
 class KeyState:
     """The current attempt of a key.
 
-    payload       the expanded job document of the attempt, secrets as references
-    cap           `limits.job.max_credit`, None where there is none
-    account       fingerprint of the API key the job belongs to
-    spent         credits of all attempts of this key that have ended
-    errors        what the server said of a failed job: `{"code", "message"}` each
-    parked_until  seconds since the epoch before which a start was refused (402, 429), else None
-    deliveries    by address
+    payload          the expanded job document of the attempt, secrets as references
+    cap              `limits.job.max_credit`, None where there is none
+    account          fingerprint of the API key the job belongs to
+    recipe           the recipe whose budget the attempt counts against
+    uploads          what was sent, once staged
+    spent            credits of all attempts of this key that have ended
+    errors           what the server said of a failed job: `{"code", "message"}` each; why a lost one is lost
+    refusal          what the server said when it refused the start, else empty
+    parked_until     seconds since the epoch before which a start was refused (402, 429), else None
+    deliveries       by address
+    delivery_errors  by address, why the last delivery failed
     """
 
     key: str
@@ -74,11 +88,15 @@ class KeyState:
     payload: Mapping[str, Any] = field(default_factory=dict)
     cap: int | None = None
     account: str = ""
+    recipe: str = ""
     job_id: str = ""
+    uploads: tuple[StagedUpload, ...] = ()
     spent: int = 0
     outputs: tuple[OutputRecord, ...] = ()
     errors: tuple[Mapping[str, Any], ...] = ()
     started_at: float | None = None
     finished_at: float | None = None
+    refusal: str = ""
     parked_until: float | None = None
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
+    delivery_errors: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,32 @@
+"""A recipe and a listing of files become jobs: address, payload, key. Pure; what lies on disk comes in as values.
+
+Three steps, so that only what is needed is listed and hashed: `items_of` names the items of `foreach`,
+`drafts_of` expands the recipe for each of them, `jobs_of` adds sizes and digests and computes the keys.
+"""
+
+from runner.compile.draft import Draft, UploadSource, drafts_of
+from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
+from runner.compile.items import Item, items_of
+from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths
+from runner.compile.key import job_key
+from runner.compile.save import SaveTo, output_conflicts
+
+__all__ = [
+    "HOSTED",
+    "LOCAL",
+    "Draft",
+    "FileContent",
+    "Item",
+    "Job",
+    "SaveTo",
+    "Upload",
+    "UploadSource",
+    "compiled_json",
+    "drafts_of",
+    "endpoint_name",
+    "items_of",
+    "job_key",
+    "jobs_of",
+    "output_conflicts",
+    "shared_paths",
+]

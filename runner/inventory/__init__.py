@@ -1,0 +1,16 @@
+"""What lies on disk: which files a glob names, and the digests of their contents."""
+
+from runner.inventory.digests import Digest, Digests, digests, file_sha256
+from runner.inventory.listing import FileFact, FileProblem, Listing, list_files, stat_file
+
+__all__ = [
+    "Digest",
+    "Digests",
+    "FileFact",
+    "FileProblem",
+    "Listing",
+    "digests",
+    "file_sha256",
+    "list_files",
+    "stat_file",
+]

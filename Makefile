@@ -1,0 +1,46 @@
+# Everything here sets itself up. After the first time no network is needed.
+#
+#   make demo       convert the pictures of the quickstart on this machine
+#   make test       all tests, with everything they need
+#   make check      format, lint, types
+#   make bench      measure; ratios in one run
+#   make test-all   the tests on every supported Python that is here
+#   make lock       resolve the dependencies anew
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test test-all check format bench lock clean
+
+demo: $(VENV)/ready
+	@$(BIN)/python tools/demo.py
+
+test: $(VENV)/ready
+	@tools/debian-packages
+	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
+
+test-all:
+	@tools/test-all
+
+check: $(VENV)/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/ready
+	@$(BIN)/python -m bench
+
+lock: $(VENV)/ready
+	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header --quiet -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .venvs dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/ready: requirements/dev.txt pyproject.toml tools/set-up
+	@tools/set-up "$(PYTHON)" "$(VENV)"

@@ -1,0 +1,104 @@
+"""The command line's frame: commands are loaded when they run, errors end in one place."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from runner.errors import ExitCode, InvalidInput, RunnerError
+
+COMMANDS = {
+    "check": ("runner.cli.check", "Find every problem in recipes, without sending anything."),
+    "compile": ("runner.cli.compile", "Print the job documents that recipes compile to."),
+    "plan": ("runner.cli.plan", "Say what a run would do, why, and what it may cost."),
+    "run": ("runner.cli.run", "Do what is left to do."),
+    "log": ("runner.cli.log", "List earlier runs, or show one."),
+    "serve": ("runner.cli.serve", "Serve the API on this machine."),
+    "schema": ("runner.cli.schema", "Print a JSON Schema for editors and scripts."),
+    "catalog": ("runner.cli.catalog", "List the targets and options that are known."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command runs: what isn't needed isn't paid for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message}{_near_miss(args)}", ctx) from None
+
+
+def _near_miss(args: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(args[0], COMMANDS, n=1) if args else []
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: runner check recipes/ && runner plan recipes/ && runner run recipes/",
+)
+@click.version_option(package_name="conversion-runner", prog_name="runner", message="%(prog)s %(version)s")
+def cli() -> None:
+    """File conversion as code: a recipe says what to convert, a run does only what is left of it.
+
+    Without any setting, work is done by the local server on this machine: no account, no network.
+    With API2CONVERT_API_KEY set it is done by the API2Convert API.
+    """
+
+
+def run_cli(args: list[str] | None = None) -> None:
+    """Entry point. The one place where an error becomes a message and an exit code."""
+    try:
+        cli.main(args=args, standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.Abort:
+        sys.exit(ExitCode.INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except InvalidInput as error:
+        _show_findings(error)
+        sys.exit(error.exit_code)
+    except RunnerError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has seen enough; python's own farewell would only complain
+        sys.exit(ExitCode.OK)
+
+
+def show_error(error: RunnerError) -> None:
+    click.echo(f"error: {error}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+
+
+def _show_findings(error: InvalidInput) -> None:
+    from runner.cli.terminal import wants_color
+    from runner.report.findings import findings_text
+
+    recipes = len({problem.place.file for problem in error.problems})
+    click.echo(findings_text(error.problems, checked=recipes, color=wants_color(sys.stderr)), err=True, nl=False)

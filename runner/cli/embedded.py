@@ -1,0 +1,131 @@
+"""The local server as a guest of a run: started when there is work, reached by a private socket, gone afterwards.
+
+Two runs of one state folder share one server. Each run is a guest: it holds a shared lock on `guests.lock`
+while it needs the server, and the kernel lets go of the lock with the process. The server stays until it gets
+the lock for itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from runner.client.endpoint import Endpoint
+from runner.compile import LOCAL
+from runner.errors import UnreachableError
+
+LEAVE_S = 5.0
+READY_S = 30.0
+ASK_AGAIN_S = 0.05
+GUESTS = "guests.lock"
+ADDRESS = "address.json"
+
+
+@contextmanager
+def embedded_server(state: Path, *, settings: Mapping[str, object]) -> Iterator[Endpoint]:
+    """An endpoint on this machine that keeps its state in `state`. Raises UnreachableError when it can't start."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / GUESTS).open("a") as guests, ExitStack() as stack:
+        fcntl.flock(guests, fcntl.LOCK_SH)
+        yield _start_or_join(state, settings, stack)
+        fcntl.flock(guests, fcntl.LOCK_UN)
+
+
+def _start_or_join(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Endpoint:
+    give_up = time.monotonic() + READY_S
+    while True:
+        answer = _start(state, settings, stack)
+        if "base_url" in answer:
+            return _remembered(state, answer)
+        if answer.get("error") != "locked":
+            raise UnreachableError(f"the local server did not start: {answer.get('message') or answer.get('error')}")
+        joined = _join(state)
+        if joined is not None:
+            return joined
+        if time.monotonic() > give_up:
+            raise UnreachableError(
+                f"another server keeps its state in {state}, and no run started it",
+                hint="stop it, or give this run a --state of its own",
+            )
+        time.sleep(ASK_AGAIN_S)
+
+
+def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Mapping[str, str]:
+    """Start a server; its first line says where it is, or why it isn't. It ends when we do, and not by our Ctrl-C."""
+    folder = Path(tempfile.mkdtemp(prefix="runner-"))  # short: the path of a socket has room for 107 bytes
+    config = {"state_dir": str(state), "uds": str(folder / "api.sock"), "guests_lock": str(state / GUESTS), **settings}
+    log = stack.enter_context((state / "server.log").open("ab"))
+    server = subprocess.Popen(
+        [sys.executable, "-m", "runner.server.embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
+        text=True,
+    )
+    stack.callback(_stop, server, folder)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps(config) + "\n")
+    server.stdin.flush()
+    return _first_line(server, server.stdout, state) | {"uds": str(folder / "api.sock")}
+
+
+def _first_line(server: subprocess.Popen[str], stdout: IO[str], state: Path) -> dict[str, str]:
+    ready, _, _ = select.select([stdout], [], [], READY_S)
+    line = stdout.readline() if ready else ""
+    try:
+        answer: dict[str, str] = json.loads(line)
+    except ValueError:
+        code = server.poll()
+        said = "it says nothing" if code is None else f"it ended with {code}"
+        return {"error": f"{said}; {state / 'server.log'} has its last words"}
+    return answer
+
+
+def _stop(server: subprocess.Popen[str], folder: Path) -> None:
+    """Closing its input asks it to go; it stays while other runs are its guests, and then we don't wait for it."""
+    for stream in (server.stdin, server.stdout):
+        if stream is not None:
+            stream.close()
+    try:
+        server.wait(timeout=LEAVE_S)
+    except subprocess.TimeoutExpired:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remembered(state: Path, answer: Mapping[str, str]) -> Endpoint:
+    """Write down where the server is, for runs that come while it is there; only its owner may read it."""
+    address = {"socket": answer["uds"], "base_url": answer["base_url"], "api_key": answer["api_key"]}
+    fresh = state / f"{ADDRESS}.new"
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(address, file)
+    fresh.replace(state / ADDRESS)
+    return _endpoint(address)
+
+
+def _join(state: Path) -> Endpoint | None:
+    try:
+        address: dict[str, str] = json.loads((state / ADDRESS).read_text())
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(address["socket"])
+        return _endpoint(address)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _endpoint(address: Mapping[str, str]) -> Endpoint:
+    return Endpoint(name=LOCAL, base_url=address["base_url"], api_key=address["api_key"], socket=address["socket"])

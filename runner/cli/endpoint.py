@@ -1,0 +1,117 @@
+"""Which endpoint a command talks to: chosen so that cron, which loses its environment, can't convert elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from runner.cli.context import find_project, find_settings_file, find_state
+from runner.compile import HOSTED, LOCAL, endpoint_name
+from runner.compile.endpoints import HOSTED_URL
+from runner.errors import AuthenticationError, InvalidError
+from runner.runlog import RunLog
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenEndpoint:
+    """
+    name      as it stands in keys
+    base_url  "" for the embedded server
+    said      whether somebody chose it: a flag, a setting, a key
+    local     the [local] settings, for the embedded server
+    """
+
+    name: str
+    base_url: str
+    api_key: str = field(repr=False)
+    said: bool
+    project: Path
+    state: Path
+    jobs: int = 8
+    local: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def embedded(self) -> bool:
+        return not self.base_url
+
+    @property
+    def account(self) -> str:
+        """A fingerprint of the key: tells accounts apart, and tells nothing of the key."""
+        if self.embedded:
+            return LOCAL
+        return hashlib.sha256(b"conversion-runner account\0" + self.api_key.encode()).hexdigest()[:16]
+
+    def check_against(self, log: RunLog) -> None:
+        """Raises AuthenticationError where nobody chose an endpoint and this log has spoken to another one."""
+        others = sorted(log.endpoints() - {self.name})
+        if not self.said and others:
+            raise AuthenticationError(
+                f"no endpoint is configured, but runs of this log went to {', '.join(others)}; nothing was done",
+                hint="set API2CONVERT_API_KEY, or give --endpoint local if converting on this machine is meant",
+            )
+
+
+def choose_endpoint(
+    paths: Sequence[Path], *, endpoint: str | None, state: Path | None, need_key: bool = True
+) -> ChosenEndpoint:
+    """The endpoint by flag, environment, runner.toml, in this order; `local` where nothing says otherwise.
+
+    Raises AuthenticationError where a key is needed and missing, InvalidError for settings that can't be read.
+    """
+    file = find_settings_file(paths)
+    project, where = find_project(paths), find_state(paths, state)
+    if not _anything_said(file, endpoint):
+        return ChosenEndpoint(name=LOCAL, base_url="", api_key="", said=False, project=project, state=where)
+    from runner.settings import load_settings
+
+    settings = load_settings(file, endpoint=endpoint)
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    base_url = _base_url(settings.endpoint, settings.base_url, has_key=bool(key))
+    if base_url and not key and need_key:
+        raise AuthenticationError(
+            f"the endpoint is {base_url}, but there is no API key; nothing was done",
+            hint="set API2CONVERT_API_KEY, or give --endpoint local to convert on this machine",
+        )
+    return ChosenEndpoint(
+        name=endpoint_name(base_url) if base_url else LOCAL,
+        base_url=base_url,
+        api_key=key if base_url else "",
+        said=bool(settings.endpoint or settings.base_url or key),
+        project=project,
+        state=where if state or not settings.state else Path(os.path.abspath(project / settings.state)),
+        jobs=settings.jobs,
+        local=settings.local.model_dump(exclude_none=True),
+    )
+
+
+def _anything_said(file: Path | None, endpoint: str | None) -> bool:
+    """Whether settings have to be read at all: reading them costs more than a run with nothing to do."""
+    if file is not None or endpoint not in (None, LOCAL):
+        return True
+    return any(name.startswith(("RUNNER_", "API2CONVERT_")) and name != "RUNNER_STATE" for name in os.environ)
+
+
+def _base_url(endpoint: str | None, base_url: str | None, *, has_key: bool) -> str:
+    if endpoint == LOCAL:
+        return ""
+    if endpoint == HOSTED:
+        return (base_url or HOSTED_URL).rstrip("/")
+    if endpoint is not None:
+        if "://" not in endpoint:
+            raise InvalidError(f"'{endpoint}' is not an endpoint", hint="write 'hosted', 'local' or a base URL")
+        return endpoint.rstrip("/")
+    if base_url:
+        return base_url.rstrip("/")
+    return HOSTED_URL if has_key else ""
+
+
+def say_endpoint(chosen: ChosenEndpoint, *, aloud: bool) -> None:
+    """On a terminal, the first line says where work is done when nobody chose."""
+    if aloud and not chosen.said and sys.stderr.isatty():
+        click.echo("No endpoint is configured: converting on this machine (--endpoint local says the same).", err=True)

@@ -1,0 +1,66 @@
+"""`runner plan`: what a run would do, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from runner.cli.options import endpoint_options, format_option, recipe_options, voice_options
+from runner.errors import ExitCode
+
+
+@click.command()
+@recipe_options
+@endpoint_options
+@voice_options
+@format_option("text", "json")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 10 when there is something to do.")
+@click.option("--retry-failed", is_flag=True, help="Plan to buy another attempt of what failed.")
+@click.option("--retry-lost", is_flag=True, help="Plan to buy again what is lost, or gone from the server.")
+def plan(
+    recipes: tuple[Path, ...],
+    profile: str | None,
+    overrides: Mapping[str, str],
+    endpoint: str | None,
+    state: Path | None,
+    quiet: bool,
+    verbose: bool,
+    style: str,
+    detailed_exitcode: bool,
+    retry_failed: bool,
+    retry_lost: bool,
+) -> None:
+    """Say what `runner run RECIPES` would do: every job with its reason and the credits at stake.
+
+    Reads recipes, inputs and the run log; asks nothing of the endpoint and starts no server.
+
+    Example: runner plan recipes/ --format json | jq .summary
+
+    Exits 0, 10 with --detailed-exitcode when there are changes, or 5 when a recipe or an input can't be used.
+    """
+    from runner.cli.planning import open_planning
+    from runner.cli.terminal import wants_color
+    from runner.plan import Policy
+    from runner.report.findings import findings_text
+    from runner.report.plans import plan_summary, plan_text
+
+    policy = Policy(retry_failed=retry_failed, retry_lost=retry_lost)
+    with open_planning(recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state) as planning:
+        planned = asyncio.run(planning.plan(policy))
+    if style == "json":
+        click.echo(json.dumps(planned.plan.as_json(), indent=2, ensure_ascii=False))
+    elif quiet:
+        click.echo(plan_summary(planned.plan))
+    else:
+        click.echo(plan_text(planned.plan, color=wants_color(sys.stdout), verbose=verbose), nl=False)
+    if planned.problems:
+        text = findings_text(planned.problems, checked=len(planned.recipes), color=wants_color(sys.stderr))
+        click.echo(text, err=True, nl=False)
+        sys.exit(ExitCode.INVALID)
+    if detailed_exitcode and planned.plan.has_changes:
+        sys.exit(ExitCode.CHANGES)

@@ -1,0 +1,102 @@
+"""What `plan` and `run` share: recipes, their state, the jobs, and what the run log says about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from runner.cli.context import RUN_LOG
+from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
+from runner.cli.prepare import Refusal, load, prepare
+from runner.compile import Job
+from runner.errors import ExitCode, Problem
+from runner.execute.disk import look
+from runner.plan import Action, Plan, Policy, Step, make_plan
+from runner.recipe import Recipe
+from runner.runlog import RunLog, open_log
+from runner.state import KeyState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    plan: Plan
+    recipes: tuple[Recipe, ...]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    run_date: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planning:
+    recipes: tuple[Recipe, ...]
+    warnings: tuple[Problem, ...]
+    endpoint: ChosenEndpoint
+    log: RunLog
+
+    async def plan(self, policy: Policy) -> Planned:
+        now = time.time()
+        run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
+        prepared = await prepare(
+            self.recipes, project=self.endpoint.project, endpoint=self.endpoint.name, log=self.log, run_date=run_date
+        )
+        states = known_states(self.log, prepared.jobs)
+        made = make_plan(
+            prepared.jobs,
+            states,
+            disk=look(prepared.jobs, states, run_date=run_date),
+            now=now,
+            run_date=run_date,
+            policy=policy,
+            account=self.endpoint.account,
+        )
+        return Planned(
+            plan=replace(made, steps=made.steps + tuple(_refused(one) for one in prepared.refusals)),
+            recipes=self.recipes,
+            problems=tuple(one.problem for one in prepared.refusals),
+            warnings=self.warnings,
+            run_date=run_date,
+        )
+
+
+@contextmanager
+def open_planning(
+    paths: Sequence[Path],
+    *,
+    profile: str | None,
+    overrides: Mapping[str, str],
+    endpoint: str | None,
+    state: Path | None,
+) -> Iterator[Planning]:
+    """Raises InvalidInput for recipes that can't be used, and what opening the run log raises."""
+    loaded = load(paths, profile=profile, overrides=overrides)
+    chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
+    with open_log(chosen.state / RUN_LOG) as log:
+        chosen.check_against(log)
+        yield Planning(
+            recipes=loaded.recipes,
+            warnings=tuple(one for one in loaded.problems if one.severity != "error"),
+            endpoint=chosen,
+            log=log,
+        )
+
+
+def known_states(log: RunLog, jobs: Sequence[Job]) -> Mapping[str, KeyState]:
+    """What the log knows of the jobs' keys, and of all that their recipes' addresses had before."""
+    recipes = {job.recipe for job in jobs}
+    keys = {job.key for job in jobs}
+    return {key: state for key, state in log.states().items() if key in keys or state.recipe in recipes}
+
+
+def _refused(refusal: Refusal) -> Step:
+    place = refusal.problem.place
+    return Step(
+        address=refusal.address,
+        key="",
+        action=Action.BLOCKED,
+        reason=f"{place.file.name}:{place.line}: {refusal.problem.message}",
+        exit_code=ExitCode.INVALID,
+    )

@@ -1,0 +1,46 @@
+"""Carrying a plan out. When nothing is to do, no server is started and nothing is asked of the endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from runner.cli.planning import Planning
+from runner.errors import Problem
+from runner.execute.outcome import Report
+from runner.execute.trouble import settled_report
+from runner.plan import Policy
+from runner.runlog import new_run_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wishes:
+    """What the command line asked of this run."""
+
+    jobs: int = 8
+    lock_wait_s: float = 0.0
+    policy: Policy = field(default_factory=Policy)
+    bars: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """A run that ended. `problems` are those of inputs that can't be used; `recipes` how many there were."""
+
+    report: Report
+    problems: tuple[Problem, ...]
+    recipes: int
+
+
+async def carry_out(planning: Planning, wishes: Wishes) -> Done:
+    """Plan and run."""
+    run_id = new_run_id(datetime.now(UTC))
+    planned = await planning.plan(wishes.policy)
+    if planned.plan.has_changes:
+        # Only now: the HTTP library takes longer to import than a run with nothing to do.
+        from runner.cli.session import run_session
+
+        report = await run_session(planning, planned, wishes, run_id)
+    else:
+        report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
+    return Done(report=report, problems=planned.problems, recipes=len(planned.recipes))

@@ -1,0 +1,116 @@
+"""`runner serve`: the API v2 on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from pathlib import Path
+
+import click
+
+from runner.errors import InvalidError, LockedError
+from runner.server.assembly import StateLocked
+from runner.server.config import Network, ServerConfig
+from runner.server.serve import Ready, run_loop
+from runner.server.serve import serve as serve_forever
+from runner.server.store.database import StoreError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks one.")
+@click.option("--uds", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".runner/server"),
+    show_default=True,
+    help="Folder for jobs and files; one server at a time.",
+)
+@click.option("--key", "keys", multiple=True, help="API key that is good; without one a key is made and shown.")
+@click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
+@click.option("--allow-private", "private", multiple=True, metavar="NET", help="Private network inputs may reach.")
+@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def serve(
+    host: str,
+    port: int,
+    uds: Path | None,
+    state: Path,
+    keys: tuple[str, ...],
+    workers: int,
+    private: tuple[str, ...],
+    style: str,
+) -> None:
+    """Serve the API v2 on this machine: jobs, uploads, conversions, downloads, without an account.
+
+    It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key and
+    shows it once. Any other address than loopback needs a --key. Files of finished jobs are kept for a day.
+
+    \b
+    Example:
+      runner serve --port 8080 --key $(openssl rand -hex 16)
+      curl -H "X-Api2convert-Api-Key: KEY" http://127.0.0.1:8080/v2/jobs
+
+    With --format json it prints one line when it is ready, for scripts:
+    {"base_url": "http://127.0.0.1:8080/v2", "api_key": "...", "pid": 4711}
+
+    Inputs are not fetched from private networks unless --allow-private says so; for a web server on this
+    machine: --allow-private 127.0.0.0/8. Stops at SIGINT and SIGTERM; exits 5 when the address or the state
+    folder can't be used, and 75 when another server uses the folder.
+    """
+    config = ServerConfig(
+        state_dir=state,
+        host=host,
+        port=port,
+        uds=uds,
+        api_keys=_good_keys(keys, host, uds),
+        workers=workers,
+        allow_private=tuple(_network(one) for one in private),
+    )
+    try:
+        run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
+    except StateLocked as error:
+        raise LockedError(str(error), hint="stop that server, or give this one another --state") from error
+    except StoreError as error:
+        raise InvalidError(str(error)) from error
+    except OSError as error:
+        raise InvalidError(f"can't serve: {error.strerror or error}", hint=_place(error, config)) from error
+
+
+def _good_keys(keys: tuple[str, ...], host: str, uds: Path | None) -> tuple[str, ...]:
+    if any(not key.isascii() or not key.isprintable() or len(key) < 8 or " " in key for key in keys):
+        raise InvalidError("an API key must have at least 8 printable ASCII characters and no blank")
+    if not keys and uds is None and not _is_loopback(host):
+        raise InvalidError(f"{host} can be reached from other machines; set a key with --key")
+    return keys
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        hint = "write it like 127.0.0.0/8 or 10.1.2.3"
+        raise InvalidError(f"--allow-private '{text}' is not a network", hint=hint) from error
+
+
+def _place(error: OSError, config: ServerConfig) -> str:
+    return str(error.filename or config.uds or f"{config.host}:{config.port}")
+
+
+def _say_ready(ready: Ready, style: str) -> None:
+    where = f"unix:{ready.uds} " if ready.uds else ""
+    if style == "json":
+        shown = {"base_url": ready.base_url, "api_key": ready.api_key, "pid": ready.pid}
+        click.echo(json.dumps({**shown, "uds": ready.uds} if ready.uds else shown))
+        return
+    click.echo(f"Serving at {where}{ready.base_url}")
+    click.echo(f"API key: {ready.api_key}")
+    click.echo(f"Stop with Ctrl-C or kill {os.getpid()}")

@@ -1,0 +1,117 @@
+"""One run's session: the endpoint or the embedded server, the HTTP client, the bars, the signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+
+from runner.cli.embedded import embedded_server
+from runner.cli.endpoint import ChosenEndpoint
+from runner.cli.planning import Planned, Planning
+from runner.cli.running import Wishes
+from runner.cli.secrets import resolve_secret
+from runner.client.api import ConversionApi
+from runner.client.endpoint import Endpoint
+from runner.client.http import open_http
+from runner.client.transfer import Transfer
+from runner.errors import ExitCode
+from runner.execute.outcome import Report
+from runner.execute.poll import Poller
+from runner.execute.progress import Progress, Silent
+from runner.execute.run import Limits, run_plan
+from runner.execute.site import Site
+from runner.runlog import RunEnded, RunStarted
+
+SPARE_CONNECTIONS = 8
+
+
+async def run_session(planning: Planning, planned: Planned, wishes: Wishes, run_id: str) -> Report:
+    await planning.log.append(
+        RunStarted(
+            run_id=run_id,
+            endpoint=planning.endpoint.name,
+            account=planning.endpoint.account,
+            command="run",
+            recipes=tuple(recipe.name for recipe in planned.recipes),
+        ),
+        run_id=run_id,
+    )
+    with _stoppable() as stop:
+        limits = Limits(jobs=wishes.jobs, lock_wait_s=wishes.lock_wait_s, policy=wishes.policy)
+        async with _open_site(planning, planned, wishes, run_id) as site:
+            report = await run_plan(planned.plan, site, limits, stop=stop.asked)
+    report = replace(report, interrupted=stop.exit_code)
+    ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
+    await planning.log.append(ended, run_id=run_id)
+    return report
+
+
+@asynccontextmanager
+async def _open_site(planning: Planning, planned: Planned, wishes: Wishes, run_id: str) -> AsyncIterator[Site]:
+    with ExitStack() as stack:
+        endpoint = _reached(planning.endpoint, stack)
+        progress = _progress(planned, stack, bars=wishes.bars)
+        async with open_http(endpoint, connections=wishes.jobs + SPARE_CONNECTIONS) as http:
+            api = ConversionApi(endpoint=endpoint, http=http)
+            async with Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller:
+                yield Site(
+                    api=api,
+                    transfer=Transfer(api=api),
+                    poller=poller,
+                    log=planning.log,
+                    run_id=run_id,
+                    account=planning.endpoint.account,
+                    run_date=planned.run_date,
+                    resolve=resolve_secret,
+                    now=time.time,
+                    sleep=asyncio.sleep,
+                    progress=progress,
+                )
+
+
+def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
+    if not chosen.embedded:
+        return Endpoint(name=chosen.name, base_url=chosen.base_url, api_key=chosen.api_key)
+    return stack.enter_context(embedded_server(chosen.state / "server", settings=chosen.local))
+
+
+def _progress(planned: Planned, stack: ExitStack, *, bars: bool) -> Progress:
+    if not bars:
+        return Silent()
+    from runner.cli.bars import Bars
+
+    return stack.enter_context(Bars(planned.plan, file=sys.stderr))
+
+
+@dataclass(kw_only=True, slots=True)
+class _Stop:
+    asked: asyncio.Event
+    exit_code: ExitCode | None = None
+
+
+@contextmanager
+def _stoppable() -> Iterator[_Stop]:
+    """SIGINT and SIGTERM ask the run to end well; a second SIGINT ends it at once. Neither loses anything."""
+    loop = asyncio.get_running_loop()
+    stop = _Stop(asked=asyncio.Event())
+
+    def on_signal(code: ExitCode) -> None:
+        if stop.exit_code is not None:
+            sys.stderr.flush()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+        stop.exit_code = code
+        stop.asked.set()
+
+    loop.add_signal_handler(signal.SIGINT, on_signal, ExitCode.INTERRUPTED)
+    loop.add_signal_handler(signal.SIGTERM, on_signal, ExitCode.TERMINATED)
+    try:
+        yield stop
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)

@@ -1,0 +1,177 @@
+"""The API's calls, one method each, with retries where a retry can do no harm.
+
+A bare POST is never sent twice. GET, DELETE and a PATCH of one id are tried again when the answer is lost,
+since a second one changes nothing; 429 and a connection that was never made are tried again for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import httpx
+
+from runner.client.endpoint import Endpoint
+from runner.client.errors import (
+    ApiError,
+    ApiUnreachableError,
+    GoneError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from runner.client.http import translated
+from runner.client.pacing import Backoff, retry_after
+from runner.errors import AuthenticationError
+from runner.wire import headers
+from runner.wire.job import Job, read_job
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
+
+Sleep = Callable[[float], Awaitable[None]]
+REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One page of jobs; `full` says that there may be another."""
+
+    jobs: tuple[Job, ...]
+    full: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConversionApi:
+    """The calls of one account at one endpoint. Every method raises ApiError or AuthenticationError."""
+
+    endpoint: Endpoint
+    http: httpx.AsyncClient
+    sleep: Sleep = asyncio.sleep
+    backoff: Backoff = field(default_factory=Backoff)
+    rng: random.Random = field(default_factory=random.Random)
+
+    async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
+        """Create `job` unstarted. The header is sent but never relied upon: support is undocumented."""
+        extra = {headers.IDEMPOTENCY_KEY: idempotency_key}
+        return read_job(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
+
+    async def job(self, job_id: str) -> Job:
+        return read_job(await self._call("GET", f"/jobs/{_segment(job_id)}"))
+
+    async def jobs(self, *, page: int = 1) -> Page:
+        """The account's jobs, newest first, 50 a page."""
+        rows = as_list(await self._call("GET", f"/jobs?page={page}"))
+        return Page(jobs=tuple(read_job(row) for row in rows), full=len(rows) >= PAGE_SIZE)
+
+    async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job | None:
+        """Start the job: the purchase. None where the server says that it was started before (409)."""
+        try:
+            path = f"/jobs/{_segment(job_id)}"
+            return read_job(await self._call("PATCH", path, {**(changes or {}), "process": True}))
+        except RefusedError as error:
+            if error.status == httpx.codes.CONFLICT:
+                return None
+            raise
+
+    async def delete_job(self, job_id: str) -> None:
+        """Delete an unstarted job or cancel a running one; one that is gone already is fine."""
+        try:
+            await self._call("DELETE", f"/jobs/{_segment(job_id)}")
+        except GoneError:
+            return
+
+    async def add_input(self, job_id: str, entry: JsonObject) -> None:
+        await self._call("POST", f"/jobs/{_segment(job_id)}/input", entry)
+
+    async def set_input_options(self, job_id: str, input_id: str, options: JsonObject) -> None:
+        await self._call("PATCH", f"/jobs/{_segment(job_id)}/input", [{"id": input_id, "options": options}])
+
+    async def conversions(self, *, page: int = 1) -> list[Json]:
+        return as_list(await self._call("GET", f"/conversions?page={page}"))
+
+    async def contracts(self) -> Json:
+        return await self._call("GET", "/contracts")
+
+    async def _call(self, method: str, path: str, body: Json = None, *, extra: JsonObject | None = None) -> Json:
+        doing = f"{method} {path.partition('?')[0]}"
+        waits = self.backoff.waits(self.rng)
+        while True:
+            try:
+                return await self._once(method, path, body, extra or {}, doing=doing)
+            except ApiError as error:
+                wait_s = next(waits, None)
+                if wait_s is None or not _worth_repeating(error, method):
+                    raise
+                await self.sleep(_wait(error, wait_s))
+
+    async def _once(self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str) -> Json:
+        sent = {headers.API_KEY[0]: self.endpoint.api_key, **extra}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            response = await self.http.request(
+                method,
+                f"{self.endpoint.base_url}{path}",
+                content=None if body is None else json.dumps(body).encode(),
+                headers=sent,
+            )
+        except httpx.HTTPError as error:
+            raise translated(error, doing=doing) from error
+        return answer(response, doing=doing)
+
+
+def answer(response: httpx.Response, *, doing: str) -> Json:
+    """The JSON of a 2xx answer (an empty body is None); everything else raises, sorted by meaning."""
+    if response.is_success:
+        if not response.content:
+            return None
+        try:
+            return json.loads(response.content)
+        except ValueError as error:
+            raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
+    raise refusal(response, doing=doing)
+
+
+def refusal(response: httpx.Response, *, doing: str) -> ApiError | AuthenticationError:
+    status = response.status_code
+    message = f"{doing}: {status} {_said(response)}".rstrip()
+    if status >= 500:
+        return OutcomeUnknownError(message)
+    if status in (401, 403):
+        return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
+    if status in (404, 410):
+        return GoneError(message, status=status)
+    header = response.headers.get("Retry-After")
+    wait_s = None if header is None else retry_after(header, now=datetime.now(UTC))
+    return RefusedError(message, status=status, retry_after_s=wait_s)
+
+
+def _said(response: httpx.Response) -> str:
+    """The server's own words, short and on one line: it may say anything, and it goes to a terminal."""
+    try:
+        text = as_text(as_object(json.loads(response.content)).get("message"))
+    except ValueError:
+        text = ""
+    printable = "".join(one if one.isprintable() else " " for one in text)
+    return printable[:300]
+
+
+def _worth_repeating(error: ApiError, method: str) -> bool:
+    if isinstance(error, ApiUnreachableError):
+        return True
+    if isinstance(error, RefusedError):
+        return error.status == httpx.codes.TOO_MANY_REQUESTS
+    return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
+
+
+def _wait(error: ApiError, backoff_s: float) -> float:
+    asked_s = error.retry_after_s if isinstance(error, RefusedError) else None
+    return backoff_s if asked_s is None else max(asked_s, backoff_s)
+
+
+def _segment(text: str) -> str:
+    return quote(text, safe="")

@@ -1,0 +1,47 @@
+"""What can go wrong on the wire, sorted by what it means for a purchase.
+
+ApiError
+  RefusedError          the server said no, definitely: nothing happened (4xx)
+    GoneError           404 or 410: there is no such thing (any more)
+  OutcomeUnknownError   it may have happened or not: a timeout, a dropped answer, a 5xx
+  ApiUnreachableError   it was never sent: no connection could be made
+  CorruptDownloadError  the bytes that came are not the bytes that were announced
+  ChangedFileError      a local file changed while it was uploaded
+"""
+
+from __future__ import annotations
+
+from runner.errors import ExitCode, RunnerError
+
+
+class ApiError(RunnerError):
+    exit_code = ExitCode.FAILED
+
+
+class RefusedError(ApiError):
+    """`status` is the HTTP status, `retry_after_s` what the server asked for, if it did."""
+
+    def __init__(self, message: str, *, status: int, retry_after_s: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class GoneError(RefusedError):
+    pass
+
+
+class OutcomeUnknownError(ApiError):
+    exit_code = ExitCode.UNREACHABLE
+
+
+class ApiUnreachableError(ApiError):
+    exit_code = ExitCode.UNREACHABLE
+
+
+class CorruptDownloadError(ApiError):
+    pass
+
+
+class ChangedFileError(ApiError):
+    pass

@@ -1,0 +1,49 @@
+"""One HTTP session to one endpoint: who we are, how long we wait, and foreign errors made ours.
+
+httpx is the interface; its own asynchronous transport is ten times slower than aiohttp's at our numbers of
+requests in flight, so the session runs on httpx-aiohttp (measured in bench/transports.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from runner import __version__
+from runner.client.endpoint import Endpoint
+from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 60.0
+
+
+@asynccontextmanager
+async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncIterator[httpx.AsyncClient]:
+    """A session to `endpoint`; credentials are not part of it but given with each request that needs them."""
+    transport = AiohttpTransport(
+        uds=endpoint.socket,
+        limits=httpx.Limits(max_connections=connections, keepalive_expiry=30.0),
+        trust_env=False,
+    )
+    async with httpx.AsyncClient(
+        transport=transport,
+        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
+        headers={"User-Agent": f"conversion-runner/{__version__}", "Accept": "*/*"},
+        follow_redirects=False,
+        trust_env=False,
+    ) as http:
+        yield http
+
+
+def translated(error: httpx.HTTPError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
+    """`error` as ours. Only a refused connection proves that nothing was sent.
+
+    (The transport reports a connection that the server dropped as a connect timeout, so that proves nothing.)
+    """
+    why = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
+        return ApiUnreachableError(f"{doing}: no connection ({why}); nothing was sent")
+    return OutcomeUnknownError(f"{doing}: no answer ({why})")

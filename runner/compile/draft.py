@@ -1,0 +1,73 @@
+"""A recipe expanded for one item: a payload whose local files are named but not yet looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from runner.compile.items import Item
+from runner.recipe import Recipe
+from runner.recipe.template import expand, names
+from runner.wire.values import Json, JsonObject
+
+GLOB_CHARACTERS = frozenset("*?[")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadSource:
+    """A local input of a draft: a path relative to the recipe's folder, or a glob that may mean several."""
+
+    input_index: int
+    source: str
+    is_glob: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    recipe: Recipe
+    item: Item
+    payload: JsonObject
+    sources: tuple[UploadSource, ...]
+
+    @property
+    def address(self) -> str:
+        return f"{self.recipe.name}[{self.item.label}]" if self.recipe.foreach else self.recipe.name
+
+    @property
+    def scope(self) -> Mapping[str, Mapping[str, Json]]:
+        """What templates see before the run and its outputs are known."""
+        return scope_of(self.recipe, self.item)
+
+
+def scope_of(recipe: Recipe, item: Item) -> Mapping[str, Mapping[str, Json]]:
+    return {"item": item.values, "vars": recipe.vars, "recipe": {"name": recipe.name}}
+
+
+def drafts_of(recipe: Recipe, items: Iterable[Item]) -> tuple[Draft, ...]:
+    """One draft an item, `{run.…}` left as it stands."""
+    sources = tuple(_upload_inputs(recipe.job))
+    return tuple(_draft(recipe, item, sources) for item in items)
+
+
+def _upload_inputs(job: JsonObject) -> Iterator[tuple[int, bool]]:
+    for index, entry in enumerate(job.get("input", ())):
+        if entry.get("type") == "upload":
+            yield index, _is_glob(str(entry.get("source", "")))
+
+
+def _is_glob(source: str) -> bool:
+    """Only what is written as a glob is one: what a template expands to never is."""
+    return not names(source) and not GLOB_CHARACTERS.isdisjoint(source)
+
+
+def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]]) -> Draft:
+    payload: JsonObject = expand(recipe.job, scope_of(recipe, item))
+    return Draft(
+        recipe=recipe,
+        item=item,
+        payload=payload,
+        sources=tuple(
+            UploadSource(input_index=index, source=str(payload["input"][index]["source"]), is_glob=is_glob)
+            for index, is_glob in sources
+        ),
+    )

@@ -1,0 +1,116 @@
+"""The items of `foreach`: what templates call `{item.…}`, and what the address shows in brackets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from runner.errors import Problem
+from runner.recipe import Foreach, Recipe
+from runner.wire.values import Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One element of `foreach`; `label` is unique in the recipe, empty where there is no `foreach`."""
+
+    label: str = ""
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+
+def items_of(
+    recipe: Recipe, *, files: Sequence[str] = (), table: str = ""
+) -> tuple[tuple[Item, ...], tuple[Problem, ...]]:
+    """The items of `recipe` and what is wrong with them.
+
+    files  what the globs of `foreach.files` matched: POSIX paths relative to the recipe's folder
+    table  the text of the file that `foreach.rows` names (CSV or JSON Lines, by its ending)
+    """
+    if recipe.foreach is None:
+        return (Item(),), ()
+    try:
+        items = tuple(_items(recipe.foreach, files, table))
+    except ValueError as error:
+        return (), (_problem(recipe, "bad-rows", str(error)),)
+    return items, tuple(_guard(recipe, recipe.foreach, items))
+
+
+def _items(foreach: Foreach, files: Sequence[str], table: str) -> Iterator[Item]:
+    if foreach.kind == "files":
+        return (Item(label=path, values=_file_values(path)) for path in files)
+    if foreach.kind == "rows":
+        rows = _rows(foreach.rows or "", table)
+        return (Item(label=str(number), values=row) for number, row in enumerate(rows, start=1))
+    return _combinations(foreach.matrix or {})
+
+
+def _file_values(path: str) -> dict[str, Json]:
+    pure = PurePosixPath(path)
+    parent = str(pure.parent)
+    return {"path": path, "name": pure.name, "stem": pure.stem, "dir": "" if parent == "." else parent}
+
+
+def _rows(name: str, table: str) -> Iterator[dict[str, Json]]:
+    if name.lower().endswith((".jsonl", ".ndjson")):
+        yield from _json_rows(table)
+        return
+    reader = csv.DictReader(io.StringIO(table, newline=""), strict=True)
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise ValueError(f"{name}:{reader.line_num}: the row has more or fewer cells than the header")
+            yield dict(row)
+    except csv.Error as error:
+        raise ValueError(f"{name}:{reader.line_num}: {error}") from error
+
+
+def _json_rows(table: str) -> Iterator[dict[str, Json]]:
+    for number, line in enumerate(table.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"line {number} is not a JSON object")  # noqa: TRY004 - the file is wrong, not the call
+        yield row
+
+
+def _combinations(matrix: Mapping[str, Sequence[Json]]) -> Iterator[Item]:
+    names = list(matrix)
+    for values in itertools.product(*matrix.values()):
+        pairs = dict(zip(names, values, strict=True))
+        yield Item(label=",".join(f"{name}={_plain(value)}" for name, value in pairs.items()), values=pairs)
+
+
+def _plain(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _guard(recipe: Recipe, foreach: Foreach, items: Sequence[Item]) -> Iterator[Problem]:
+    if not items:
+        what = ", ".join(repr(one) for one in foreach.patterns) or foreach.rows or "matrix"
+        yield _problem(
+            recipe,
+            "no-items",
+            f"{what} gives no items, so there is nothing to convert",
+            hint=f"paths are relative to {recipe.folder}",
+        )
+    if foreach.max_items is not None and len(items) > foreach.max_items:
+        yield Problem(
+            place=recipe.locate(("foreach", "max_items")),
+            code="too-many-items",
+            message=f"there are {len(items)} items, more than max_items = {foreach.max_items}",
+            hint="narrow the pattern, or raise max_items if the growth is meant",
+        )
+
+
+def _problem(recipe: Recipe, code: str, message: str, *, hint: str = "") -> Problem:
+    kind = recipe.foreach.kind if recipe.foreach else "files"
+    return Problem(place=recipe.locate(("foreach", kind)), code=code, message=message, hint=hint)

@@ -1,0 +1,224 @@
+"""Jobs: what one item compiles to. The value that plan, execution and `runner compile` all read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from runner.compile.draft import Draft
+from runner.compile.key import job_key
+from runner.compile.save import SaveTo, output_conflicts, save_to
+from runner.errors import InvalidError, Problem
+from runner.recipe.template import expand
+from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
+
+FORMATS_WITH_LONG_NAMES = {"jpeg": "jpg", "tif": "tiff"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileContent:
+    """What inventory found at a path: `path` is absolute, digests are hex."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    md5: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """A local file that becomes input number `input_index` of its job, under the name `filename`."""
+
+    input_index: int
+    filename: str
+    content: FileContent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What one item compiles to.
+
+    draft     the recipe and the item it comes from
+    contents  for each of the draft's sources the files it means
+    payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
+              unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
+    cap       `limits.job.max_credit`
+    retry     how many further attempts a failed job may cost
+    """
+
+    address: str
+    key: str
+    recipe: str
+    draft: Draft
+    payload: JsonObject
+    contents: tuple[tuple[FileContent, ...], ...]
+    uploads: tuple[Upload, ...]
+    save: SaveTo
+    cap: int | None = None
+    retry: int = 0
+    run_budget: int | None = None
+    day_budget: int | None = None
+    after: tuple[str, ...] = field(default=())
+
+    def payload_for(self, *, run_date: str) -> JsonObject:
+        """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests of uploads noted at them."""
+        scope = {**self.draft.scope, "run": {"date": run_date}}
+        payload, _ = _with_uploads(expand(self.draft.recipe.job, scope), self.draft, self.contents)
+        inputs = list(as_list(payload.get("input")))
+        for upload in self.uploads:
+            inputs[upload.input_index] = as_object(inputs[upload.input_index]) | {
+                "filename": upload.filename,
+                "sha256": upload.content.sha256,
+            }
+        return payload | ({"input": inputs} if inputs else {})
+
+    @property
+    def stem(self) -> str:
+        """What the API will name the outputs after, or "" where only the server knows."""
+        inputs = as_list(self.payload.get("input"))
+        if not inputs:
+            return ""
+        uploads = {upload.input_index: upload.filename for upload in self.uploads}
+        return PurePosixPath(uploads.get(0) or as_text(as_object(inputs[0]).get("filename"))).stem
+
+    def expected_paths(self, *, run_date: str) -> tuple[Path, ...]:
+        """Where the outputs will most likely be saved: a file a conversion, named after the first input.
+
+        Empty where the names can't be known before. Raises InvalidError like `SaveTo.path_for`.
+        """
+        if not self.stem:
+            return ()
+        return tuple(
+            self.save.path_for(name, index=index, run_date=run_date)
+            for index, name in enumerate(self._expected_names())
+        )
+
+    def _expected_names(self) -> Iterator[str]:
+        for entry in as_list(self.payload.get("conversion")):
+            conversion = as_object(entry)
+            target = as_text(conversion.get("target")).lower()
+            options = as_object(conversion.get("options"))
+            stem = as_text(options.get("output_filename")) or self.stem
+            if not conversion.get("output_target"):
+                yield f"{stem}.{FORMATS_WITH_LONG_NAMES.get(target, target)}"
+
+
+def jobs_of(
+    draft: Draft, contents: Sequence[Sequence[FileContent]], *, endpoint: str
+) -> tuple[Job | None, tuple[Problem, ...]]:
+    """The job of `draft`, or what is wrong with it.
+
+    contents  for each of `draft.sources` the files it means, in order
+    """
+    payload, uploads = _with_uploads(draft.payload, draft, contents)
+    recipe = draft.recipe
+    try:
+        key = job_key(
+            payload,
+            digests={upload.input_index: upload.content.sha256 for upload in uploads},
+            endpoint=endpoint,
+            epoch=recipe.epoch,
+        )
+    except (ValueError, TypeError) as error:
+        problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")
+        return None, (problem,)
+    job = Job(
+        address=draft.address,
+        key=key,
+        recipe=recipe.name,
+        draft=draft,
+        payload=payload,
+        contents=tuple(tuple(files) for files in contents),
+        uploads=uploads,
+        save=save_to(
+            folder=recipe.folder,
+            template=recipe.save.path if recipe.save else None,
+            scope=draft.scope,
+            on_conflict=recipe.save.on_conflict if recipe.save else "error",
+        ),
+        cap=_cap(payload),
+        retry=recipe.retry,
+        run_budget=recipe.budget.run if recipe.budget else None,
+        day_budget=recipe.budget.day if recipe.budget else None,
+        after=recipe.after,
+    )
+    return job, tuple(_unsafe_paths(draft, job))
+
+
+def _with_uploads(
+    payload: JsonObject, draft: Draft, contents: Sequence[Sequence[FileContent]]
+) -> tuple[JsonObject, tuple[Upload, ...]]:
+    """`payload` with every local source replaced by the files it means, one input each, and what to upload."""
+    found = {source.input_index: files for source, files in zip(draft.sources, contents, strict=True)}
+    inputs: list[Json] = []
+    uploads: list[Upload] = []
+    for index, entry in enumerate(as_list(payload.get("input"))):
+        for content in found.get(index, ()):
+            named = as_text(as_object(entry).get("filename")) or content.path.name
+            uploads.append(Upload(input_index=len(inputs), filename=named, content=content))
+            inputs.append(as_object(entry) | {"source": _as_written(draft, content)})
+        if index not in found:
+            inputs.append(entry)
+    return payload | ({"input": inputs} if "input" in payload else {}), tuple(uploads)
+
+
+def _as_written(draft: Draft, content: FileContent) -> str:
+    try:
+        return content.path.relative_to(draft.recipe.folder).as_posix()
+    except ValueError:
+        return content.path.as_posix()
+
+
+def _cap(payload: JsonObject) -> int | None:
+    limits = as_object(as_object(payload.get("limits")).get("job"))
+    return as_int(limits["max_credit"]) if "max_credit" in limits else None
+
+
+def _unsafe_paths(draft: Draft, job: Job) -> Iterator[Problem]:
+    try:
+        job.expected_paths(run_date="0000-00-00")
+    except InvalidError as error:
+        yield Problem(
+            place=draft.recipe.locate(("save", "path")),
+            code="unsafe-save-path",
+            message=f"{job.address}: {error}",
+            hint=error.hint,
+        )
+
+
+def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """Results that would be saved under one name, found before anything is bought, and who wants it."""
+    by_address = {job.address: draft for job, draft in jobs}
+    wanted = ((job.address, path) for job, _ in jobs for path in job.expected_paths(run_date=run_date))
+    for path, addresses in output_conflicts(wanted):
+        problem = Problem(
+            place=by_address[addresses[-1]].recipe.locate(("save", "path")),
+            code="shared-path",
+            message=f"{_listed(addresses)} would all be saved as {str(path)!r}",
+            hint="put {item.dir}, {item.name} or {output.index} into save.path so that each result has its own name",
+        )
+        yield problem, addresses
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(addresses))
+    shown = ", ".join(distinct[:3])
+    return shown if len(distinct) <= 3 else f"{shown} and {len(distinct) - 3} more"
+
+
+def compiled_json(job: Job) -> Mapping[str, Json]:
+    """The shape of `runner compile --format json`."""
+    return {
+        "address": job.address,
+        "key": job.key,
+        "payload": job.payload,
+        "uploads": [
+            {
+                "path": str(upload.content.path),
+                "size": upload.content.size_bytes,
+                "sha256": upload.content.sha256,
+            }
+            for upload in job.uploads
+        ],
+    }

@@ -1,0 +1,95 @@
+"""Where results go: the `save` template of one job, and names that two jobs would fight over."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from runner.errors import InvalidError
+from runner.recipe.template import expand
+from runner.wire.values import Json
+
+DEFAULT_PATH = "out/{recipe.name}/{item.dir}/{output.filename}"
+OnConflict = Literal["error", "skip", "overwrite", "rename"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SaveTo:
+    """Where one job's results go.
+
+    folder       absolute; what a relative `path` starts from
+    base         absolute; the part of the path that the recipe's author wrote out; nothing that a name
+                 from a listing, a table or a server brings along may lead out of it
+    path         the template filled in as far as it is known before the run; the run log compares it
+    template     the template as written, and `scope` what it sees: expanded in one go, so that a file's
+                 name can't smuggle a template in
+    on_conflict  what happens when something that isn't ours is in the way
+    """
+
+    folder: Path
+    base: Path
+    path: str
+    template: str
+    scope: Mapping[str, Mapping[str, Json]]
+    on_conflict: OnConflict = "error"
+
+    def path_for(self, filename: str, *, index: int, run_date: str) -> Path:
+        """The absolute path for the output called `filename`, the `index`th of its job (from 0).
+
+        Raises InvalidError where the expanded path leaves `base`.
+        """
+        pure = PurePosixPath(filename)
+        scope = {
+            **self.scope,
+            "run": {"date": run_date},
+            "output": {
+                "filename": filename,
+                "stem": pure.stem,
+                "ext": pure.suffix.lstrip("."),
+                "index": index,
+            },
+        }
+        expanded = str(expand(self.template, scope))
+        path = Path(os.path.normpath(self.folder / expanded))
+        if path == self.base or not path.is_relative_to(self.base) or "\0" in expanded:
+            raise InvalidError(
+                f"the result {filename!r} would be saved as {str(path)!r}, outside of {str(self.base)!r}",
+                hint="a name with '..' or a leading '/' got into `save.path`; use {item.name} or {item.stem} there",
+            )
+        return path
+
+
+def save_to(
+    *, folder: Path, template: str | None, scope: Mapping[str, Mapping[str, Json]], on_conflict: OnConflict
+) -> SaveTo:
+    """`template` (or the default) filled in as far as `scope` reaches."""
+    text = template if template is not None else DEFAULT_PATH
+    full_scope = dict(scope)
+    full_scope["item"] = {"dir": ""} | dict(scope.get("item", {}))
+    return SaveTo(
+        folder=folder,
+        base=_written_out(folder, text),
+        path=str(expand(text, full_scope)),
+        template=text,
+        scope=full_scope,
+        on_conflict=on_conflict,
+    )
+
+
+def _written_out(folder: Path, template: str) -> Path:
+    literal = template.split("{", 1)[0]
+    return Path(os.path.normpath(folder / (literal.rpartition("/")[0] or ("/" if literal.startswith("/") else ""))))
+
+
+def output_conflicts(wanted: Iterable[tuple[str, Path]]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Paths that more than one result would be saved as, with the addresses that want them."""
+    by_path: dict[Path, list[str]] = defaultdict(list)
+    for address, path in wanted:
+        by_path[path].append(address)
+    for path, addresses in by_path.items():
+        if len(addresses) > 1:
+            yield path, tuple(addresses)

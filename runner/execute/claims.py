@@ -1,0 +1,101 @@
+"""Taking keys under lease, a handful at a time, so that two runs on one log share the work between them.
+
+What another run holds is set aside and asked for again at the end, for as long as this run may wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runner.execute.site import Site
+from runner.runlog import Fence, Owner
+from runner.state import KeyState
+
+LEASE_S = 30.0
+RENEW_EVERY_S = 10.0
+ASK_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A key that is ours now, and what the log knows of it under this lease."""
+
+    key: str
+    fence: Fence
+    state: KeyState | None
+
+
+class Claims:
+    """Hands out every key once. Use as a context: it renews what is held, and releases it at the end."""
+
+    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, wait_s: float) -> None:
+        self._site = site
+        self._owner = Owner.this_process()
+        self._unasked = deque(keys)
+        self._contested: deque[str] = deque()
+        self._ready: deque[Claim] = deque()
+        self._held: dict[str, Fence] = {}
+        self._settled: dict[str, Fence] = {}
+        self._ahead = ahead
+        self._wait_s = wait_s
+        self._one_at_a_time = asyncio.Lock()
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Claims:
+        self._renewal = asyncio.create_task(self._renew())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._site.log.release({**self._held, **self._settled})
+
+    @property
+    def unclaimed(self) -> frozenset[str]:
+        """Keys that another run still held when the waiting was over, or that were never asked for."""
+        return frozenset(self._contested) | frozenset(self._unasked)
+
+    async def next(self) -> Claim | None:
+        """The next key, or None when there is none left to have."""
+        async with self._one_at_a_time:
+            if not self._ready:
+                await self._claim_some()
+            return self._ready.popleft() if self._ready else None
+
+    def done(self, claim: Claim) -> None:
+        """The key is settled; others may have it, from our next look at the log on: one transaction for many."""
+        self._settled[claim.key] = self._held.pop(claim.key, claim.fence)
+
+    async def _claim_some(self) -> None:
+        while self._unasked and not self._ready:
+            some = [self._unasked.popleft() for _ in range(min(self._ahead, len(self._unasked)))]
+            self._contested.extend(await self._claim(some))
+        waited_s = 0.0
+        while self._contested and not self._ready:
+            some = [self._contested.popleft() for _ in range(min(self._ahead, len(self._contested)))]
+            self._contested.extend(await self._claim(some))
+            if self._ready or waited_s >= self._wait_s:
+                return
+            await self._site.sleep(ASK_AGAIN_S)
+            waited_s += ASK_AGAIN_S
+
+    async def _claim(self, keys: list[str]) -> list[str]:
+        """Claim what can be had; answers the rest."""
+        settled, self._settled = self._settled, {}
+        if settled:
+            await self._site.log.release(settled)
+        won = await self._site.log.claim(keys, self._owner, ttl_s=LEASE_S)
+        self._held.update(won)
+        states = self._site.log.states(won)
+        self._ready.extend(Claim(key=key, fence=won[key], state=states.get(key)) for key in keys if key in won)
+        return [key for key in keys if key not in won]
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY_S)
+            for key in await self._site.log.renew(self._held, ttl_s=LEASE_S):
+                self._held.pop(key, None)

@@ -1,0 +1,124 @@
+"""Waiting for many jobs with few requests: one look at the list serves all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from runner.client.api import ConversionApi
+from runner.errors import RunnerError
+from runner.wire.job import Job
+
+FIRST_WAIT_S = 0.1
+FACTOR = 1.4
+MOST_WAIT_S = 5.0
+PAGE_SIZE = 50
+# From so many due at once the list is cheaper than a request each.
+LIST_FROM = 3
+TOGETHER_S = 0.05
+
+
+@dataclass(kw_only=True, slots=True)
+class _Wait:
+    job_id: str
+    ended: asyncio.Future[Job]
+    due: float
+    wait_s: float
+
+
+class Poller:
+    """Answers `wait(job_id)` when the job has ended. Runs while its `async with` block does."""
+
+    def __init__(self, api: ConversionApi, *, clock: Callable[[], float], sleep: Callable[[float], Awaitable[None]]):
+        self._api = api
+        self._clock = clock
+        self._sleep = sleep
+        self._waits: dict[str, _Wait] = {}
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Poller:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait(self, job_id: str) -> Job:
+        """The job as it ended. Raises GoneError where the server no longer knows it, and other ApiErrors."""
+        ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._waits[job_id] = _Wait(
+            job_id=job_id, ended=ended, due=self._clock() + FIRST_WAIT_S, wait_s=FIRST_WAIT_S * FACTOR
+        )
+        self._wanted.set()
+        try:
+            return await ended
+        finally:
+            self._waits.pop(job_id, None)
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waits:
+                self._wanted.clear()
+                await self._wanted.wait()
+            await self._sleep_until_due()
+            now = self._clock()
+            due = [wait for wait in self._waits.values() if wait.due <= now + TOGETHER_S]
+            if due:
+                await self._look(due)
+
+    async def _sleep_until_due(self) -> None:
+        """Newcomers are due no sooner than those who wait already, so a plain sleep in small steps is enough."""
+        earliest = min((wait.due for wait in self._waits.values()), default=self._clock())
+        await self._sleep(max(0.0, min(earliest - self._clock(), FIRST_WAIT_S)))
+
+    async def _look(self, due: Sequence[_Wait]) -> None:
+        try:
+            seen = await self._list(due) if len(due) >= LIST_FROM else set()
+        except RunnerError as error:
+            _fail(due, error)
+            return
+        rest = [wait for wait in due if wait.job_id not in seen and not wait.ended.done()]
+        await asyncio.gather(*(self._look_at(wait) for wait in rest))
+        now = self._clock()
+        for wait in due:
+            wait.due = now + wait.wait_s
+            wait.wait_s = min(wait.wait_s * FACTOR, MOST_WAIT_S)
+
+    async def _list(self, due: Sequence[_Wait]) -> set[str]:
+        """Look at as many pages as all who wait could fill, newest first; answers whose jobs were on them."""
+        seen: set[str] = set()
+        missing = {wait.job_id for wait in due}
+        for page in range(1, math.ceil(len(self._waits) / PAGE_SIZE) + 2):
+            listed = await self._api.jobs(page=page)
+            seen.update(self._settle(listed.jobs))
+            missing -= seen
+            if not missing or not listed.full:
+                break
+        return seen
+
+    def _settle(self, jobs: Iterable[Job]) -> Iterable[str]:
+        for job in jobs:
+            wait = self._waits.get(job.id)
+            if wait is not None and job.ended and not wait.ended.done():
+                wait.ended.set_result(job)
+            yield job.id
+
+    async def _look_at(self, wait: _Wait) -> None:
+        try:
+            job = await self._api.job(wait.job_id)
+        except RunnerError as error:
+            _fail([wait], error)
+            return
+        if job.ended and not wait.ended.done():
+            wait.ended.set_result(job)
+
+
+def _fail(waits: Iterable[_Wait], error: RunnerError) -> None:
+    for wait in waits:
+        if not wait.ended.done():
+            wait.ended.set_exception(error)

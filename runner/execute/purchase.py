@@ -1,0 +1,298 @@
+"""One key, from what the log knows of it to a job that has ended. The only place that starts jobs.
+
+Creating an unstarted job is free; starting it is the purchase. Every line is durable before the step that
+relies on it, so the last line says what may have happened, and recovery needs nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runner.client.errors import ApiError, ChangedFileError, GoneError, OutcomeUnknownError, RefusedError
+from runner.client.transfer import Digests
+from runner.execute.faults import LostJobError, ParkedError
+from runner.execute.site import Site
+from runner.execute.staging import create_body, late_upload_options, later_inputs
+from runner.plan import Action, Job, Step, Upload
+from runner.runlog import (
+    Abandoned,
+    Created,
+    Event,
+    Failed,
+    Fence,
+    Finished,
+    Intent,
+    Lost,
+    Refused,
+    Staged,
+    Started,
+    Starting,
+)
+from runner.state import KeyState, OutputRecord, Stage, StagedUpload
+from runner.wire import job as wire
+from runner.wire.secrets import fill_secrets
+from runner.wire.values import JsonObject, as_list, as_object, as_text
+
+PARKED_STATUSES = frozenset({402, 429})
+PARK_S = 3600.0  # after a 402 without Retry-After: quotas count by the day
+CREATIONS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A job that has ended, and the payload it was bought with."""
+
+    job: wire.Job
+    payload: JsonObject
+    attempt: int
+
+    @property
+    def succeeded(self) -> bool:
+        return self.job.status == "completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Purchase:
+    """What is done for one key under one lease.
+
+    steps   of this key, at least one; all hold equal work
+    fence   every line is written under it; a lost lease raises LeaseLost before anything else happens
+    """
+
+    site: Site
+    steps: Sequence[Step]
+    job: Job
+    fence: Fence
+
+    async def settle(self, action: Action, state: KeyState | None) -> Ended:
+        """Bring the key to its end by `action`, from `state`, what the log knows of it under the lease.
+
+        Raises LostJobError, ParkedError, LeaseLost, and what the client raises.
+        """
+        if action is Action.RETRY:
+            return await self._buy(attempt=(state.attempt if state else 0) + 1)
+        if state is None:
+            return await self._buy(attempt=1)
+        if state.stage is Stage.INTENT:
+            return await self._buy(attempt=state.attempt, payload=dict(state.payload))
+        if state.stage in (Stage.CREATED, Stage.STAGED):
+            return await self._take_up(state)
+        if state.stage is Stage.STARTING:
+            return await self._start(state.job_id, attempt=state.attempt, payload=dict(state.payload))
+        if state.stage is Stage.STARTED:
+            return await self._follow(state.job_id, attempt=state.attempt, payload=dict(state.payload))
+        return await self._again(state)
+
+    async def _buy(self, *, attempt: int, payload: JsonObject | None = None) -> Ended:
+        payload = payload or self.job.payload_for(run_date=self.site.run_date)
+        body = fill_secrets(payload, lambda reference: self.site.resolve(reference, self.job.save.folder))
+        await self._log(
+            Intent(
+                key=self.job.key,
+                attempt=attempt,
+                addresses=tuple(step.address for step in self.steps),
+                payload=payload,
+                cap=self.job.cap,
+                recipe=self.job.recipe,
+                account=self.site.account,
+            )
+        )
+        created = await self._create(body, attempt)
+        try:
+            return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
+        except (ApiError, asyncio.CancelledError):
+            await asyncio.shield(self._give_up_unstarted(created.id, attempt))
+            raise
+
+    async def _create(self, body: JsonObject, attempt: int) -> wire.Job:
+        """An unstarted job. Where an answer is lost another creation is made: the first is unstarted and free."""
+        self._say("creating")
+        for creation in range(1, CREATIONS + 1):
+            try:
+                return await self.site.api.create_job(
+                    create_body(body), idempotency_key=f"{self.job.key}:{attempt}:{creation}:{self.site.run_id}"
+                )
+            except OutcomeUnknownError:
+                if creation == CREATIONS:
+                    raise
+                await self.site.sleep(0.5 * 2**creation)
+        raise AssertionError("the loop above returns or raises")
+
+    async def _stage_and_start(
+        self, created: wire.Job, body: JsonObject, *, attempt: int, payload: JsonObject
+    ) -> Ended:
+        line: Event = Created(key=self.job.key, attempt=attempt, job_id=created.id)
+        if not self.job.uploads and not later_inputs(body):
+            staged = Staged(key=self.job.key, attempt=attempt, uploads=())
+            return await self._start(created.id, attempt=attempt, payload=payload, before=(line, staged))
+        await self._log(line)
+        staged = await self._stage(created, body, attempt)
+        return await self._start(created.id, attempt=attempt, payload=payload, before=(staged,))
+
+    async def _stage(self, created: wire.Job, body: JsonObject, attempt: int) -> Staged:
+        """Add what the creation could not hold, in the recipe's order: inputs are numbered as they arrive."""
+        uploads = {upload.input_index: upload for upload in self.job.uploads}
+        sent: list[StagedUpload] = []
+        for index, entry in later_inputs(body):
+            upload = uploads.get(index)
+            if upload is None:
+                await self.site.api.add_input(created.id, entry)
+            else:
+                sent.append(await self._upload(created, upload, entry))
+        return Staged(key=self.job.key, attempt=attempt, uploads=tuple(sent))
+
+    async def _upload(self, created: wire.Job, upload: Upload, entry: JsonObject) -> StagedUpload:
+        self._say("uploading")
+        digests, shown = await self.site.transfer.upload(
+            created,
+            upload.content.path,
+            filename=upload.filename,
+            size_bytes=upload.content.size_bytes,
+            decrypt_password=as_text(as_object(entry.get("credentials")).get("decrypt_password")),
+            progress=self._moved,
+        )
+        if digests.sha256 != upload.content.sha256:
+            raise ChangedFileError(f"{upload.content.path} changed while the run went on; run again")
+        shown = shown or await self._shown_input(created.id)
+        _compare(upload, digests, shown)
+        options = late_upload_options(entry)
+        if options and shown is not None:
+            await self.site.api.set_input_options(created.id, shown.id, options)
+        return StagedUpload(
+            path=as_text(entry.get("source")), size=digests.size_bytes, sha256=digests.sha256, md5=digests.md5
+        )
+
+    async def _shown_input(self, job_id: str) -> wire.JobInput | None:
+        inputs = (await self.site.api.job(job_id)).inputs
+        return inputs[-1] if inputs else None
+
+    async def _take_up(self, state: KeyState) -> Ended:
+        """An earlier run got as far as an unstarted job. Half staged ones are replaced, whole ones are started."""
+        payload = dict(state.payload)
+        if state.stage is Stage.STAGED and await self._is_unstarted(state.job_id):
+            return await self._start(state.job_id, attempt=state.attempt, payload=payload)
+        await self._give_up_unstarted(state.job_id, state.attempt)
+        return await self._buy(attempt=state.attempt, payload=payload)
+
+    async def _is_unstarted(self, job_id: str) -> bool:
+        try:
+            return not (await self.site.api.job(job_id)).ended
+        except GoneError:
+            return False
+
+    async def _start(
+        self,
+        job_id: str,
+        *,
+        attempt: int,
+        payload: JsonObject,
+        before: tuple[Event, ...] = (),
+    ) -> Ended:
+        """The commit point and the purchase. Safe to repeat for one job id: it is started once whoever asks."""
+        self._say("starting")
+        await self._log(*before, Starting(key=self.job.key, attempt=attempt, job_id=job_id))
+        try:
+            started = await self.site.api.start_job(job_id)
+        except GoneError as error:
+            raise await self._lost(job_id, attempt) from error
+        except RefusedError as error:
+            raise await self._refused(error, attempt) from error
+        await self._log(Started(key=self.job.key, attempt=attempt, job_id=job_id))
+        if started is not None and started.ended:
+            return await self._ended(started, attempt=attempt, payload=payload)
+        return await self._follow(job_id, attempt=attempt, payload=payload)
+
+    async def _refused(self, error: RefusedError, attempt: int) -> Exception:
+        """A definite no: back to staged, and parked where it was for want of credits or capacity."""
+        parked = error.status in PARKED_STATUSES
+        wait_s = error.retry_after_s if error.retry_after_s is not None else PARK_S
+        until = self.site.now() + wait_s if parked else None
+        await self._log(
+            Refused(key=self.job.key, attempt=attempt, status=error.status, message=str(error), until=until)
+        )
+        return ParkedError(f"{error}; nothing was bought") if parked else error
+
+    async def _follow(self, job_id: str, *, attempt: int, payload: JsonObject) -> Ended:
+        self._say("converting")
+        try:
+            job = await self.site.poller.wait(job_id)
+        except GoneError as error:
+            raise await self._lost(job_id, attempt) from error
+        return await self._ended(job, attempt=attempt, payload=payload)
+
+    async def _ended(self, job: wire.Job, *, attempt: int, payload: JsonObject) -> Ended:
+        ended = Ended(job=job, payload=payload, attempt=attempt)
+        if ended.succeeded:
+            outputs = tuple(output_records(job))
+            await self._log(Finished(key=self.job.key, attempt=attempt, spent=job.spent, outputs=outputs))
+        else:
+            errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
+            await self._log(Failed(key=self.job.key, attempt=attempt, spent=job.spent, errors=errors))
+        return ended
+
+    async def _lost(self, job_id: str, attempt: int) -> LostJobError:
+        reason = f"job {job_id} was started, and the server no longer knows it"
+        await self._log(Lost(key=self.job.key, attempt=attempt, reason=reason))
+        return LostJobError(reason, hint="--retry-lost buys it again")
+
+    async def _again(self, state: KeyState) -> Ended:
+        """Bought and finished: ask for the outputs as the server has them now."""
+        job = await self.site.api.job(state.job_id)
+        return Ended(job=job, payload=dict(state.payload), attempt=state.attempt)
+
+    async def _give_up_unstarted(self, job_id: str, attempt: int) -> None:
+        """Delete a job of ours that was never started. What can't be deleted now is left to `sweep`: it is free."""
+        state = self.site.log.states([self.job.key]).get(self.job.key)
+        if state is None or state.job_id not in (job_id, "") or state.stage not in _FREE:
+            return
+        try:
+            await self.site.api.delete_job(job_id)
+        except ApiError:
+            return
+        if state.job_id:
+            await self._log(Abandoned(key=self.job.key, attempt=attempt, job_id=job_id))
+
+    async def _log(self, *events: Event) -> None:
+        """Durable when it returns, also when we are cancelled meanwhile: cleaning up relies on the last line."""
+        written = asyncio.ensure_future(self.site.log.append(*events, run_id=self.site.run_id, fence=self.fence))
+        try:
+            await asyncio.shield(written)
+        except asyncio.CancelledError:
+            await asyncio.wait([written])
+            raise
+
+    def _say(self, text: str) -> None:
+        self.site.progress.state(self.steps[0], text)
+
+    def _moved(self, size_bytes: int) -> None:
+        self.site.progress.moved(self.steps[0], size_bytes)
+
+
+_FREE = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
+
+
+def _compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:
+    """What the API shows of an input must be what we sent, as far as it shows it: MD5 by all that was seen."""
+    if shown is None:
+        return
+    if shown.size_bytes and shown.size_bytes != digests.size_bytes:
+        raise ApiError(f"{upload.filename!r}: the API has {shown.size_bytes} bytes of {digests.size_bytes} sent")
+    if len(shown.checksum) == len(digests.md5) and shown.checksum.lower() != digests.md5:
+        raise ApiError(f"{upload.filename!r}: the API shows another checksum than what was sent has")
+
+
+def output_records(job: wire.Job) -> list[OutputRecord]:
+    ids = [as_text(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
+    return [
+        OutputRecord(
+            id=output.id,
+            filename=output.filename,
+            uri=output.uri,
+            size_bytes=output.size_bytes,
+            checksum=output.checksum,
+            conversion_index=ids.index(output.conversion) if output.conversion in ids else 0,
+        )
+        for output in job.outputs
+    ]

@@ -1,0 +1,97 @@
+"""From an error to an outcome: what it means for the address, the run's exit code and the jobs still to come."""
+
+from __future__ import annotations
+
+from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
+from runner.errors import AuthenticationError, ExitCode, LockedError, QuotaError, RunnerError
+from runner.execute.faults import LostJobError, ParkedError
+from runner.execute.outcome import Outcome, Report, Status, Trouble
+from runner.plan import Action, Plan, Step
+from runner.state import KeyState
+
+_STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
+    (LostJobError, Status.LOST),
+    (QuotaError, Status.BLOCKED),
+    (AuthenticationError, Status.PENDING),
+    (ApiUnreachableError, Status.PENDING),
+    (OutcomeUnknownError, Status.PENDING),
+    (LockedError, Status.PENDING),
+)
+_NOTHING_GOES_ON = (AuthenticationError, ApiUnreachableError, ParkedError)
+
+_UNTOUCHED = {Action.SKIP: Status.SKIPPED, Action.BLOCKED: Status.BLOCKED, Action.LOST: Status.LOST}
+
+
+def is_hopeless(error: RunnerError) -> bool:
+    """Whether every further job would meet the same end."""
+    return isinstance(error, _NOTHING_GOES_ON)
+
+
+def as_outcome(step: Step, error: RunnerError, *, state: KeyState | None, job_id: str = "", spent: int = 0) -> Outcome:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), Status.FAILED)
+    hint = error.hint
+    if step.action is Action.REDELIVER and isinstance(error, GoneError):
+        status = Status.BLOCKED
+        cost = state.spent if state else 0
+        hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost} credits)"
+    code = error.status if isinstance(error, RefusedError) else 0
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=status,
+        job_id=job_id or (state.job_id if state else ""),
+        spent=spent,
+        errors=(Trouble(message=str(error), code=code, hint=hint),),
+        exit_code=error.exit_code,
+    )
+
+
+def untouched(step: Step) -> Outcome:
+    """The outcome of a step that the plan already decided to leave alone."""
+    status = _UNTOUCHED[step.action]
+    files = tuple(
+        file
+        for address, delivery in (step.state.deliveries.items() if step.state else ())
+        if address == step.address and status is Status.SKIPPED
+        for file in delivery.files
+    )
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=status,
+        job_id=step.state.job_id if step.state else "",
+        outputs=files,
+        errors=() if status is Status.SKIPPED else (Trouble(message=step.reason),),
+        exit_code=ExitCode.OK if status is Status.SKIPPED else step.exit_code,
+    )
+
+
+def not_begun(step: Step, why: RunnerError | None, *, held_elsewhere: bool) -> Outcome:
+    """The outcome of a step that this run didn't come to."""
+    if why is not None:
+        trouble = Trouble(message=f"not begun, since another job met this: {why}", hint=why.hint)
+        status = Status.BLOCKED if isinstance(why, QuotaError) else Status.PENDING
+        code = why.exit_code
+    elif held_elsewhere:
+        trouble = Trouble(message="another run is working on it", hint="wait for it, or give --lock-wait")
+        status, code = Status.PENDING, ExitCode.LOCKED
+    else:
+        trouble = Trouble(message="the run ended before its turn came, or before its job did")
+        status, code = Status.PENDING, ExitCode.OK
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=status,
+        job_id=step.state.job_id if step.state else "",
+        errors=(trouble,),
+        exit_code=code,
+    )
+
+
+def settled_report(plan: Plan, *, run_id: str, endpoint: str) -> Report:
+    """The report of a plan that leaves nothing to do."""
+    outcomes = tuple(untouched(step) for step in plan.steps if step.action is not Action.ORPHAN)
+    return Report(run_id=run_id, endpoint=endpoint, outcomes=outcomes)

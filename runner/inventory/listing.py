@@ -1,0 +1,197 @@
+"""Which files a glob names: sorted by code points, the same list on every machine.
+
+Nothing is read here but folders. `**` doesn't follow links to folders, so a loop can't hang it; a link that is named
+is followed as long as it stays within the project.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from re import Pattern
+
+from runner.inventory.globs import ANY_FOLDERS, is_magic, name_matcher, path_matcher, pattern_parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileFact:
+    """A file as a stat shows it. `path` is relative to the folder that was listed, with `/`."""
+
+    path: str
+    absolute: Path
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileProblem:
+    """Why a file or folder can't be used; whoever asked knows the place in the recipe. `path` can be printed."""
+
+    path: str
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    files: tuple[FileFact, ...]
+    problems: tuple[FileProblem, ...]
+
+
+def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (), *, root: Path) -> Listing:
+    """The files below `folder` that a pattern names and `exclude` doesn't take out, each once.
+
+    exclude  patterns like the others; what matches a folder takes out all below it
+    root     the project: what lies outside of it, by `..` or by a link, is a problem
+
+    Never raises for what it meets on disk: those are problems of the listing.
+    """
+    search = _Search(folder=folder, root=os.path.realpath(root), excluded=tuple(path_matcher(p) for p in exclude))
+    for pattern in patterns:
+        if pattern.startswith("/"):
+            search.problem(pattern, "absolute-path", "is absolute", "name files relative to the recipe")
+        else:
+            search.expand("", pattern_parts(pattern))
+    files = (search.found[path] for path in sorted(search.found))
+    problems = (search.problems[path] for path in sorted(search.problems))
+    return Listing(files=tuple(files), problems=tuple(problems))
+
+
+def stat_file(folder: Path, path: str, *, root: Path) -> FileFact | FileProblem:
+    """The one file called `path`, in which no character is special."""
+    search = _Search(folder=folder, root=os.path.realpath(root), excluded=())
+    if not path or path.startswith("/") or "\0" in path:
+        search.problem(path, "absolute-path", "is not a path relative to the recipe", "")
+    else:
+        search.take(path, missing=True)
+    found = next(iter(search.found.values()), None)
+    return found or next(iter(search.problems.values()))
+
+
+def shown(path: str) -> str:
+    """`path` for a message: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(
+        char
+        if char.isprintable()
+        else char.encode("utf-8", "surrogateescape").decode("ascii", "backslashreplace")
+        if not char.isascii()
+        else char.encode("unicode_escape").decode("ascii")
+        for char in path
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Search:
+    folder: Path
+    root: str
+    excluded: tuple[Pattern[str], ...]
+    found: dict[str, FileFact] = field(default_factory=dict)
+    problems: dict[str, FileProblem] = field(default_factory=dict)
+
+    def problem(self, path: str, code: str, message: str, hint: str = "") -> None:
+        name = shown(path)
+        self.problems[name] = FileProblem(path=name, code=code, message=f"'{name}' {message}", hint=hint)
+
+    def expand(self, at: str, parts: tuple[str, ...]) -> None:
+        """Take what `parts` name below the folder `at` ("" or ending in "/")."""
+        if not parts:
+            return
+        first, rest = parts[0], parts[1:]
+        if first == ANY_FOLDERS:
+            self._anywhere(at, rest)
+        elif is_magic(first):
+            matches = name_matcher(first).match
+            for entry in self._entries(at):
+                if matches(entry.name):
+                    self._go_on(at + entry.name, rest, entry=entry)
+        else:
+            self._go_on(at + first, rest, entry=None)
+
+    def _anywhere(self, at: str, rest: tuple[str, ...]) -> None:
+        """`**`: here and in every folder below, without following links."""
+        waiting = [at]
+        while waiting:
+            here = waiting.pop()
+            self.expand(here, rest or ("*",))
+            waiting += [
+                f"{here}{entry.name}/"
+                for entry in self._entries(here)
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+                if not self._is_excluded(here + entry.name)
+            ]
+
+    def _go_on(self, path: str, rest: tuple[str, ...], *, entry: os.DirEntry[str] | None) -> None:
+        if self._is_excluded(path):
+            return
+        if not rest:
+            self.take(path, entry=entry)
+        elif self._is_folder(path, entry):
+            self.expand(path + "/", rest)
+
+    def _is_folder(self, path: str, entry: os.DirEntry[str] | None) -> bool:
+        if entry is not None and not entry.is_symlink():
+            return entry.is_dir(follow_symlinks=False)
+        absolute = self.folder / path
+        return absolute.is_dir() and self._is_inside(path)
+
+    def take(self, path: str, *, entry: os.DirEntry[str] | None = None, missing: bool = False) -> None:
+        """Add a file, unless it is a folder; `missing` makes a problem of both a folder and nothing."""
+        try:
+            found = (self.folder / path).stat() if entry is None else entry.stat()
+            linked = entry is None or entry.is_symlink()
+        except OSError as error:
+            if entry is not None or missing or not isinstance(error, FileNotFoundError | NotADirectoryError):
+                self._unusable(path, error, link=entry is not None and entry.is_symlink())
+            return
+        if stat.S_ISDIR(found.st_mode):
+            if missing:
+                self.problem(path, "not-a-file", "is a folder, not a file")
+        elif not stat.S_ISREG(found.st_mode):
+            self.problem(path, "not-a-file", "is not a regular file", "a pipe, socket or device can't be uploaded")
+        elif self._is_readable_name(path) and (not linked or self._is_inside(path)):
+            self.found[path] = FileFact(
+                path=path,
+                absolute=self.folder / path,
+                size=found.st_size,
+                mtime_ns=found.st_mtime_ns,
+                inode=found.st_ino,
+            )
+
+    def _unusable(self, path: str, error: OSError, *, link: bool) -> None:
+        if isinstance(error, FileNotFoundError):
+            what = "is a link to something that isn't there" if link else "isn't there"
+            self.problem(path, "missing-file", what)
+        else:
+            self.problem(path, "unreadable-file", f"can't be looked at: {error.strerror}")
+
+    def _is_readable_name(self, path: str) -> bool:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            self.problem(path, "name-not-utf8", "has a name that is not UTF-8", "rename the file")
+            return False
+        return True
+
+    def _is_inside(self, path: str) -> bool:
+        real = os.path.realpath(self.folder / path)
+        if real == self.root or real.startswith(self.root.rstrip("/") + "/"):
+            return True
+        self.problem(path, "outside-project", "leads out of the project", "copy the file, or move the recipe")
+        return False
+
+    def _is_excluded(self, path: str) -> bool:
+        return any(matcher.match(path) for matcher in self.excluded)
+
+    def _entries(self, at: str) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.folder / at) as entries:
+                yield from list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            self.problem(at or ".", "unreadable-folder", f"can't be listed: {error.strerror}")

@@ -1,0 +1,111 @@
+"""The plan as values, and as the shape of `runner plan --format json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runner.compile import Job
+from runner.errors import ExitCode
+from runner.state import DeliveredFile, KeyState
+from runner.wire.values import Json
+
+
+class Action(StrEnum):
+    RUN = "run"  # buy it
+    RESUME = "resume"  # an earlier run began it; go on without buying again
+    REDELIVER = "redeliver"  # bought and done; fetch the results again
+    SKIP = "skip"  # done, and everything is where it should be
+    RETRY = "retry"  # it failed or was lost; buy another attempt
+    BLOCKED = "blocked"  # something is in the way; the reason says what
+    LOST = "lost"  # bought, and gone from the server: waits for a person
+    ORPHAN = "orphan"  # done by an earlier version of the recipe that no longer asks for it
+
+
+CHANGING = frozenset({Action.RUN, Action.RESUME, Action.REDELIVER, Action.RETRY})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What differs from the work this address got before: a path in the payload, and both values."""
+
+    path: str
+    before: Json
+    after: Json
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_shown(self.before)} -> {_shown(self.after)}"
+
+
+def _shown(value: Json) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credits:
+    """Credits at stake: `cap` is the most this job may spend (None: no cap), `estimate` what is likely."""
+
+    cap: int | None
+    estimate: int | None
+
+
+NOTHING = Credits(cap=0, estimate=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What happens to one address. `job` is None for an orphan; `state` is what was known of the key.
+
+    `exit_code` is what a run ends with for this step alone where the plan leaves it blocked or lost.
+    """
+
+    address: str
+    key: str
+    action: Action
+    reason: str
+    changes: tuple[Change, ...] = ()
+    credits: Credits = NOTHING
+    job: Job | None = None
+    state: KeyState | None = None
+    exit_code: ExitCode = ExitCode.FAILED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """`delivered` are the files that earlier runs delivered, by path: those that nobody changed are ours to replace."""
+
+    steps: tuple[Step, ...]
+    delivered: Mapping[str, DeliveredFile] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> Mapping[str, int]:
+        counts = Counter(step.action for step in self.steps)
+        return {action.value: counts[action] for action in Action}
+
+    @property
+    def has_changes(self) -> bool:
+        return any(step.action in CHANGING for step in self.steps)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What a run would end with for the steps that the plan leaves blocked or lost."""
+        codes = {step.exit_code for step in self.steps if step.action in (Action.BLOCKED, Action.LOST)}
+        return next(iter(sorted(codes)), ExitCode.OK)
+
+    def as_json(self) -> Mapping[str, Json]:
+        """The shape of `runner plan --format json`."""
+        return {"summary": self.summary, "jobs": [_step_json(step) for step in self.steps]}
+
+
+def _step_json(step: Step) -> Mapping[str, Json]:
+    return {
+        "address": step.address,
+        "key": step.key,
+        "action": step.action.value,
+        "reason": step.reason,
+        "changes": [{"path": change.path, "before": change.before, "after": change.after} for change in step.changes],
+        "credits": {"cap": step.credits.cap, "estimate": step.credits.estimate},
+    }

@@ -1,0 +1,39 @@
+"""What changed between the work an address got before and what it asks for now, in the payload's own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from runner.plan.actions import Change
+from runner.wire.values import Json
+
+# What never changes a key, so it can't be why the work is new; and the digest gets words of its own.
+SILENT = frozenset({"callback", "notify_status", "limits", "credentials", "download_passwords", "process"})
+SILENT_SUFFIXES = ("fail_on_input_error", "fail_on_conversion_error")
+
+
+def changes_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Change, ...]:
+    """Both are expanded payloads as the run log keeps them, with `sha256` at uploaded inputs."""
+    return tuple(_walk(before, after, ""))
+
+
+def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
+    if before == after:
+        return
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in sorted(before.keys() | after.keys()):
+            if name not in SILENT and name not in SILENT_SUFFIXES:
+                yield from _walk(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+    elif isinstance(before, list) and isinstance(after, list):
+        for index in range(max(len(before), len(after))):
+            old = before[index] if index < len(before) else None
+            new = after[index] if index < len(after) else None
+            yield from _walk(old, new, f"{path}[{index}]")
+    elif path.endswith(".sha256"):
+        yield Change(path=path.removesuffix(".sha256") + " content", before=_short(before), after=_short(after))
+    else:
+        yield Change(path=path, before=before, after=after)
+
+
+def _short(digest: Json) -> Json:
+    return digest[:12] if isinstance(digest, str) else digest

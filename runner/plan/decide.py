@@ -1,0 +1,259 @@
+"""Deciding what happens to each address. Read-only and deterministic: the same values give the same plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from runner.compile import Job
+from runner.plan.actions import NOTHING, Action, Change, Credits, Plan, Step
+from runner.plan.changes import changes_between
+from runner.state import DeliveredFile, Delivery, KeyState, Stage
+
+KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
+UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
+BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What a person allowed this run: buying failed or lost work again."""
+
+    retry_failed: bool = False
+    retry_lost: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Disk:
+    """What lies on disk now, of all that the plan asks about.
+
+    intact  paths of delivered files that are as we left them
+    present paths that exist, delivered by us or not
+    """
+
+    intact: frozenset[str] = field(default_factory=frozenset)
+    present: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    states: Mapping[str, KeyState]
+    previous: Mapping[str, KeyState]
+    ours: Mapping[str, DeliveredFile]
+    disk: Disk
+    policy: Policy
+    account: str
+    now: float
+    run_date: str
+
+
+def make_plan(
+    jobs: Sequence[Job],
+    states: Mapping[str, KeyState],
+    *,
+    disk: Disk,
+    now: float,
+    run_date: str,
+    policy: Policy | None = None,
+    account: str = "",
+) -> Plan:
+    """What to do for every job, in their order, then the orphans.
+
+    states    everything known of the keys of these jobs and of those that these recipes' addresses had before
+    now       seconds since the epoch; run_date its UTC day
+    account   fingerprint of the API key; "" where it isn't known yet
+    """
+    known = _Known(
+        states=states,
+        previous=_by_address(states.values()),
+        ours={file.path: file for state in states.values() for file in _delivered_files(state)},
+        disk=disk,
+        policy=policy or Policy(),
+        account=account,
+        now=now,
+        run_date=run_date,
+    )
+    steps = tuple(_shared_purchases(_step(job, known) for job in jobs))
+    return Plan(steps=steps + tuple(_orphans(jobs, states)), delivered=known.ours)
+
+
+def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
+    """The newest state of each address: later ones of the fold's order win."""
+    ordered = sorted(states, key=lambda state: (state.finished_at or state.started_at or 0.0, state.key))
+    return {address: state for state in ordered for address in state.addresses}
+
+
+def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
+    return (file for delivery in state.deliveries.values() for file in delivery.files)
+
+
+def _step(job: Job, known: _Known) -> Step:
+    state = known.states.get(job.key)
+    if state is None:
+        return _new(job, known)
+    if state.account and known.account and state.account != known.account:
+        reason = "it was begun with another account's API key; run it with that key, or raise epoch to buy it anew"
+        return _made(job, Action.BLOCKED, reason, state=state)
+    if state.stage in UNBOUGHT:
+        return _unbought(job, state, known)
+    if state.stage in BOUGHT:
+        reason = f"job {state.job_id} was started by an earlier run; its end was not seen"
+        return _made(job, Action.RESUME, reason, state=state)
+    if state.stage is Stage.FAILED:
+        return _failed(job, state, known)
+    if state.stage is Stage.LOST:
+        return _lost(job, state, known)
+    return _finished(job, state, known)
+
+
+def _new(job: Job, known: _Known) -> Step:
+    before = known.previous.get(job.address)
+    in_the_way = _conflict(job, known)
+    if in_the_way is not None:
+        return in_the_way
+    if before is None:
+        return _made(job, Action.RUN, "new", credits=Credits(cap=job.cap, estimate=None))
+    changes = changes_between(before.payload, job.payload_for(run_date=known.run_date))
+    reason = f"changed: {changes[0]}" if changes else "changed: endpoint or epoch"
+    if len(changes) > 1:
+        reason += f" and {len(changes) - 1} more"
+    estimate = before.spent or None
+    return _made(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
+
+
+def _conflict(job: Job, known: _Known) -> Step | None:
+    """Something that isn't ours lies where a result would go: found before anything is bought."""
+    if job.save.on_conflict in ("overwrite", "rename"):
+        return None
+    for path in map(str, job.expected_paths(run_date=known.run_date)):
+        foreign = path in known.disk.present and path not in known.disk.intact
+        if not foreign:
+            continue
+        if job.save.on_conflict == "skip":
+            return _made(job, Action.SKIP, f"{path} exists (on_conflict = skip)")
+        whose = "was changed since an earlier run delivered it" if path in known.ours else "is in the way"
+        hint = "move it, or set save.on_conflict to overwrite, rename or skip"
+        return _made(job, Action.BLOCKED, f"{path} {whose}; nothing was bought; {hint}")
+    return None
+
+
+def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
+    if state.parked_until is not None and state.parked_until > known.now:
+        wait_s = round(state.parked_until - known.now)
+        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s} s"
+        return _made(job, Action.BLOCKED, reason, state=state)
+    in_the_way = _conflict(job, known)
+    if in_the_way is not None:
+        return in_the_way
+    reason = "an earlier run was interrupted before it started the job; nothing was bought yet"
+    return _made(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
+
+
+def _failed(job: Job, state: KeyState, known: _Known) -> Step:
+    said = _said(state)
+    credits = Credits(cap=job.cap, estimate=state.spent or None)
+    if known.policy.retry_failed:
+        reason = f"attempt {state.attempt} failed{said}; buying another (--retry-failed)"
+        return _made(job, Action.RETRY, reason, state=state, credits=credits)
+    if state.attempt <= job.retry:
+        reason = f"attempt {state.attempt} failed{said}; retry = {job.retry} allows another"
+        return _made(job, Action.RETRY, reason, state=state, credits=credits)
+    reason = f"attempt {state.attempt} failed{said}; --retry-failed or a higher retry buys another"
+    return _made(job, Action.BLOCKED, reason, state=state, credits=credits)
+
+
+def _said(state: KeyState) -> str:
+    if not state.errors:
+        return ""
+    first = state.errors[0]
+    return f" ({first.get('code', 0)}: {first.get('message', '')})"
+
+
+def _lost(job: Job, state: KeyState, known: _Known) -> Step:
+    credits = Credits(cap=job.cap, estimate=state.spent or None)
+    if known.policy.retry_lost:
+        return _made(job, Action.RETRY, "it was lost; buying it again (--retry-lost)", state=state, credits=credits)
+    reason = f"job {state.job_id} was started and is gone from the server; --retry-lost or a new epoch buys it again"
+    return _made(job, Action.LOST, reason, state=state, credits=credits)
+
+
+def _finished(job: Job, state: KeyState, known: _Known) -> Step:
+    delivery = state.deliveries.get(job.address)
+    reason = _why_again(job, delivery, known)
+    if reason is None:
+        return _made(job, Action.SKIP, "done", state=state)
+    in_the_way = _conflict(job, known) if delivery is None or delivery.save != job.save.path else None
+    if in_the_way is not None:
+        return in_the_way
+    ended = state.finished_at or 0.0
+    if state.outputs and known.now - ended > KEPT_ON_SERVER_S:
+        return _gone(job, state, reason, known)
+    return _made(job, Action.REDELIVER, reason, state=state)
+
+
+def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None:
+    if delivery is None:
+        return "bought, but not delivered here yet"
+    if delivery.save != job.save.path:
+        return f"save.path changed: {delivery.save} -> {job.save.path}"
+    return next((_missing(file, known.disk) for file in delivery.files if file.path not in known.disk.intact), None)
+
+
+def _missing(file: DeliveredFile, disk: Disk) -> str:
+    return f"{file.path} {'was changed' if file.path in disk.present else 'is missing'} since it was delivered"
+
+
+def _gone(job: Job, state: KeyState, reason: str, known: _Known) -> Step:
+    credits = Credits(cap=job.cap, estimate=state.spent)
+    if known.policy.retry_lost:
+        why = f"{reason}, and the server no longer has it; buying it again (--retry-lost)"
+        return _made(job, Action.RETRY, why, state=state, credits=credits)
+    why = f"{reason}, and the server no longer has it; --retry-lost or a new epoch buys it again"
+    return _made(job, Action.BLOCKED, why, state=state, credits=credits)
+
+
+def _made(
+    job: Job,
+    action: Action,
+    reason: str,
+    *,
+    state: KeyState | None = None,
+    changes: tuple[Change, ...] = (),
+    credits: Credits = NOTHING,
+) -> Step:
+    return Step(
+        address=job.address,
+        key=job.key,
+        action=action,
+        reason=reason,
+        changes=changes,
+        credits=credits,
+        job=job,
+        state=state,
+    )
+
+
+def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
+    """Equal keys are one purchase: only the first address of a key has credits at stake."""
+    first: dict[str, str] = {}
+    for step in steps:
+        if step.action in (Action.RUN, Action.RETRY) and step.key in first:
+            reason = f"same work as {first[step.key]}: bought once, delivered here too"
+            yield replace(step, reason=reason, credits=NOTHING)
+            continue
+        first.setdefault(step.key, step.address)
+        yield step
+
+
+def _orphans(jobs: Sequence[Job], states: Mapping[str, KeyState]) -> Iterator[Step]:
+    recipes = {job.recipe for job in jobs}
+    wanted = {job.address for job in jobs}
+    for address, state in sorted(_by_address(states.values()).items()):
+        if address not in wanted and address.partition("[")[0] in recipes:
+            yield Step(
+                address=address,
+                key=state.key,
+                action=Action.ORPHAN,
+                reason="the recipe no longer asks for it; its results are left alone",
+                state=state,
+            )

@@ -1,0 +1,293 @@
+"""Checks recipes, one by one and then together: every problem of all of them, each at its place.
+
+A file goes from bytes to a merged document to findings; only files with findings are parsed a second time,
+for places. Many files are checked in several processes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runner import resources
+from runner.errors import Place, Problem
+from runner.recipe.build import build_recipe, default_name
+from runner.recipe.find import find_recipes
+from runner.recipe.finding import Finding
+from runner.recipe.layers import Files, Merged, merge_file
+from runner.recipe.model import Checked, Loaded, Recipe
+from runner.recipe.place import Layer, place_in, place_of
+from runner.recipe.rules import name_findings, rule_findings
+from runner.recipe.scopes import expand_constants
+from runner.recipe.story import story
+from runner.recipe.suggest import did_you_mean, shown
+from runner.wire.catalog import Catalog
+from runner.wire.values import Json, JsonObject
+
+_MANY = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What a command asks of all recipes alike."""
+
+    catalog: Catalog
+    profile: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """One file: its problems, and what is needed to judge it beside the others."""
+
+    file: Path
+    name: str
+    problems: tuple[Problem, ...] = ()
+    after: tuple[str, ...] = ()
+    profiles: frozenset[str] = frozenset()
+    vars: frozenset[str] = frozenset()
+    recipe: Recipe | None = None
+
+
+def load_recipes(
+    paths: Sequence[Path],
+    *,
+    catalog: Catalog,
+    profile: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Loaded:
+    """The recipes in `paths`, files and folders, as values. Reads only; what is wrong with them is in `problems`."""
+    found = find_recipes(paths)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {})
+    examiner = _Examiner(wanted=wanted, build=True, is_valid=_always_tell)
+    examined = [examiner.examine(file) for file in found.files]
+    problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
+    bad = {problem.place.file for problem in problems if problem.severity == "error"}
+    recipes = tuple(one.recipe for one in examined if one.recipe is not None and one.file not in bad)
+    return Loaded(recipes=recipes, problems=problems, checked=len(found.files))
+
+
+def check_recipes(
+    paths: Sequence[Path],
+    *,
+    catalog: Catalog,
+    profile: str | None = None,
+    overrides: Mapping[str, str] | None = None,
+    processes: int | None = None,
+) -> Checked:
+    """The same problems as `load_recipes` finds, without making the recipes."""
+    found = find_recipes(paths)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {})
+    examined = _examine_all(found.files, wanted, processes or os.cpu_count() or 1)
+    problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
+    return Checked(problems=problems, checked=len(found.files))
+
+
+def _examine_all(files: Sequence[Path], wanted: Wanted, processes: int) -> list[Examined]:
+    if len(files) < _MANY:
+        examiner = _Examiner(wanted=wanted, build=False, is_valid=_always_tell)
+        return [examiner.examine(file) for file in files]
+    # Loading what makes many files fast takes longer than checking a few without it.
+    many = importlib.import_module("runner.recipe.many")
+    examiner = _Examiner(wanted=wanted, build=False, is_valid=many.fast_verdict(_schema()))
+    examined: list[Examined] = many.spread(examiner.examine, files, processes=processes)
+    return examined
+
+
+def _always_tell(_document: JsonObject) -> bool:
+    return False
+
+
+def _schema() -> JsonObject:
+    return resources.schema("recipe-strict")
+
+
+@dataclass(kw_only=True, slots=True)
+class _Examiner:
+    wanted: Wanted
+    build: bool
+    is_valid: Callable[[JsonObject], bool]
+    files: Files = field(default_factory=Files)
+
+    def examine(self, file: Path) -> Examined:
+        merged = merge_file(file, self.files, profile=self.wanted.profile)
+        if merged.document is None:
+            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, merged.findings)))
+        document, refused = _overridden(merged.document, self.wanted.overrides)
+        written = document.get("name")
+        name = written if isinstance(written, str) and written else default_name(file)
+        expanded = expand_constants(document, name)
+        findings = [*merged.findings, *refused, *expanded.findings, *self._judge(expanded.document, file, name)]
+        problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
+        for variant in merged.variants():
+            problems |= dict.fromkeys(self._variant(variant, file, name))
+        recipe = None
+        if self.build and not any(one.severity == "error" for one in problems):
+            recipe = build_recipe(merged, _without_profiles(document), expanded.document, name)
+        return Examined(
+            file=file,
+            name=name,
+            problems=tuple(problems),
+            after=_texts(document.get("after")),
+            profiles=merged.profiles,
+            vars=frozenset(document["vars"]) if isinstance(document.get("vars"), dict) else frozenset(),
+            recipe=recipe,
+        )
+
+    def _variant(self, merged: Merged, file: Path, name: str) -> Iterator[Problem]:
+        """What is wrong with a profile that wasn't asked for: a check is for all that is written."""
+        expanded = expand_constants(merged.document or {}, name)
+        rules = rule_findings(expanded.document, file.parent, self.wanted.catalog)
+        yield from _placed(merged.layers, file, [*expanded.findings, *rules])
+
+    def _judge(self, document: JsonObject, file: Path, name: str) -> Iterator[Finding]:
+        if not self.is_valid(document):
+            schema = _schema()
+            yield from story(document, schema)
+        if "name" not in document or document["name"] in {".", ".."}:
+            yield from name_findings(name)
+        yield from rule_findings(document, file.parent, self.wanted.catalog)
+
+
+def _without_profiles(document: JsonObject) -> JsonObject:
+    return {key: value for key, value in document.items() if key not in {"profile", "include"}}
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+
+
+def _overridden(document: JsonObject, overrides: Mapping[str, str]) -> tuple[JsonObject, list[Finding]]:
+    """`vars` with `--set` applied, each of the type that the recipe gave it."""
+    names = document.get("vars")
+    if not overrides or not isinstance(names, dict):
+        return document, []
+    values, findings = dict(names), []
+    for name, text in overrides.items():
+        if name not in values:
+            continue
+        try:
+            values[name] = _typed(text, values[name])
+        except ValueError as error:
+            message = f"--set {name}: {error}"
+            findings.append(Finding(path=("vars", name), code="wrong-type", message=message))
+    return {**document, "vars": values}, findings
+
+
+def _typed(text: str, like: Json) -> Json:
+    if isinstance(like, str):
+        return text
+    kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(like, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(like):
+        raise ValueError(f"{shown(text)} is not {kinds.get(type(like), 'a table')}, which the recipe has there")
+    return value
+
+
+def _placed(layers: Sequence[Layer], file: Path, findings: Iterable[Finding]) -> Iterator[Problem]:
+    """Findings with their places. A line with a secret is shown for none of them."""
+    problems = [_problem(layers, file, one) for one in findings]
+    hidden = {
+        (one.place.file, line)
+        for one in problems
+        if one.secret
+        for line in range(one.place.line, one.place.end_line + 1)
+    }
+    for one in problems:
+        yield replace(one, secret=True) if (one.place.file, one.place.line) in hidden else one
+
+
+def _problem(layers: Sequence[Layer], top: Path, finding: Finding) -> Problem:
+    file = finding.file or top
+    if finding.span is not None:
+        place = place_of(file, finding.span)
+    else:
+        where = (Layer(file=file),) if finding.file is not None else layers
+        place = place_in(where, finding.path, key=finding.key)
+    return Problem(
+        place=place,
+        severity=finding.severity,
+        code=finding.code,
+        message=finding.message,
+        hint=finding.hint,
+        secret=finding.secret,
+    )
+
+
+def _all_problems(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
+    for one in examined:
+        yield from one.problems
+    yield from _same_names(examined)
+    yield from _bad_order(examined)
+    yield from _unknown_wishes(examined, wanted)
+
+
+def _same_names(examined: Sequence[Examined]) -> Iterator[Problem]:
+    first: dict[str, Path] = {}
+    for one in examined:
+        before = first.setdefault(one.name, one.file) if one.name else one.file
+        if before != one.file:
+            place = place_in((Layer(file=one.file),), ("name",))
+            message = f"the name {shown(one.name)} is taken by {before}"
+            yield Problem(place=place, code="duplicate-name", message=message, hint="set `name` in one of them")
+
+
+def _bad_order(examined: Sequence[Examined]) -> Iterator[Problem]:
+    """`after` that nothing can satisfy: a circle, or a name that isn't among the recipes at hand."""
+    after = {one.name: one.after for one in examined if one.after}
+    names = {one.name for one in examined}
+    for one in examined:
+        for index, name in enumerate(one.after):
+            place = place_in((Layer(file=one.file),), ("after", index)) if name not in names else None
+            if place is not None:
+                near = did_you_mean(name, names - {one.name})
+                message = f"no recipe here is called {shown(name)}{near}"
+                yield Problem(place=place, severity="warning", code="unknown-recipe", message=message)
+        if one.after and _reaches(one.name, after):
+            place = place_in((Layer(file=one.file),), ("after",))
+            yield Problem(place=place, code="circle", message=f"{shown(one.name)} comes after itself")
+
+
+def _reaches(start: str, after: Mapping[str, tuple[str, ...]]) -> bool:
+    seen: set[str] = set()
+    stack = list(after.get(start, ()))
+    while stack:
+        name = stack.pop()
+        if name == start:
+            return True
+        if name not in seen:
+            seen.add(name)
+            stack.extend(after.get(name, ()))
+    return False
+
+
+def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
+    """`--profile` and `--set` names that no recipe knows."""
+    readable = [one for one in examined if one.name]
+    if not readable:
+        return
+    place = Place(file=readable[0].file)
+    profiles = frozenset[str]().union(*(one.profiles for one in readable))
+    if wanted.profile is not None and wanted.profile not in profiles:
+        message = f"--profile {wanted.profile}: no recipe here has it{did_you_mean(wanted.profile, profiles)}"
+        yield Problem(place=place, code="unknown-profile", message=message)
+    known = frozenset[str]().union(*(one.vars for one in readable))
+    for name in wanted.overrides:
+        if name not in known:
+            message = f"--set {name}: no recipe here has it in vars{did_you_mean(name, known)}"
+            yield Problem(place=place, code="unknown-var", message=message)
+
+
+def _ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """By file and place, each once: many recipes may include the same bad file."""
+    once = dict.fromkeys(problems)
+    return tuple(sorted(once, key=lambda p: (str(p.place.file), p.place.line, p.place.column)))

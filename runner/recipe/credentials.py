@@ -1,0 +1,111 @@
+"""Cloud providers in a recipe: keys that are unknown, misspelt or missing, and secrets written out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from runner.recipe.finding import Finding, Steps
+from runner.recipe.suggest import did_you_mean, listed, shown
+from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider
+from runner.wire.secrets import is_reference
+from runner.wire.values import Json, JsonObject, as_object
+
+PUBLIC = frozenset({"accesskeyid", "accountname", "username"})
+_DECRYPT = "decrypt_password"
+_USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
+
+HINT = 'write { env = "NAME" } and set that variable, or { file = "path" }'
+
+
+def provider_findings(provider: Provider, entry: JsonObject, at: Steps, *, as_input: bool) -> Iterator[Finding]:
+    """Parameters and credentials of an entry against what its provider takes."""
+    if provider.open:
+        yield from literal_secrets(entry.get("credentials"), (*at, "credentials"), open_keys=True)
+        return
+    decrypt = frozenset({_DECRYPT}) if as_input else frozenset()
+    yield from _keys(entry, "parameters", provider.parameters_required, provider.parameters_optional, provider, at)
+    optional = provider.credentials_optional | decrypt
+    yield from _keys(entry, "credentials", provider.credentials_required, optional, provider, at)
+    yield from literal_secrets(entry.get("credentials"), (*at, "credentials"))
+
+
+def plain_credentials(entry: JsonObject, at: Steps, names: frozenset[str], what: str) -> Iterator[Finding]:
+    """Credentials of what is no cloud entry: only `names` may stand there."""
+    path = (*at, "credentials")
+    for name in as_object(entry.get("credentials")):
+        if name not in names:
+            near = did_you_mean(name, names)
+            message = f"{what} takes no credential {shown(name)}{near}"
+            hint = "" if near else f"it takes {listed(names)}"
+            yield _at((*path, name), "unknown-key", message, hint)
+    yield from literal_secrets(entry.get("credentials"), path)
+
+
+def literal_secrets(credentials: Json, at: Steps, *, open_keys: bool = False) -> Iterator[Finding]:
+    """Values that should be references. `open_keys`: nobody knows the keys, so all but names are secrets."""
+    for name, value in as_object(credentials).items():
+        secret = name in SECRET_CREDENTIALS or (open_keys and name not in PUBLIC)
+        if secret and isinstance(value, str | dict) and value != "" and not is_reference(value):
+            yield literal_secret((*at, name), name)
+
+
+def literal_secret(path: Steps, name: str) -> Finding:
+    message = f"{name} is a secret and must not be written into a recipe"
+    return Finding(path=path, code="literal-secret", message=message, hint=HINT, secret=True)
+
+
+def url_secret(value: Json, path: Steps, name: str) -> Finding | None:
+    """The finding for a URL with a password in it."""
+    if not isinstance(value, str) or not _USERINFO.search(value):
+        return None
+    message = f"{name} holds a password inside the URL"
+    return Finding(path=path, code="literal-secret", message=message, hint=_url_hint(name), secret=True)
+
+
+def _url_hint(name: str) -> str:
+    if name in {"source", "callback"}:
+        return f'write {name} = {{ env = "NAME" }} and set that variable to the whole URL'
+    return "put it into credentials, as a secret reference"
+
+
+def _keys(
+    entry: JsonObject,
+    part: str,
+    required: frozenset[str],
+    optional: frozenset[str],
+    provider: Provider,
+    at: Steps,
+) -> Iterator[Finding]:
+    given = entry.get(part, {})
+    if not isinstance(given, dict):
+        return
+    known = required | optional
+    word = "parameter" if part == "parameters" else "credential"
+    meant: set[str] = set()
+    for name in given:
+        if name not in known:
+            near = did_you_mean(name, known - set(given))
+            meant.add(near)
+            message = f"{provider.title} takes no {word} {shown(name)}{near}"
+            hint = "" if near else f"it takes {listed(known)}"
+            yield _at((*at, part, name), "unknown-key", message, hint)
+    for name in sorted(required - set(given)):
+        if f"; did you mean '{name}'?" not in meant:
+            message = f"{provider.title} needs the {word} '{name}'"
+            yield _at((*at, part), "missing-key", message, "")
+    for name, value in given.items():
+        found = url_secret(value, (*at, part, name), name) if part == "parameters" else None
+        if found:
+            yield found
+
+
+def _at(path: Steps, code: str, message: str, hint: str) -> Finding:
+    return Finding(path=path, key=True, code=code, message=message, hint=hint, secret="credentials" in path)
+
+
+def find_provider(name: str, *, as_input: bool) -> Provider | None:
+    provider = PROVIDERS.get(name)
+    if provider is None or not (provider.as_input if as_input else provider.as_target):
+        return None
+    return provider

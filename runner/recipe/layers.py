@@ -1,0 +1,143 @@
+"""Several files become one document: includes below, the chosen profile on top.
+
+Tables merge, arrays and values replace; a secret reference counts as a value. A name is not inherited: two
+recipes may include the same file and are still two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runner.recipe.finding import Finding
+from runner.recipe.normal import normal
+from runner.recipe.place import Layer
+from runner.recipe.read import Read, read_file
+from runner.wire.secrets import is_reference
+from runner.wire.values import Json, JsonObject
+
+MAX_FILES = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """A recipe as merged, in normal form.
+
+    document  with `profile` as far as it was not chosen, None when a file couldn't be read
+    layers    the topmost first, for places
+    profiles  the names there are
+    """
+
+    file: Path
+    document: JsonObject | None
+    layers: tuple[Layer, ...]
+    findings: tuple[Finding, ...] = ()
+    profiles: frozenset[str] = frozenset()
+
+    def variants(self) -> Iterator[Merged]:
+        """The same recipe under each of its profiles."""
+        profiles = (self.document or {}).get("profile")
+        for profile in profiles if isinstance(profiles, dict) else ():
+            yield _under(self, profile)
+
+
+@dataclass(kw_only=True, slots=True)
+class Files:
+    """Reads each included file once, however many recipes include it."""
+
+    _read: dict[Path, Read] = field(default_factory=dict)
+
+    def included(self, file: Path) -> Read:
+        if file not in self._read:
+            self._read[file] = read_file(file)
+        return self._read[file]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    file: Path
+    document: JsonObject
+
+
+def merge_file(file: Path, files: Files, *, profile: str | None = None) -> Merged:
+    """The document of `file`, with what it includes and the profile. Never raises."""
+    findings: list[Finding] = []
+    parts = list(_parts(file, read_file(file), files, (file,), findings))
+    layers = tuple(Layer(file=part.file) for part in parts) or (Layer(file=file),)
+    if not parts or parts[0].file != file or any(f.severity == "error" for f in findings):
+        return Merged(file=file, document=None, layers=layers, findings=tuple(findings))
+    document = parts[-1].document
+    for part in parts[-2::-1]:
+        document = merge(document, part.document)
+    chosen = document.get("profile")
+    profiles = frozenset(chosen) if isinstance(chosen, dict) else frozenset()
+    made = Merged(file=file, document=document, layers=layers, findings=tuple(findings), profiles=profiles)
+    return _under(made, profile) if profile is not None and profile in profiles else made
+
+
+def _under(merged: Merged, profile: str) -> Merged:
+    document = merged.document or {}
+    overlay = document["profile"][profile]
+    if not isinstance(overlay, dict):
+        return merged
+    overlaid = (Layer(file=layer.file, prefix=("profile", profile)) for layer in merged.layers if not layer.prefix)
+    return replace(merged, document=merge(document, overlay), layers=(*overlaid, *merged.layers))
+
+
+def merge(below: JsonObject, above: JsonObject) -> JsonObject:
+    """`above` laid over `below`; neither is changed."""
+    made = dict(below)
+    for name, value in above.items():
+        under = made.get(name)
+        both = isinstance(value, dict) and isinstance(under, dict)
+        if both and not is_reference(value) and not is_reference(under):
+            made[name] = merge(made[name], value)
+        else:
+            made[name] = value
+    return made
+
+
+def _parts(file: Path, read: Read, files: Files, chain: tuple[Path, ...], findings: list[Finding]) -> Iterator[_Part]:
+    """The file, then what it includes, the last one first since it lies above the others."""
+    findings += read.findings
+    if read.value is None:
+        return
+    document, notes = normal(read.value)
+    findings += notes if len(chain) == 1 else ()
+    if len(chain) > 1:
+        document.pop("name", None)
+    yield _Part(file=file, document=document)
+    includes = document.get("include")
+    if not isinstance(includes, list):
+        return
+    for index in range(len(includes) - 1, -1, -1):
+        yield from _included(file, includes[index], index, files, chain, findings)
+
+
+def _included(
+    file: Path, name: Json, index: int, files: Files, chain: tuple[Path, ...], findings: list[Finding]
+) -> Iterator[_Part]:
+    if not isinstance(name, str) or not name:
+        return
+    target = Path(file.parent, name).resolve() if "\0" not in name else file.parent
+    said = _refused(target, chain)
+    if not said:
+        read = files.included(target)
+        if not any(f.code in {"no-such-file", "not-a-file", "not-readable"} for f in read.findings):
+            yield from _parts(target, read, files, (*chain, target), findings)
+            return
+        said = f"the included file {target.name!r} {_said(read)}"
+    findings.append(Finding(path=("include", index), code="bad-include", message=said, file=file))
+
+
+def _refused(target: Path, chain: tuple[Path, ...]) -> str:
+    if target in chain:
+        names = [path.name for path in (*chain[chain.index(target) :], target)]
+        return f"includes itself: {' -> '.join(names)}"
+    return f"more than {MAX_FILES} files deep" if len(chain) >= MAX_FILES else ""
+
+
+def _said(read: Read) -> str:
+    said = read.findings[0].message
+    return "does not exist" if read.findings[0].code == "no-such-file" else said

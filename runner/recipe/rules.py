@@ -1,0 +1,250 @@
+"""What a schema can't say of a recipe: how its parts belong together. Wrong types are left to the schema."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from runner.recipe.credentials import (
+    find_provider,
+    literal_secret,
+    literal_secrets,
+    plain_credentials,
+    provider_findings,
+    url_secret,
+)
+from runner.recipe.finding import Finding, Steps
+from runner.recipe.options import conversion_findings
+from runner.recipe.suggest import did_you_mean, listed, nearest, shown
+from runner.recipe.template import has_template
+from runner.wire.catalog import Catalog
+from runner.wire.providers import PROVIDERS
+from runner.wire.secrets import is_reference
+from runner.wire.values import Json, JsonObject, as_list, as_object
+
+_URL = re.compile(r"(?:https?|ftp)://[^/\s]", re.IGNORECASE)
+_HTTP = re.compile(r"https?://[^/\s]", re.IGNORECASE)
+_DECRYPT = frozenset({"decrypt_password"})
+
+
+def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Iterator[Finding]:
+    """Everything wrong with a recipe in normal form, its constants put in, apart from its schema."""
+    yield from _parts(document)
+    yield from _foreach(document.get("foreach"), folder)
+    yield from _callback(document)
+    for index, entry in enumerate(as_list(document.get("input"))):
+        if isinstance(entry, dict):
+            yield from _input(entry, ("input", index), folder)
+    for index, entry in enumerate(as_list(document.get("conversion"))):
+        if isinstance(entry, dict):
+            yield from _conversion(entry, ("conversion", index), catalog)
+    for index, password in enumerate(as_list(document.get("download_passwords"))):
+        if isinstance(password, str):
+            yield literal_secret(("download_passwords", index), "a download password")
+    save = as_object(document.get("save")).get("path")
+    if isinstance(save, str):
+        yield from _inside(save, ("save", "path"), folder, absolute=True)
+
+
+def name_findings(name: str) -> Iterator[Finding]:
+    """What is wrong with a recipe's name: it is part of paths and addresses."""
+    if name in {".", ".."} or not name.strip():
+        yield Finding(path=("name",), code="wrong-form", message=f"{shown(name)} is no name", hint="set `name`")
+    elif re.search(r"[/\\\[\]\x00-\x1f\x7f]", name):
+        message = f"the name {shown(name)} holds slashes, square brackets or control characters"
+        yield Finding(path=("name",), code="wrong-form", message=message, hint="set `name` to something plain")
+
+
+def _parts(document: JsonObject) -> Iterator[Finding]:
+    if document.get("input", []) == []:
+        hint = 'a local file is [[input]] with type = "upload" and source = "PATH"'
+        yield _missing("input", "there is nothing to convert: 'input' is missing", hint)
+    if document.get("conversion", []) == []:
+        hint = 'the least is [[conversion]] with target = "webp"'
+        yield _missing("conversion", "nothing is made of the input: 'conversion' is missing", hint)
+    limits = as_object(as_object(document.get("limits")).get("job"))
+    if "budget" in document and "max_credit" not in limits:
+        message = "a budget needs limits.job.max_credit, the most that one job may cost"
+        hint = "without it nobody can tell beforehand whether a job still fits"
+        yield Finding(path=("budget",), key=True, code="missing-key", message=message, hint=hint)
+
+
+def _missing(name: str, message: str, hint: str) -> Finding:
+    return Finding(path=(name,), key=True, code="missing-key", message=message, hint=hint)
+
+
+def _foreach(foreach: Json, folder: Path) -> Iterator[Finding]:
+    if not isinstance(foreach, dict):
+        return
+    kinds = [kind for kind in ("files", "rows", "matrix") if kind in foreach]
+    if len(kinds) != 1 and not {"bucket", "outputs"} & set(foreach):
+        found = f"both {' and '.join(kinds)}" if kinds else "none of them"
+        message = f"foreach needs exactly one of files, rows and matrix, and has {found}"
+        yield Finding(path=("foreach",), key=True, code="wrong-size", message=message)
+    if "exclude" in foreach and "files" not in foreach:
+        message = "exclude leaves out files, and there is no foreach.files"
+        yield Finding(path=("foreach", "exclude"), key=True, code="no-effect", message=message)
+    rows = foreach.get("rows")
+    if isinstance(rows, str) and not rows.lower().endswith((".csv", ".jsonl", ".ndjson")):
+        message = f"rows are read from a .csv or .jsonl file, not from {shown(rows)}"
+        yield Finding(path=("foreach", "rows"), code="wrong-form", message=message)
+    for name in ("files", "rows"):
+        values = foreach.get(name)
+        for index, pattern in enumerate(values if isinstance(values, list) else [values]):
+            path: Steps = ("foreach", name, index) if isinstance(values, list) else ("foreach", name)
+            if isinstance(pattern, str):
+                yield from _inside(pattern, path, folder)
+
+
+def _callback(document: JsonObject) -> Iterator[Finding]:
+    callback = document.get("callback", "")
+    found = url_secret(callback, ("callback",), "callback")
+    if found:
+        yield found
+    elif isinstance(callback, str) and callback and not _HTTP.match(callback) and not has_template(callback):
+        message = "callback is not an http or https URL"
+        yield Finding(path=("callback",), code="wrong-form", message=message, secret=True)
+    if document.get("notify_status") is True and not callback:
+        message = "notify_status has no effect without a callback"
+        path = ("notify_status",)
+        yield Finding(path=path, key=True, code="no-effect", message=message, severity="warning")
+
+
+def _input(entry: JsonObject, at: Steps, folder: Path) -> Iterator[Finding]:
+    kind = entry.get("type", "remote")
+    if not isinstance(kind, str) or kind not in _SOURCES:
+        return
+    if "type" not in entry and nearest("type", set(entry) - _INPUT_KEYS) is not None:
+        return  # the misspelt key is told already, and what the source is nobody knows
+    if "source" not in entry:
+        near = did_you_mean("source", set(entry) - _INPUT_KEYS)
+        if not near:
+            message = f"'source' is missing: {_SOURCES[kind]}"
+            yield Finding(path=at, key=True, code="missing-key", message=message)
+    else:
+        yield from _source(entry["source"], kind, (*at, "source"), folder)
+    yield from _credentials(entry, kind, at)
+
+
+_INPUT_KEYS = frozenset(
+    ("type", "source", "engine", "options", "filename", "content_type", "parameters", "credentials", "identity")
+)
+
+_SOURCES = {
+    "remote": "a URL",
+    "upload": "a path relative to the recipe",
+    "base64": "the file's bytes in base64",
+    "cloud": "the provider's name",
+    "gdrive_picker": "the id of a file in Google Drive",
+    "input_id": "the id of an input of another job",
+    "output": "the id of an output of another job",
+}
+
+
+def _source(source: Json, kind: str, path: Steps, folder: Path) -> Iterator[Finding]:
+    if is_reference(source) and kind != "remote":
+        message = f"the source of type '{kind}' can't be a secret reference; it is {_SOURCES[kind]}"
+        yield Finding(path=path, code="wrong-type", message=message)
+    if not isinstance(source, str) or not source:
+        return
+    if kind == "remote":
+        yield from _remote(source, path)
+    elif kind == "upload":
+        yield from _upload(source, path, folder)
+    elif kind == "cloud" and not has_template(source) and find_provider(source, as_input=True) is None:
+        yield _no_provider(source, path)
+
+
+def _remote(source: str, path: Steps) -> Iterator[Finding]:
+    found = url_secret(source, path, "source")
+    if found:
+        yield found
+    elif not _URL.match(source) and not has_template(source):
+        if "://" in source:
+            message, hint = "a remote source is an http, https or ftp URL", ""
+        else:
+            message = f"{shown(source)} is not a URL"
+            hint = 'for a file on this machine set type = "upload"'
+        yield Finding(path=path, code="wrong-form", message=message, hint=hint)
+
+
+def _upload(source: str, path: Steps, folder: Path) -> Iterator[Finding]:
+    if _URL.match(source):
+        message = "the source of an upload is a path, not a URL"
+        hint = 'leave out type = "upload", and the API fetches it'
+        yield Finding(path=path, code="wrong-form", message=message, hint=hint, secret=True)
+    else:
+        yield from _inside(source, path, folder)
+
+
+def _no_provider(source: str, path: Steps) -> Finding:
+    known = [name for name, provider in PROVIDERS.items() if provider.as_input]
+    if source in PROVIDERS:
+        message = f"{PROVIDERS[source].title} can only be written to, not read from"
+        return Finding(path=path, code="unknown-provider", message=message, hint=f"there are {listed(known)}")
+    near = did_you_mean(source, known)
+    hint = "" if near else f"there are {listed(known)}"
+    message = f"{shown(source)} is not a provider{near}"
+    return Finding(path=path, code="unknown-provider", message=message, hint=hint)
+
+
+def _credentials(entry: JsonObject, kind: str, at: Steps) -> Iterator[Finding]:
+    if kind != "cloud":
+        picker = kind == "gdrive_picker"
+        names = frozenset({"token"}) if picker else _DECRYPT
+        yield from plain_credentials(entry, at, names, f"an input of type '{kind}'")
+        if picker and "token" not in as_object(entry.get("credentials")):
+            message = "an input of type 'gdrive_picker' needs the credential 'token'"
+            yield Finding(path=at, key=True, code="missing-key", message=message)
+        return
+    source = entry.get("source")
+    provider = find_provider(source, as_input=True) if isinstance(source, str) else None
+    if provider is not None:
+        yield from provider_findings(provider, entry, at, as_input=True)
+    else:
+        yield from literal_secrets(entry.get("credentials"), (*at, "credentials"), open_keys=True)
+
+
+def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Finding]:
+    yield from conversion_findings(entry, at, catalog)
+    password = as_object(entry.get("options")).get("download_password")
+    if isinstance(password, str) and password:
+        yield literal_secret((*at, "options", "download_password"), "download_password")
+    for index, target in enumerate(as_list(entry.get("output_target"))):
+        if not isinstance(target, dict):
+            continue
+        here: Steps = (*at, "output_target", index)
+        kind = target.get("type")
+        provider = find_provider(kind, as_input=False) if isinstance(kind, str) else None
+        if provider is not None:
+            yield from provider_findings(provider, target, here, as_input=False)
+        else:
+            yield from literal_secrets(target.get("credentials"), (*here, "credentials"), open_keys=True)
+
+
+def _inside(name: str, path: Steps, folder: Path, *, absolute: bool = False) -> Iterator[Finding]:
+    """Paths stay inside the project. Where links lead is seen only when files are listed."""
+    if "\0" in name:
+        yield Finding(path=path, code="wrong-form", message="a path can't hold the character NUL")
+    elif name.startswith("/") and not absolute:
+        message = f"{shown(name)} is absolute; paths are relative to the recipe"
+        hint = "so that the recipe means the same on every machine"
+        yield Finding(path=path, code="outside-project", message=message, hint=hint)
+    elif ".." in name.split("/") and not name.startswith("/"):
+        root = project_root(folder)
+        if not Path(os.path.normpath(folder / name)).is_relative_to(root):
+            message = f"{shown(name)} leads out of the project"
+            hint = f"the project is {root}: the nearest folder above with runner.toml or .git, else the recipe's"
+            yield Finding(path=path, code="outside-project", message=message, hint=hint)
+
+
+@lru_cache(maxsize=1024)
+def project_root(folder: Path) -> Path:
+    """The nearest folder at or above `folder` with `runner.toml` or `.git`, else `folder` itself."""
+    for above in (folder, *folder.parents):
+        if (above / "runner.toml").exists() or (above / ".git").exists():
+            return above
+    return folder

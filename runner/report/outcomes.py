@@ -1,0 +1,64 @@
+"""What came of a run, for people: what went wrong and what to do about it first, then one line of summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from runner.execute.outcome import Outcome, Report, Status
+from runner.report.plans import printable
+
+_TONES = {Status.FAILED: "red", Status.LOST: "red", Status.BLOCKED: "yellow", Status.PENDING: "yellow"}
+MOST_SHOWN = 20
+
+
+def troubles_text(report: Report, *, color: bool) -> str:
+    """Every address that isn't done, with its reason; empty when all is well."""
+    bad = [outcome for outcome in report.outcomes if outcome.status in _TONES]
+    lines = [line for outcome in bad[:MOST_SHOWN] for line in _trouble(outcome, color=color)]
+    if len(bad) > MOST_SHOWN:
+        lines.append(f"... and {len(bad) - MOST_SHOWN} more: runner log {report.run_id}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def warnings_text(report: Report) -> str:
+    lines = (
+        f"warning: {printable(outcome.address)}: {printable(one.message)}"
+        for outcome in report.outcomes
+        for one in outcome.warnings
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _trouble(outcome: Outcome, *, color: bool) -> Iterator[str]:
+    status = click.style(outcome.status.value, fg=_TONES[outcome.status]) if color else outcome.status.value
+    for trouble in outcome.errors:
+        code = f" ({trouble.code})" if trouble.code else ""
+        yield f"{status}: {printable(outcome.address)}: {printable(trouble.message)}{code}"
+        if trouble.hint:
+            yield f"  {printable(trouble.hint)}"
+
+
+def summary_text(report: Report, *, seconds: float) -> str:
+    """One sentence: what was done, what wasn't, what it cost."""
+    counts = report.summary
+    if counts["skipped"] == len(report.outcomes):
+        return f"Nothing to do: {counts['skipped']} done before.\n"
+    parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    spent = sum(outcome.spent for outcome in report.outcomes)
+    credits = f", {spent} credit{'s' if spent != 1 else ''}" if report.endpoint != "local" else ""
+    return f"{parts}{credits} in {seconds:.1f} s (run {report.run_id}).\n"
+
+
+def folders_text(report: Report) -> str:
+    """Where results went, a line a folder."""
+    folders: dict[str, int] = {}
+    for outcome in report.outcomes:
+        for file in outcome.outputs:
+            folder = file.path.rpartition("/")[0]
+            folders[folder] = folders.get(folder, 0) + 1
+    return "".join(
+        f"{count} result{'s' if count != 1 else ''} in {printable(folder)}\n"
+        for folder, count in sorted(folders.items())
+    )

@@ -1,0 +1,69 @@
+"""A plan for people: what will happen to every address, why, and the credits at stake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from runner.plan import Action, Credits, Plan, Step
+
+_MARKS = {
+    Action.RUN: ("+", "green"),
+    Action.RESUME: (">", "green"),
+    Action.REDELIVER: ("v", "cyan"),
+    Action.SKIP: ("=", None),
+    Action.RETRY: ("!", "yellow"),
+    Action.BLOCKED: ("x", "red"),
+    Action.LOST: ("?", "red"),
+    Action.ORPHAN: ("-", None),
+}
+QUIET = frozenset({Action.SKIP, Action.ORPHAN})
+
+
+def plan_text(plan: Plan, *, color: bool, verbose: bool) -> str:
+    """One line a job and a summary; what is skipped is listed only with `verbose`."""
+    lines = [line for step in plan.steps if verbose or step.action not in QUIET for line in _step(step, color=color)]
+    return "\n".join([*lines, plan_summary(plan)]) + "\n"
+
+
+def plan_summary(plan: Plan) -> str:
+    counted = [f"{count} to {name}" for name, count in plan.summary.items() if count and name in _VERBS]
+    stated = [f"{count} {name}" for name, count in plan.summary.items() if count and name not in _VERBS]
+    if not plan.has_changes and not stated:
+        return f"Nothing to do: {plan.summary['skip']} done."
+    text = ", ".join(counted + stated) or "nothing"
+    return f"Plan: {text}.{_credits(plan)}"
+
+
+_VERBS = {action.value for action in (Action.RUN, Action.RESUME, Action.REDELIVER, Action.SKIP, Action.RETRY)}
+
+
+def _credits(plan: Plan) -> str:
+    buying = [step.credits for step in plan.steps if step.action in (Action.RUN, Action.RETRY, Action.RESUME)]
+    if not buying:
+        return ""
+    if any(one.cap is None for one in buying):
+        return " Credits: no cap (limits.job.max_credit is not set for every job)."
+    return f" Credits: at most {sum(one.cap or 0 for one in buying)}."
+
+
+def _step(step: Step, *, color: bool) -> Iterator[str]:
+    mark, tone = _MARKS[step.action]
+    head = f"{mark} {step.action.value:<9} {printable(step.address)}"
+    yield f"{click.style(head, fg=tone) if color and tone else head}  {printable(step.reason)}{_at_stake(step.credits)}"
+    for change in step.changes[1:]:
+        yield f"              {printable(str(change))}"
+
+
+def _at_stake(credits: Credits) -> str:
+    if credits == Credits(cap=0, estimate=0):
+        return ""
+    cap = "no cap" if credits.cap is None else f"at most {credits.cap}"
+    likely = "" if credits.estimate is None else f", {credits.estimate} last time"
+    return f"  [credits: {cap}{likely}]"
+
+
+def printable(text: str) -> str:
+    """`text` without characters that would steer a terminal or break a line; names may hold any."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

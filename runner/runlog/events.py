@@ -1,0 +1,221 @@
+"""The lines of the run log: one frozen value for every kind, to and from JSON.
+
+A line says what is known from now on; it is written before the step that relies on it. Fields are only ever
+added, with a default, so that an old log stays readable. Secrets are references in every payload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import orjson
+
+from runner.state import DeliveredFile, OutputRecord, StagedUpload
+from runner.wire.values import JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """A run begins. `account` is the fingerprint of the API key, never the key."""
+
+    run_id: str
+    endpoint: str
+    account: str
+    command: str
+    recipes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    run_id: str
+    exit_code: int
+    summary: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyEvent:
+    """What all lines about a key have in common; attempts count from 1."""
+
+    key: str
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent(KeyEvent):
+    """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most."""
+
+    addresses: tuple[str, ...]
+    payload: JsonObject
+    cap: int | None
+    recipe: str
+    account: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Created(KeyEvent):
+    """An unstarted job is there; it costs nothing."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abandoned(KeyEvent):
+    """An unstarted job of ours was deleted or given up."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staged(KeyEvent):
+    """Every input is there, and what the API shows of it is what we sent."""
+
+    uploads: tuple[StagedUpload, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Starting(KeyEvent):
+    """The commit point: from here on the job may be bought."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started(KeyEvent):
+    job_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refused(KeyEvent):
+    """The start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
+
+    status: int
+    message: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished(KeyEvent):
+    spent: int
+    outputs: tuple[OutputRecord, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failed(KeyEvent):
+    spent: int
+    errors: tuple[JsonObject, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost(KeyEvent):
+    """Bought, or perhaps bought, and gone from the server before its end was seen."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered(KeyEvent):
+    """`save` is the template that the address asked for, `files` what lies there now."""
+
+    address: str
+    save: str
+    files: tuple[DeliveredFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryFailed(KeyEvent):
+    address: str
+    message: str
+
+
+Event = (
+    RunStarted
+    | RunEnded
+    | Intent
+    | Created
+    | Abandoned
+    | Staged
+    | Starting
+    | Started
+    | Refused
+    | Finished
+    | Failed
+    | Lost
+    | Delivered
+    | DeliveryFailed
+)
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    RunStarted,
+    RunEnded,
+    Intent,
+    Created,
+    Abandoned,
+    Staged,
+    Starting,
+    Started,
+    Refused,
+    Finished,
+    Failed,
+    Lost,
+    Delivered,
+    DeliveryFailed,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredEvent:
+    """An event with its place in the log.
+
+    seq     grows with every line; nothing else orders them
+    at      seconds since the epoch, for people: clocks may jump
+    fence   the number of the lease it was written under, None for lines about a run
+    """
+
+    seq: int
+    at: float
+    run_id: str
+    fence: int | None
+    event: Event = field(compare=True)
+
+
+def kind_of(event_type: type[Event]) -> str:
+    """The name of a kind in the log: `DeliveryFailed` is "delivery_failed"."""
+    return _KIND_OF[event_type]
+
+
+def event_body(event: Event) -> str:
+    """The event's fields as one line of JSON. Raises TypeError for a payload that isn't JSON."""
+    return orjson.dumps(event).decode()
+
+
+def read_event(kind: str, body: str | bytes) -> Event:
+    """The event that `event_body` wrote. Fields nobody knows are ignored, a kind nobody knows is a LookupError."""
+    event_type = EVENT_KINDS[kind]
+    document: JsonObject = orjson.loads(body)
+    known = _FIELDS[kind]
+    values: dict[str, Any] = {name: _value(name, document[name]) for name in known if name in document}
+    return event_type(**values)
+
+
+def _value(name: str, value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    record = _RECORDS.get(name)
+    return tuple(value) if record is None else tuple(record(**row) for row in value)
+
+
+_RECORDS: dict[str, type[OutputRecord] | type[DeliveredFile] | type[StagedUpload]] = {
+    "outputs": OutputRecord,
+    "files": DeliveredFile,
+    "uploads": StagedUpload,
+}
+_KIND_OF: dict[type[Event], str] = {
+    each: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", each.__name__).lower() for each in EVENT_TYPES
+}
+EVENT_KINDS: dict[str, type[Event]] = {name: each for each, name in _KIND_OF.items()}
+_FIELDS: dict[str, tuple[str, ...]] = {
+    name: tuple(one.name for one in fields(each)) for name, each in EVENT_KINDS.items()
+}

@@ -1,0 +1,192 @@
+"""The run log as the rest of the program sees it. Who keeps it, a file or a server, shows nowhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from types import TracebackType
+from typing import Self
+
+from runner.runlog import digests, history, leases, ledger, money
+from runner.runlog.database import Clock, Database, Transaction
+from runner.runlog.digests import RememberedDigest
+from runner.runlog.events import Event, StoredEvent
+from runner.runlog.faults import LogUnusable
+from runner.runlog.history import Leftover, RunSummary
+from runner.runlog.leases import Fence, Lease, Watch
+from runner.runlog.ledger import Lines
+from runner.runlog.money import BudgetGuard, Credits, SpentRow
+from runner.runlog.owner import Owner
+from runner.runlog.snapshot import read_state
+from runner.runlog.writer import GroupWriter, T, Work
+from runner.state import KeyState
+
+LEASE_S = 30.0
+Fences = Mapping[str, Fence] | Iterable[Fence]  # as `claim` answers them, or picked from that
+
+
+class RunLog:
+    """Append-only lines, what they add up to, and the leases on the work they are about.
+
+    What writes is asynchronous and durable when it returns; what reads answers at once and may be called from any
+    thread. Made by `open_log`.
+    """
+
+    def __init__(self, db: Database, *, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._writer = GroupWriter(db)
+        self._watch = Watch()
+        self._owners: set[str] = set()
+        self._closed = False
+
+    # Writing
+
+    async def append(
+        self, *events: Event, run_id: str, fence: Fence | None = None, budget: BudgetGuard | None = None
+    ) -> None:
+        """Write lines, all or none. Lines about a key need its fence; `budget` goes with an Intent or a Starting.
+
+        Raises LeaseLost, OutOfOrder, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
+        """
+        lines = Lines.of(events, run_id=run_id, fence=fence, budget=budget)
+        await self._write(lambda tx, at: ledger.append(tx, at, lines))
+
+    async def claim(self, keys: Iterable[str], owner: Owner, ttl_s: float = LEASE_S) -> dict[str, Fence]:
+        """Leases on those of `keys` that nobody alive holds; the others are missing. Ask again to wait for them."""
+        wanted = list(keys)
+
+        def work(tx: Transaction, _at: float) -> dict[str, Fence]:
+            if self._db.locks is not None:
+                self._db.locks.hold(owner.token)
+            return leases.claim(tx, self._db, wanted, owner, ttl_s, self._watch, self._clock.monotonic())
+
+        self._owners.add(owner.token)
+        return await self._write(work)
+
+    async def renew(self, fences: Fences, ttl_s: float = LEASE_S) -> frozenset[str]:
+        """Keep the leases; the keys of those that were lost. One beat keeps all leases of an owner."""
+        held = _listed(fences)
+        return await self._write(lambda tx, _at: leases.renew(tx, self._db, held, ttl_s))
+
+    async def release(self, fences: Fences) -> None:
+        """Give leases back."""
+        given = _listed(fences)
+        await self._write(lambda tx, _at: leases.release(tx, given))
+
+    async def remember(self, rows: Iterable[RememberedDigest]) -> None:
+        """Keep digests of files. A log opened to be read keeps none."""
+        kept = list(rows)
+        if kept and not self._db.read_only:
+            await self._write(lambda tx, _at: digests.remember(tx, self._db, kept))
+
+    async def rebuild(self) -> None:
+        """Make all that follows from the lines again."""
+        await self._write(lambda tx, _at: ledger.rebuild(tx))
+
+    # Reading
+
+    def states(self, keys: Iterable[str] | None = None) -> dict[str, KeyState]:
+        """What is known of `keys`, or of all; those without a line are missing."""
+        with self._db.reading() as tx:
+            if keys is None:
+                rows = tx.rows("SELECT key, state FROM keys WHERE state IS NOT NULL")
+            else:
+                sql = f"SELECT key, state FROM keys WHERE state IS NOT NULL AND key IN (SELECT value FROM {self._db.listed})"  # noqa: S608, E501
+                rows = tx.rows(sql, (json.dumps(list(keys)),))
+        return {key: read_state(text) for key, text in rows}
+
+    def events(
+        self,
+        *,
+        run_id: str | None = None,
+        key: str | None = None,
+        kinds: Iterable[str] | None = None,
+        after_seq: int = 0,
+    ) -> Iterator[StoredEvent]:
+        """Lines in their order."""
+        chosen = None if kinds is None else frozenset(kinds)
+        return history.events(self._db, run_id=run_id, key=key, kinds=chosen, after_seq=after_seq)
+
+    def runs(self, *, limit: int = 20, before: str | None = None) -> list[RunSummary]:
+        """Runs, newest first; `before` is a run id, exclusive."""
+        with self._db.reading() as tx:
+            return history.runs(tx, limit=limit, before=before)
+
+    def find_runs(self, prefix: str) -> list[RunSummary]:
+        """The runs whose id begins with `prefix`, newest first."""
+        with self._db.reading() as tx:
+            return history.find_runs(tx, prefix)
+
+    def endpoints(self) -> frozenset[str]:
+        """Names of the endpoints this log has spoken to."""
+        with self._db.reading() as tx:
+            return frozenset(row[0] for row in tx.rows("SELECT DISTINCT endpoint FROM runs"))
+
+    def leases(self) -> list[Lease]:
+        """Who holds what, by key."""
+        with self._db.reading() as tx:
+            return leases.leases(tx, self._db)
+
+    def unstarted(self) -> list[Leftover]:
+        """Jobs of ours that were made and neither started nor deleted."""
+        return history.unstarted(self._db)
+
+    def credits(self, *, recipe: str | None = None, day_utc: date | None = None, run_id: str | None = None) -> Credits:
+        """What was spent and is reserved; None means all."""
+        with self._db.reading() as tx:
+            return money.credits_of(tx, recipe=recipe, day=day_utc, run_id=run_id)
+
+    def spent(self, recipe: str | None = None, day_utc: date | None = None, *, run_id: str | None = None) -> int:
+        return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).spent
+
+    def reserved(self, recipe: str | None = None, day_utc: date | None = None, *, run_id: str | None = None) -> int:
+        return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).reserved
+
+    def spent_by_day(self) -> list[SpentRow]:
+        """Per recipe and day (UTC), newest day first."""
+        with self._db.reading() as tx:
+            return money.spent_rows(tx)
+
+    def recall(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
+        """What is remembered of files, by absolute path."""
+        with self._db.reading() as tx:
+            return digests.recall(tx, self._db, paths)
+
+    def check(self) -> tuple[str, ...]:
+        """What is wrong with the stored data; empty when it is sound. Reads all of it."""
+        return self._db.check()
+
+    # The end
+
+    def close(self) -> None:
+        """Write what was asked for, give all leases back, and let go. Closing twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._writer.close()
+        try:
+            if self._owners:
+                with self._db.writing() as tx:
+                    for token in self._owners:
+                        leases.bury(tx, token)
+        finally:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def _write(self, work: Work[T]) -> T:
+        if self._db.read_only:
+            raise LogUnusable("this run log was opened to be read, not written. Nothing was sent.")
+        return await self._writer.run(work)
+
+
+def _listed(fences: Fences) -> list[Fence]:
+    return list(fences.values() if isinstance(fences, Mapping) else fences)

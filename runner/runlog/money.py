@@ -1,0 +1,145 @@
+"""Credits: reserved before a start, settled after, summed up by recipe, day (UTC) and run.
+
+One row for every attempt. Its cap counts as reserved from the intent on; while the job is unstarted only as long as
+somebody holds its lease, for what a dead run never started costs nothing. A lost job stays reserved: it may have cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Literal
+
+from runner.runlog.database import Transaction, Value
+from runner.runlog.events import Event, Failed, Finished, Intent, Refused, Starting
+from runner.runlog.faults import BudgetExceeded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetGuard:
+    """What a recipe may spend, in credits; None is no limit. `run_id` is the run that `run_limit` is about."""
+
+    recipe: str
+    run_id: str
+    run_limit: int | None
+    day_limit: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credits:
+    spent: int
+    reserved: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpentRow:
+    """What one recipe spent and still has reserved on one day."""
+
+    recipe: str
+    day: date
+    spent: int
+    reserved: int
+
+
+_SUMS = """
+    COALESCE(SUM(money.spent), 0),
+    COALESCE(SUM(CASE WHEN money.spent IS NULL AND money.reserved = 1
+                       AND (money.started = 1 OR keys.owner IS NOT NULL) THEN money.cap ELSE 0 END), 0)
+    FROM money LEFT JOIN keys ON keys.key = money.key
+"""
+
+
+def utc_day(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def check(tx: Transaction, at: float, events: Sequence[Event], guard: BudgetGuard | None) -> None:
+    """Raise BudgetExceeded if what `events` reserve doesn't fit. Writes nothing."""
+    asking = [event for event in events if isinstance(event, Intent | Starting)]
+    if guard is None or not asking:
+        return
+    key, attempt = asking[0].key, asking[0].attempt
+    asked = _asked(tx, asking[0], guard)
+    _check_limit(tx, guard, "run", guard.run_limit, asked, key, attempt, ("run_id", guard.run_id))
+    _check_limit(tx, guard, "day", guard.day_limit, asked, key, attempt, ("day", utc_day(at).isoformat()))
+
+
+def _asked(tx: Transaction, event: Intent | Starting, guard: BudgetGuard) -> int:
+    if isinstance(event, Intent):
+        cap = event.cap
+    else:
+        found = tx.rows("SELECT cap FROM money WHERE key = ? AND attempt = ?", (event.key, event.attempt))
+        cap = found[0][0] if found else None
+    if cap is None:
+        raise ValueError(f"recipe {guard.recipe} has a budget, but job {event.key} has no cap")
+    return cap
+
+
+def _check_limit(
+    tx: Transaction,
+    guard: BudgetGuard,
+    which: Literal["run", "day"],
+    limit: int | None,
+    asked: int,
+    key: str,
+    attempt: int,
+    scope: tuple[str, str],
+) -> None:
+    if limit is None:
+        return
+    column, value = scope
+    sql = f"SELECT {_SUMS} WHERE money.recipe = ? AND money.{column} = ? AND NOT (money.key = ? AND money.attempt = ?)"
+    spent, reserved = tx.rows(sql, (guard.recipe, value, key, attempt))[0]
+    if spent + reserved + asked > limit:
+        raise BudgetExceeded(
+            recipe=guard.recipe,
+            which=which,
+            limit=limit,
+            spent=int(spent),
+            reserved=int(reserved),
+            asked=asked,
+        )
+
+
+def project(tx: Transaction, at: float, run_id: str, event: Intent | Starting | Refused | Finished | Failed) -> None:
+    """Carry a line into the table of credits."""
+    attempt = (event.key, event.attempt)
+    match event:
+        case Intent():
+            _reserve(tx, at, run_id, event)
+        case Starting():
+            tx.rows("UPDATE money SET reserved = 1, started = 1 WHERE key = ? AND attempt = ?", attempt)
+        case Refused():
+            tx.rows("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
+        case Finished() | Failed():
+            sql = "UPDATE money SET spent = ?, reserved = 0 WHERE key = ? AND attempt = ?"
+            tx.rows(sql, (event.spent, *attempt))
+
+
+def _reserve(tx: Transaction, at: float, run_id: str, event: Intent) -> None:
+    tx.rows(
+        "INSERT INTO money (key, attempt, recipe, day, run_id, cap, reserved) VALUES (?, ?, ?, ?, ?, ?, 1) "
+        "ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day, "
+        "run_id = excluded.run_id, cap = excluded.cap, reserved = 1",
+        (event.key, event.attempt, event.recipe, utc_day(at).isoformat(), run_id, event.cap or 0),
+    )
+
+
+def credits_of(tx: Transaction, *, recipe: str | None, day: date | None, run_id: str | None) -> Credits:
+    """What was spent and is reserved, of all recipes, days and runs where None is given."""
+    day_text = None if day is None else day.isoformat()
+    wanted: list[tuple[str, Value]] = [("recipe", recipe), ("day", day_text), ("run_id", run_id)]
+    chosen = [(column, value) for column, value in wanted if value is not None]
+    where = " AND ".join(["1 = 1", *(f"money.{column} = ?" for column, _ in chosen)])
+    spent, reserved = tx.rows(f"SELECT {_SUMS} WHERE {where}", [value for _, value in chosen])[0]
+    return Credits(spent=int(spent), reserved=int(reserved))
+
+
+def spent_rows(tx: Transaction) -> list[SpentRow]:
+    """Per recipe and day, newest day first."""
+    sql = f"SELECT money.recipe, money.day, {_SUMS} GROUP BY money.recipe, money.day ORDER BY 2 DESC, 1"
+    return [
+        SpentRow(recipe=recipe, day=date.fromisoformat(day), spent=int(spent), reserved=int(reserved))
+        for recipe, day, spent, reserved in tx.rows(sql)
+    ]

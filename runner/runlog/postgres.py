@@ -1,0 +1,225 @@
+"""The run log on a PostgreSQL server, for machines that come and go.
+
+Writers take turns by one advisory lock, which ends with its transaction: so lines are numbered in the order in which
+they become visible, as in a file. A writer that is suspended in its turn is thrown out by the server after a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+
+import psycopg
+from psycopg import errors
+
+from runner.runlog.database import Clock, Database, Row, Transaction, Value
+from runner.runlog.faults import UNSENT, LogBusy, LogNewer, LogUnreachable, LogUnusable
+from runner.runlog.owner import Owner
+from runner.runlog.postgres_schema import MIGRATIONS, SCHEMA
+from runner.runlog.sqlite import SqliteDatabase
+
+CONNECT_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 30
+SUSPENDED_MOST_S = 10
+_TURN = 0x6376726C  # the advisory lock's number in this database
+
+_LOCAL = (
+    f"SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT_S}s'; "
+    f"SET LOCAL idle_in_transaction_session_timeout TO '{SUSPENDED_MOST_S}s'; "
+)
+_BEGIN_WRITING = f"BEGIN; {_LOCAL} SET LOCAL synchronous_commit TO on; SELECT pg_advisory_xact_lock({_TURN})"
+_BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
+
+
+def open_database(url: str, *, read_only: bool, clock: Clock) -> Database:
+    """The run log at `url`. Read-only and not there yet, it is an empty one in memory."""
+    database = PostgresDatabase(url, read_only=read_only)
+    version = database.version()
+    if version > len(MIGRATIONS):
+        database.close()
+        raise LogNewer(
+            f"the run log on PostgreSQL was written by a newer runner (format {version}; this one knows "
+            f"{len(MIGRATIONS)}). Nothing was sent.",
+            hint="update this runner with `pip install --upgrade conversion-runner`",
+        )
+    if read_only and version == 0:
+        database.close()
+        return SqliteDatabase(None, clock=clock, read_only=True)
+    if version < len(MIGRATIONS) and not read_only:
+        database.migrate()
+    return database
+
+
+class PostgresDatabase:
+    """One connection writes, another reads; both are made again when the server was away."""
+
+    listed = "json_array_elements_text(?::json) AS listed (value)"
+    locks = None
+
+    def __init__(self, url: str, *, read_only: bool) -> None:
+        self.read_only = read_only
+        self.machine = socket.gethostname()
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._writer = _Line(url)
+        self._reader = _Line(url)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        with self._write_lock, _explained(sending=True):
+            connection = self._writer.begin(_BEGIN_WRITING)
+            try:
+                yield _PostgresTransaction(connection)
+            except BaseException:
+                self._writer.undo()
+                raise
+            self._commit(connection)
+
+    def _commit(self, connection: psycopg.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except errors.DatabaseError as error:
+            self._writer.undo()
+            if connection.closed:
+                raise LogUnreachable(
+                    "PostgreSQL went away while a line was being written; whether it was is not known, but nothing "
+                    "that depends on it was sent.",
+                    hint="run again: recovery goes by what the log holds",
+                ) from error
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        with self._read_lock, _explained(sending=False):
+            connection = self._reader.begin(_BEGIN_READING)
+            try:
+                yield _PostgresTransaction(connection)
+            finally:
+                self._reader.undo()
+
+    def now(self, tx: Transaction) -> float:
+        return float(tx.rows("SELECT extract(epoch FROM clock_timestamp())::float8")[0][0])
+
+    def lease_now(self, tx: Transaction) -> float:
+        return self.now(tx)
+
+    def shares_lease_clock(self, one: Owner, other: Owner) -> bool:  # noqa: ARG002 - all use the database's
+        return True
+
+    def check(self) -> tuple[str, ...]:
+        """Nothing to add to what the server checks itself."""
+        return ()
+
+    def version(self) -> int:
+        """The format of what is there, 0 where nothing is."""
+        with self.reading() as tx:
+            if tx.rows("SELECT to_regclass(?)", (f"{SCHEMA}.format",))[0][0] is None:
+                return 0
+            return int(tx.rows("SELECT version FROM format")[0][0])
+
+    def migrate(self) -> None:
+        with self.writing() as tx:
+            tx.rows(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            tx.rows("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
+            # Read again under the lock: another process may have done it while we waited.
+            found = tx.rows("SELECT version FROM format")
+            if not found:
+                tx.rows("INSERT INTO format (version) VALUES (0)")
+            for step in MIGRATIONS[found[0][0] if found else 0 :]:
+                for statement in step:
+                    tx.rows(statement)
+            tx.rows("UPDATE format SET version = ?", (len(MIGRATIONS),))
+
+    def close(self) -> None:
+        with self._read_lock, self._write_lock:
+            self._reader.close()
+            self._writer.close()
+
+
+class _Line:
+    """A connection that is made when needed, and again when it broke between two transactions."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection | None = None
+
+    def begin(self, sql: str) -> psycopg.Connection:
+        if self._connection is not None:
+            try:
+                self._connection.execute(sql.encode())
+                return self._connection
+            except psycopg.OperationalError:
+                if not self._connection.closed:
+                    self.undo()
+                    raise
+                self._connection = None
+        self._connection = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, client_encoding="utf8"
+        )
+        self._connection.execute(sql.encode())
+        return self._connection
+
+    def undo(self) -> None:
+        if self._connection is not None and not self._connection.closed:
+            with contextlib.suppress(psycopg.OperationalError):
+                self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _PostgresTransaction:
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        cursor = self._connection.execute(_statement(sql), tuple(values) or None)
+        return [] if cursor.description is None else cursor.fetchall()
+
+    def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_statement(sql), [tuple(row) for row in rows])
+
+
+@cache
+def _statement(sql: str) -> bytes:
+    return sql.replace("?", "%s").encode()
+
+
+@contextlib.contextmanager
+def _explained(*, sending: bool) -> Iterator[None]:
+    """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password."""
+    unsent = UNSENT if sending else "Nothing was sent."
+    try:
+        yield
+    except (errors.LockNotAvailable, errors.IdleInTransactionSessionTimeout) as error:
+        raise LogBusy(
+            f"PostgreSQL: another run has been writing for {LOCK_TIMEOUT_S} s, or we were suspended. {unsent}",
+            hint="`runner status` shows who works on this log",
+        ) from error
+    except errors.DiskFull as error:
+        raise LogUnusable(f"PostgreSQL has no space left. {unsent}", hint="make room, and run again") from error
+    except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
+        raise LogUnusable(
+            f"PostgreSQL refuses to write the run log ({_first_line(error)}). {unsent}",
+            hint=f"grant the user CREATE on the database, or rights on the schema {SCHEMA}",
+        ) from error
+    except (errors.DataCorrupted, errors.IndexCorrupted) as error:
+        raise LogUnusable(
+            f"PostgreSQL says that the run log is damaged ({_first_line(error)}). {unsent}",
+            hint="restore the database from its backup",
+        ) from error
+    except psycopg.OperationalError as error:
+        raise LogUnreachable(
+            f"PostgreSQL doesn't answer ({_first_line(error)}). {unsent}",
+            hint="check the address of the run log, and that the server is up",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,120 @@
+"""One thread that writes: whatever callers ask for while it syncs goes into the next transaction together.
+
+So many concurrent callers share one fsync, and each is answered only when its own lines are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from runner.runlog.database import Database, Transaction
+from runner.runlog.faults import (
+    AlreadyStarting,
+    BudgetExceeded,
+    LeaseLost,
+    LogUnusable,
+    OutOfOrder,
+)
+
+T = TypeVar("T")
+Work = Callable[[Transaction, float], T]
+
+# More in one transaction gains nothing, and keeps the first caller waiting.
+MOST_TOGETHER = 1000
+# Raised by work before it wrote anything: the others in the transaction go on.
+_REFUSALS = (LeaseLost, AlreadyStarting, BudgetExceeded, OutOfOrder, ValueError)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Request:
+    work: Work[Any]
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
+    result: object = None
+    refusal: BaseException | None = None
+
+
+class GroupWriter:
+    """Runs work in transactions of `db`, in the order it came."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: deque[_Request] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    async def run(self, work: Work[T]) -> T:
+        """What `work` answers, once what it wrote is durable. If cancelled, it may or may not have been written."""
+        loop = asyncio.get_running_loop()
+        request = _Request(work=work, loop=loop, answer=loop.create_future())
+        with self._wake:
+            if self._closing:
+                raise LogUnusable("the run log is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="run log", daemon=True)
+                self._thread.start()
+            self._waiting.append(request)
+            self._wake.notify()
+        result: T = await request.answer
+        return result
+
+    def close(self) -> None:
+        """Write what was asked for, and stop."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _serve(self) -> None:
+        while batch := self._next():
+            failure = self._write(batch)
+            _answer(batch, failure)
+
+    def _next(self) -> list[_Request]:
+        with self._wake:
+            self._wake.wait_for(lambda: self._waiting or self._closing)
+            return [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
+
+    def _write(self, batch: list[_Request]) -> BaseException | None:
+        """Why the whole transaction failed, if it did."""
+        try:
+            with self._db.writing() as tx:
+                at = self._db.now(tx)
+                for request in batch:
+                    try:
+                        request.result = request.work(tx, at)
+                    except _REFUSALS as refusal:
+                        request.refusal = refusal
+        except BaseException as failure:  # noqa: BLE001 - the thread must live, and every caller must hear of it
+            return failure
+        return None
+
+
+def _answer(batch: list[_Request], failure: BaseException | None) -> None:
+    """Wake each event loop once for all of its callers."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Request]] = {}
+    for request in batch:
+        by_loop.setdefault(request.loop, []).append(request)
+    for loop, requests in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, requests, failure)
+        except RuntimeError:  # the loop was closed meanwhile: nobody is waiting
+            continue
+
+
+def _resolve(requests: list[_Request], failure: BaseException | None) -> None:
+    for request in requests:
+        if request.answer.done():  # cancelled
+            continue
+        error = failure or request.refusal
+        if error is None:
+            request.answer.set_result(request.result)
+        else:
+            request.answer.set_exception(error)

@@ -1,0 +1,64 @@
+"""How the server says no: one error, one shape, and the only place where JSON answers are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from starlette.responses import Response
+
+from runner.wire.values import Json
+
+Problems = Mapping[str, str]
+
+# The API answers this text for a missing and for a bad key alike, and echoes nothing.
+INVALID_KEY = "Invalid api key"
+EMPTY_BODY_CODE = 8
+
+
+class ApiError(Exception):
+    """A request that is refused: the status, one sentence, and per field what is wrong with it."""
+
+    def __init__(
+        self, status: HTTPStatus, message: str, *, code: int | None = None, errors: Problems | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = int(status) if code is None else code
+        self.errors = dict(errors or {})
+
+
+def invalid(errors: Problems) -> ApiError:
+    """400 with every problem; the message is the first of them, and says how many more there are."""
+    field, first = next(iter(errors.items()))
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ApiError(HTTPStatus.BAD_REQUEST, f"{field}: {first}{more}", errors=errors)
+
+
+def unauthorized() -> ApiError:
+    return ApiError(HTTPStatus.UNAUTHORIZED, INVALID_KEY)
+
+
+def not_found(what: str) -> ApiError:
+    return ApiError(HTTPStatus.NOT_FOUND, f"The {what} was not found")
+
+
+def conflict(message: str) -> ApiError:
+    return ApiError(HTTPStatus.CONFLICT, message)
+
+
+def json_answer(content: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return raw_json(orjson.dumps(content), status, headers)
+
+
+def raw_json(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(content, status, headers, media_type="application/json")
+
+
+def error_answer(error: ApiError) -> Response:
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        return json_answer({"message": error.message}, error.status)
+    body = {"message": error.message, "code": error.code, "errors": error.errors}
+    return json_answer(body, error.status)

@@ -1,0 +1,1 @@
+"""The HTTP side: who asks, what is asked, and the handlers of every route."""

@@ -1,0 +1,115 @@
+"""Who asks: an account by its key, or one job by its token. Both header families are good.
+
+Keys are known by their SHA-256 only. They are long and random, so a plain digest can't be guessed back, and
+finding a digest in a table takes the same time for every wrong key that could be tried.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import string
+import time
+from dataclasses import dataclass
+
+from starlette.requests import Request
+
+from runner.server.answers import not_found, unauthorized
+from runner.server.store.database import Database
+from runner.server.store.jobs import Held, JobStore
+from runner.wire.headers import API_KEY, TOKEN
+
+ACCOUNT = "main"
+_KEY_LENGTH = 32
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caller:
+    """`only_job` is the one job a token opens, None where a key opens the whole account."""
+
+    account: str
+    only_job: str | None = None
+    key: str = ""
+
+
+class Keys:
+    """Keys given for this run, and keys that this server has made before."""
+
+    def __init__(self, database: Database, given: tuple[str, ...]) -> None:
+        self._db = database
+        self._accounts = {_digest(key): ACCOUNT for key in given}
+        for row in database.rows("select hash, account from keys"):
+            if isinstance(row[0], bytes):
+                self._accounts[row[0]] = str(row[1])
+
+    def account_of(self, key: str) -> str | None:
+        return self._accounts.get(_digest(key))
+
+    async def make(self) -> str:
+        """A new key; it is shown once and kept as a digest, so that it is good after a restart too."""
+        key = "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
+        await self._db.write(
+            lambda db: db.execute("insert into keys values (?, ?, ?)", (_digest(key), ACCOUNT, time.time())).fetchall()
+        )
+        self._accounts[_digest(key)] = ACCOUNT
+        return key
+
+
+class Door:
+    def __init__(self, keys: Keys, jobs: JobStore) -> None:
+        self._keys = keys
+        self._jobs = jobs
+
+    def caller(self, request: Request) -> Caller:
+        """Who sent `request`; raises 401 for nobody we know."""
+        caller = self._by_key(request) or self._by_token(request)
+        if caller is None:
+            raise unauthorized()
+        return caller
+
+    def account_caller(self, request: Request) -> Caller:
+        """As `caller`, for what only a key may do."""
+        caller = self._by_key(request)
+        if caller is None:
+            raise unauthorized()
+        return caller
+
+    def held(self, request: Request, job_id: str) -> tuple[Caller, Held]:
+        """The job of that id, for who may see it: 401 for strangers and other jobs' tokens, 404 where none is."""
+        caller = self._by_key(request)
+        held = self._jobs.held(job_id)
+        if caller is None:
+            return self._by_own_token(request, job_id, held)
+        if held is None or held.account != caller.account:
+            raise not_found("job")
+        return caller, held
+
+    def _by_own_token(self, request: Request, job_id: str, held: Held | None) -> tuple[Caller, Held]:
+        token = _header(request, TOKEN)
+        if held is None or not token or not _same(held.token, token):
+            raise unauthorized()
+        return Caller(account=held.account, only_job=job_id), held
+
+    def _by_key(self, request: Request) -> Caller | None:
+        key = _header(request, API_KEY)
+        account = self._keys.account_of(key) if key else None
+        return Caller(account=account, key=key) if account else None
+
+    def _by_token(self, request: Request) -> Caller | None:
+        token = _header(request, TOKEN)
+        found = self._jobs.job_of_token(token) if token else None
+        return Caller(account=found[1], only_job=found[0]) if found else None
+
+
+def _header(request: Request, names: tuple[str, str]) -> str:
+    return request.headers.get(names[0]) or request.headers.get(names[1]) or ""
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def _same(one: str, other: str) -> bool:
+    return hmac.compare_digest(one.encode(), other.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,177 @@
+"""Handlers of `/jobs` and `/jobs/{job_id}`."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from dataclasses import replace
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runner.server.answers import conflict, invalid, json_answer, not_found, raw_json
+from runner.server.api.access import Caller
+from runner.server.api.bodies import parse, read_body
+from runner.server.api.house import House
+from runner.server.engine.admission import admit
+from runner.server.jobs.document import render, with_base
+from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.lifecycle import ENDED, STATUS, Event, Phase, follow
+from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.record import Job
+from runner.server.jobs.staging import require_staged, settle
+from runner.server.store.jobs import Repeat
+from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
+from runner.wire.status import INFO, StatusCode
+
+_LAST_PAGE = 10**9
+_STATUSES = [{"code": code, "info": INFO[code]} for code in StatusCode]
+
+
+async def list_jobs(house: House, request: Request) -> Response:
+    caller = house.door.caller(request)
+    if caller.only_job is not None:
+        return _only(house, request, caller.only_job)
+    status = request.query_params.get("status") or None
+    documents, total = house.jobs.page(caller.account, status, page_number(request))
+    listed = b"[" + with_base(b",".join(documents), house.base_url) + b"]"
+    return raw_json(listed, headers={TOTAL_COUNT: str(total)})
+
+
+def _only(house: House, request: Request, job_id: str) -> Response:
+    held = house.jobs.held(job_id)
+    first = page_number(request) == 1 and held is not None
+    listed = with_base(held.document, house.base_url) if first and held else b""
+    return raw_json(b"[" + listed + b"]", headers={TOTAL_COUNT: "1"})
+
+
+def page_number(request: Request) -> int:
+    """`?page=`, from 1; raises 400 for what is no page."""
+    text = request.query_params.get("page", "1")
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= _LAST_PAGE):
+        raise invalid({"page": "must be a whole number from 1"})
+    return int(text)
+
+
+async def create_job(house: House, request: Request) -> Response:
+    caller = house.door.account_caller(request)
+    body = await read_body(request, house.config.max_json_bytes)
+    intake = new_job(parse(body), account=caller.account, now=time.time())
+    check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
+    for part_id, given in intake.credentials.items():
+        house.vault.put(intake.job.id, part_id, given)
+    job = await _admitted(house, caller, intake)
+    repeat = await house.jobs.create(job, idempotency=_idempotency(request, caller, body))
+    if repeat is not None:
+        house.vault.wipe(job.id)
+        house.blobs.remove_job(job.id)
+        return _repeated(house, caller, body, repeat)
+    return _document(house, job, 201)
+
+
+async def _admitted(house: House, caller: Caller, intake: Intake) -> Job:
+    job = intake.job
+    if job.inputs:
+        inputs = await admit(
+            house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=caller.only_job
+        )
+        job = replace(job, inputs=inputs)
+    return settle(job)
+
+
+def _idempotency(request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if not key:
+        return None
+    if len(key) > 255:
+        raise invalid({IDEMPOTENCY_KEY: "must have at most 255 characters"})
+    return key, _body_mac(caller, body)
+
+
+def _body_mac(caller: Caller, body: bytes) -> bytes:
+    """Tells one body from another; keyed, since a body may hold passwords that a bare digest would give away."""
+    return hmac.digest(caller.key.encode("utf-8", "surrogateescape"), body, hashlib.sha256)
+
+
+def _repeated(house: House, caller: Caller, body: bytes, repeat: Repeat) -> Response:
+    if not hmac.compare_digest(repeat.body_mac, _body_mac(caller, body)):
+        raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
+    held = house.jobs.held(repeat.job_id)
+    if held is None:
+        raise not_found("job")
+    return raw_json(with_base(held.document, house.base_url), 201)
+
+
+async def get_job(house: House, request: Request) -> Response:
+    _, held = house.door.held(request, request.path_params["job_id"])
+    return raw_json(with_base(held.document, house.base_url))
+
+
+async def patch_job(house: House, request: Request) -> Response:
+    _, job_id = house.entered(request)
+    body = await house.body(request)
+    start = asks_to_start(body)
+
+    def edit(job: Job) -> Job:
+        if start or has_settings(body):
+            require_staged(job, "The job")
+        if start and job.process:
+            raise conflict("The job is to be processed already; it starts when nothing is missing any more")
+        patched = patched_job(job, body)
+        return settle(replace(patched, process=True) if start else patched)
+
+    return _document(house, await house.jobs.change(job_id, edit))
+
+
+async def delete_job(house: House, request: Request) -> Response:
+    """Cancels; a job that is canceled already stays so, which makes it safe to ask twice."""
+    _, job_id = house.entered(request)
+
+    def edit(job: Job) -> Job:
+        if job.phase is Phase.CANCELED:
+            return job
+        if job.phase in ENDED:
+            raise conflict(f"The job can't be canceled: it is {STATUS[job.phase]}")
+        inputs = tuple(replace(one, status="canceled") if one.status == "downloading" else one for one in job.inputs)
+        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, steps=())
+
+    await house.jobs.change(job_id, edit)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+async def job_history(house: House, request: Request) -> Response:
+    _, job_id = house.entered(request)
+    return json_answer(
+        [
+            {"id": str(number), "status": status, "info": info, "created_at": at}
+            for number, status, info, at in house.jobs.history(job_id)
+        ]
+    )
+
+
+async def job_threads(house: House, request: Request) -> Response:
+    """What the job's conversions did: one entry for each that ended."""
+    job = house.job(request)
+    return json_answer(
+        [
+            {
+                "hash": hashlib.sha256(repr(step.name).encode()).hexdigest()[:32],
+                "status": 1 if step.error else 0,
+                "info": step.error["message"] if step.error else f"{len(step.files)} files",
+                "exec_time": round(step.wall_s),
+                "created_at": step.ended_at,
+                "modified_at": step.ended_at,
+            }
+            for step in job.steps
+        ]
+    )
+
+
+async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001  # every handler has one shape
+    return json_answer(_STATUSES)
+
+
+def _document(house: House, job: Job, status: int = 200) -> Response:
+    return raw_json(with_base(render(job), house.base_url), status)

@@ -1,0 +1,202 @@
+"""An upload's multipart body, streamed: the field `file` to disk, hashed on the way, in constant memory.
+
+The event loop only parses; writing and hashing happen in a thread, one batch while the next is received.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from runner.server.answers import ApiError, invalid
+from runner.server.jobs.limits import too_large
+
+_BATCH = 1024 * 1024
+_MOST_FIELD = 65_536
+_MOST_BUFFERS = 1024  # the system's limit for one call
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """The file as it came. `checksum` is the MD5 in hex."""
+
+    filename: str
+    size: int
+    checksum: str
+    decrypt_password: str
+
+
+class Sink:
+    """A file being written; `write` and `digest` run in threads, beside each other, one call of each at a time."""
+
+    def __init__(self, path: Path, *, offset: int = 0) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        self._offset = offset
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    def write(self, batch: list[bytes]) -> None:
+        left = sum(map(len, batch))
+        if len(batch) > _MOST_BUFFERS:
+            batch = [b"".join(batch)]
+        while left:
+            written = os.pwritev(self._file, batch, self._offset)
+            self._offset += written
+            left -= written
+            if left:
+                batch = [b"".join(batch)[-left:]]
+
+    def digest(self, batch: list[bytes]) -> None:
+        for chunk in batch:
+            self._digest.update(chunk)
+
+    def checksum(self) -> str:
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+async def receive(request: Request, path: Path, *, most: int, offset: int = 0) -> Received:
+    """Write the field `file` of `request` to `path` from `offset` on.
+
+    Raises 400 for what is no such form, 402 when the file has more than `most` bytes, OSError from the disk.
+    """
+    sink = Sink(path, offset=offset)
+    try:
+        form = _Form(_boundary(request), most)
+        await _stream(request, form, sink)
+        return form.received(sink)
+    finally:
+        sink.close()
+
+
+async def _stream(request: Request, form: _Form, sink: Sink) -> None:
+    writing: asyncio.Future[tuple[None, None]] | None = None
+    try:
+        async for chunk in request.stream():
+            form.feed(chunk)
+            if form.waiting >= _BATCH:
+                if writing:
+                    await writing
+                writing = _write(sink, form.take())
+        form.end()
+    except ClientDisconnect as error:
+        raise ApiError(HTTPStatus.BAD_REQUEST, "The upload broke off") from error
+    finally:
+        if writing:
+            await asyncio.wait([writing])
+    if writing:
+        writing.result()
+    await _write(sink, form.take())
+
+
+def _write(sink: Sink, batch: list[bytes]) -> asyncio.Future[tuple[None, None]]:
+    return asyncio.gather(asyncio.to_thread(sink.write, batch), asyncio.to_thread(sink.digest, batch))
+
+
+def _boundary(request: Request) -> bytes:
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    if kind != b"multipart/form-data" or not options.get(b"boundary"):
+        raise invalid({"body": "must be multipart/form-data with the field 'file'"})
+    return options[b"boundary"]
+
+
+class _Form:
+    """The parser's callbacks: keeps the file's bytes until they are taken, and small fields whole."""
+
+    def __init__(self, boundary: bytes, most: int) -> None:
+        self._most = most
+        self._parts: list[bytes] = []
+        self._header = (bytearray(), bytearray())
+        self._headers: dict[bytes, bytes] = {}
+        self._field = b""
+        self._fields: dict[bytes, bytearray] = {}
+        self._filename: str | None = None
+        self._size = 0
+        self._ended = False
+        self.waiting = 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._part_begins,
+                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+                "on_header_end": self._header_ends,
+                "on_headers_finished": self._headers_end,
+                "on_part_data": self._data,
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> None:
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError as error:
+            raise invalid({"body": f"is not valid multipart/form-data: {error}"}) from error
+
+    def end(self) -> None:
+        if not self._ended:
+            raise invalid({"body": "ends in the middle of the form"})
+        if self._filename is None:
+            raise invalid({"file": "is missing: the form has no field of this name"})
+
+    def take(self) -> list[bytes]:
+        parts, self._parts, self.waiting = self._parts, [], 0
+        return parts
+
+    def received(self, sink: Sink) -> Received:
+        password = self._fields.get(b"decrypt_password", bytearray())
+        return Received(
+            filename=self._filename or "",
+            size=self._size,
+            checksum=sink.checksum(),
+            decrypt_password=password.decode("utf-8", "replace"),
+        )
+
+    def _part_begins(self) -> None:
+        self._headers = {}
+
+    def _header_ends(self) -> None:
+        name, value = self._header
+        self._headers[bytes(name).lower()] = bytes(value)
+        self._header = (bytearray(), bytearray())
+
+    def _headers_end(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        self._field = options.get(b"name", b"")
+        if self._field != b"file":
+            return
+        if self._filename is not None:
+            raise invalid({"file": "is there twice: one file per request"})
+        self._filename = _decoded(options.get(b"filename", b""))
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._field == b"file":
+            self._size += end - start
+            if self._size > self._most:
+                raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(self._most))
+            self.waiting += end - start
+            self._parts.append(data[start:end])
+            return
+        field = self._fields.setdefault(self._field, bytearray())
+        if len(field) + end - start > _MOST_FIELD or len(self._fields) > 16:
+            raise invalid({"body": "has fields beside the file that are too large or too many"})
+        field.extend(data[start:end])
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _decoded(name: bytes) -> str:
+    try:
+        return name.decode().replace("%22", '"')
+    except UnicodeDecodeError:
+        return name.decode("latin-1")

@@ -1,0 +1,158 @@
+"""`POST {server}/upload-file/{job_id}`: a file becomes an input.
+
+The answer is the input as `GET .../input` shows it, with a plain `id`: what today's SDKs read. (Older programs
+were seen reading `id.job` and `id.input`; one answer can't be both, and the newer form wins.)
+
+With `x-oc-upload-uuid` an upload can be repeated: the id of the input follows from it, so that the second
+one replaces the first, or, once the job has started, is answered as the first was if the bytes are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from runner.server.answers import ApiError, conflict, invalid, json_answer
+from runner.server.api.house import House
+from runner.server.api.multipart import Received, receive
+from runner.server.engine.admission import keep_input
+from runner.server.engine.arrivals import arrived
+from runner.server.jobs.document import input_document
+from runner.server.jobs.intake import new_id
+from runner.server.jobs.lifecycle import STAGED
+from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
+from runner.server.jobs.record import Input, Job, timestamp
+from runner.server.jobs.staging import require_staged, settle
+from runner.server.store.blobs import md5_of, sync_file
+from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
+from runner.wire.headers import UPLOAD_ID
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
+_MOST_UPLOAD_ID = 255
+
+
+async def upload_file(house: House, request: Request) -> Response:
+    _, job_id = house.entered(request)
+    job = house.job(request)
+    entry = _new_input(job_id, request)
+    if job.input(entry.id) is None:  # a repeated upload may still be answered after the start
+        require_staged(job, "Its inputs")
+        check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
+    chunk = _chunk(request)
+    taken = await (_one_chunk(house, request, job, entry, chunk) if chunk else _whole(house, request, job, entry))
+    return json_answer(input_document(taken))
+
+
+def _new_input(job_id: str, request: Request) -> Input:
+    given = request.headers.get(UPLOAD_ID, "").strip()
+    if len(given) > _MOST_UPLOAD_ID:
+        raise invalid({UPLOAD_ID: f"must have at most {_MOST_UPLOAD_ID} characters"})
+    at = timestamp(time.time())
+    return Input(
+        id=_id_of_upload(job_id, given) if given else new_id(),
+        type="upload",
+        source=given,
+        status="downloading",
+        created_at=at,
+        modified_at=at,
+    )
+
+
+def _id_of_upload(job_id: str, upload_id: str) -> str:
+    return str(uuid.uuid5(uuid.UUID(job_id), upload_id))
+
+
+def _chunk(request: Request) -> Chunk | None:
+    header = request.headers.get("content-range")
+    if header is None:
+        return None
+    found = _CONTENT_RANGE.match(header.strip())
+    if found is None:
+        raise invalid({"Content-Range": "must be 'bytes FIRST-LAST/TOTAL'"})
+    chunk = Chunk(first=int(found[1]), last=int(found[2]), total=int(found[3]))
+    if not chunk.first <= chunk.last < chunk.total:
+        raise invalid({"Content-Range": "must have FIRST <= LAST < TOTAL"})
+    if not request.headers.get(UPLOAD_ID, "").strip():
+        raise invalid({UPLOAD_ID: "is missing: it says which chunks belong together"})
+    return chunk
+
+
+async def _whole(house: House, request: Request, job: Job, entry: Input) -> Input:
+    scratch = house.blobs.scratch(new_id())
+    try:
+        got = await receive(request, scratch, most=max_input_bytes(job.limits, house.config.contract))
+        taken = await asyncio.to_thread(_kept, house, job.id, entry, scratch, got)
+    except OSError as error:
+        raise storage_full(error) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    return await _accepted(house, job.id, taken, got.decrypt_password)
+
+
+async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chunk: Chunk) -> Input:
+    most = max_input_bytes(job.limits, house.config.contract)
+    if chunk.total > most:
+        raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(most))
+    collected = house.blobs.scratch(f"{entry.id}.{chunk.total}.part")
+    try:
+        got = await receive(request, collected, most=chunk.last - chunk.first + 1, offset=chunk.first)
+        if got.size != chunk.last - chunk.first + 1:
+            raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
+        await asyncio.to_thread(sync_file, collected)
+        if not await add_chunk(house.database, job.id, entry.id, chunk):
+            return replace(entry, filename=got.filename)
+        whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(md5_of, collected))
+        taken = await asyncio.to_thread(_kept, house, job.id, entry, collected, whole)
+    except FileNotFoundError as error:
+        raise conflict("Another request has just completed this upload") from error
+    except OSError as error:
+        raise storage_full(error) from error
+    await forget_chunks(house.database, job.id, entry.id)
+    return await _accepted(house, job.id, taken, got.decrypt_password)
+
+
+def _kept(house: House, job_id: str, entry: Input, written: Path, got: Received) -> Input:
+    """In a thread: what the file is, and the file in its place."""
+    taken = arrived(entry, written, size=got.size, checksum=got.checksum, own_name=got.filename)
+    named = replace(taken, source=taken.source or taken.filename, sealed=bool(got.decrypt_password))
+    return keep_input(house.blobs, job_id, named, written)
+
+
+async def _accepted(house: House, job_id: str, taken: Input, password: str) -> Input:
+    unused: list[str] = []
+
+    def edit(job: Job) -> Job:
+        known = job.input(taken.id)
+        if job.phase not in STAGED and known is not None and known.checksum == taken.checksum:
+            unused.append(taken.blob)
+            return job
+        require_staged(job, "Its inputs")
+        if known is not None:
+            unused.append(known.blob)
+            return settle(replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)))
+        check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
+        return settle(replace(job, inputs=(*job.inputs, taken)))
+
+    if password:
+        house.vault.put(job_id, taken.id, {"decrypt_password": password})
+    try:
+        job = await house.jobs.change(job_id, edit)
+    except BaseException:
+        house.blobs.remove(taken.blob)
+        raise
+    for blob in unused:
+        house.blobs.remove(blob)
+    return job.input(taken.id) or taken
+
+
+def storage_full(error: OSError) -> ApiError:
+    reason = error.strerror or str(error)
+    return ApiError(HTTPStatus.INSUFFICIENT_STORAGE, f"The server could not store the file: {reason}")

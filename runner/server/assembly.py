@@ -1,0 +1,130 @@
+"""Everything of one server put together, opened and closed in order; `serve` adds the socket."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from runner.server.api.access import Door, Keys
+from runner.server.api.house import House
+from runner.server.app import make_app
+from runner.server.book import DATABASE
+from runner.server.config import ServerConfig
+from runner.server.engine.engine import Engine
+from runner.server.engine.retention import keep_retention
+from runner.server.engine.stepping import Convert
+from runner.server.jobs.vault import Vault
+from runner.server.store.blobs import Blobs
+from runner.server.store.database import Database
+from runner.server.store.jobs import JobStore
+from runner.server.workers.outcome import Limits
+from runner.server.workers.pool import Workers
+
+
+class StateLocked(Exception):
+    """Another server has the state folder; the message names both."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    app: Starlette
+    house: House
+    api_key: str
+
+
+@asynccontextmanager
+async def running(config: ServerConfig, *, base_url: str, convert: Convert | None = None) -> AsyncIterator[Running]:
+    """A server without a socket. `convert` replaces the worker processes, for tests of the rest.
+
+    Raises StateLocked, StoreError for a state that can't be used, OSError for a folder that can't be written.
+    """
+    state = config.state_dir.resolve()
+    with _locked(state):
+        async with (
+            _conversions(config, convert) as converting,
+            _opened(config, state, base_url, converting) as opened,
+        ):
+            yield opened
+
+
+@asynccontextmanager
+async def _conversions(config: ServerConfig, convert: Convert | None) -> AsyncIterator[Convert]:
+    if convert is not None:
+        yield convert
+        return
+    async with Workers(Limits(), _processes(config)) as workers:
+        yield workers.convert
+
+
+@asynccontextmanager
+async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Convert) -> AsyncIterator[Running]:
+    blobs = Blobs(state / "files")
+    database = Database(state / DATABASE)
+    jobs, vault = JobStore(database), Vault()
+    keys = Keys(database, config.api_keys)
+    engine = Engine(
+        config,
+        jobs=jobs,
+        blobs=blobs,
+        vault=vault,
+        convert=convert,
+        parallel=_processes(config),
+        workdir=_empty_folder(state / "work"),
+    )
+    house = House(
+        config=config,
+        base_url=base_url,
+        door=Door(keys, jobs),
+        database=database,
+        jobs=jobs,
+        blobs=blobs,
+        vault=vault,
+    )
+    sweeping: asyncio.Task[None] | None = None
+    try:
+        await engine.start()
+        sweeping = asyncio.create_task(keep_retention(jobs, blobs, config.contract))
+        key = config.api_keys[0] if config.api_keys else await keys.make()
+        yield Running(app=make_app(house), house=house, api_key=key)
+    finally:
+        if sweeping:
+            sweeping.cancel()
+        await engine.close()
+        database.close()
+
+
+def _processes(config: ServerConfig) -> int:
+    return config.workers or len(os.sched_getaffinity(0))
+
+
+def _empty_folder(path: Path) -> Path:
+    """What an earlier process left half-done is of no use to anyone."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+@contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """One server per state folder; the kernel frees the lock when the process is gone, however it went."""
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise StateLocked(f"another server (process {owner}) uses the state folder {state}") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)

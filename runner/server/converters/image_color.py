@@ -1,0 +1,151 @@
+"""Modes and colours: what a target can hold, profiles, flattening, colour treatments."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image, ImageCms, ImageOps
+
+# The modes of Pillow that a target is written in as they are; anything else is converted before.
+MODES: dict[str, frozenset[str]] = {
+    "jpg": frozenset({"L", "RGB", "CMYK"}),
+    "png": frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}),
+    "webp": frozenset({"RGB", "RGBA"}),
+    "gif": frozenset({"1", "L", "P", "RGB", "RGBA"}),
+    "tiff": frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"}),
+    "bmp": frozenset({"1", "L", "P", "RGB"}),
+    "avif": frozenset({"RGB", "RGBA"}),
+    "ico": frozenset({"RGBA"}),
+    "tga": frozenset({"L", "RGB", "RGBA"}),
+    "pdf": frozenset({"1", "L", "P", "RGB"}),
+}
+ALPHA_TARGETS = frozenset({"png", "webp", "gif", "tiff", "avif", "ico", "tga"})
+PALETTE_ALPHA_TARGETS = frozenset({"png", "gif"})
+PROFILE_TARGETS = frozenset({"jpg", "png", "webp", "tiff", "avif"})
+PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", "I;16", "I", "F"), b"CMYK": ("CMYK",)}
+
+DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+SEPIA = ("#1f1206", "#fbf0d9", "#9b7a52")  # black, white, middle
+FADED = (0.92, 0.06, 0.02, 24, 0.04, 0.86, 0.04, 18, 0.04, 0.10, 0.68, 22)
+
+
+def has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info
+
+
+def profile_for(icc: bytes | None, mode: str) -> bytes | None:
+    """`icc` if it describes pictures of that mode; a profile of another colour space would spoil them."""
+    if not icc or len(icc) < 132:
+        return None
+    return icc if mode in PROFILE_SPACES.get(icc[16:20], ()) else None
+
+
+def workable(picture: Image.Image) -> Image.Image:
+    """`picture` in a mode that can be resized and treated: L, LA, RGB or RGBA, in 8 bits a channel."""
+    if picture.mode in ("RGB", "L") and not has_alpha(picture):
+        return picture
+    if picture.mode in DEEP_GRAY:
+        return _in_8_bits(picture)
+    if picture.mode in ("LA", "La") or (has_alpha(picture) and picture.mode in ("1", "L")):
+        return picture.convert("LA")
+    if has_alpha(picture):
+        return picture.convert("RGBA")
+    if picture.mode == "1":
+        return picture.convert("L")
+    return to_srgb(picture, picture.info.get("icc_profile"))
+
+
+def _in_8_bits(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        return picture.convert("I").point(lambda value: value * (255 / 65535)).convert("L")
+    floats = picture.convert("F")
+    low, high = (float(end) for end in floats.getextrema())  # type: ignore[arg-type]  # one band, two numbers
+    top = next((limit for limit in (1.0, 255.0, 65535.0) if low >= 0 and high <= limit), None)
+    if picture.mode == "I" and top == 1.0:
+        top = 255.0
+    if top is None:
+        scale = 255 / (high - low)
+        return floats.point(lambda value: value * scale + -low * scale).convert("L")
+    return floats.point(lambda value: value * (255 / top) + 0).convert("L")
+
+
+def to_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
+    """`picture` as RGB (RGBA with alpha) in sRGB, by its profile where it has a usable one."""
+    if has_alpha(picture):
+        rgba = picture.convert("RGBA")
+        colors = to_srgb(rgba.convert("RGB"), icc)
+        colors.putalpha(rgba.getchannel("A"))
+        return colors
+    if picture.mode == "LAB":
+        return _by_profile(picture, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))) or picture.convert(
+            "L"
+        ).convert("RGB")
+    if profile := profile_for(icc, picture.mode):
+        base = picture.convert("RGB") if picture.mode == "P" else picture
+        return _by_profile(base, ImageCms.ImageCmsProfile(io.BytesIO(profile))) or picture.convert("RGB")
+    return picture.convert("RGB")
+
+
+def _by_profile(picture: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image | None:
+    try:
+        return ImageCms.profileToProfile(
+            picture,
+            profile,
+            ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
+            outputMode="RGB",
+        )
+    except (ImageCms.PyCMSError, ValueError):  # a damaged profile is no reason to refuse the picture
+        return None
+
+
+def treat(picture: Image.Image, color: str) -> Image.Image:
+    """The colour treatment of that name; alpha stays as it is. L, LA, RGB or RGBA."""
+    if color == "colored":
+        return picture
+    if color == "monochrome":
+        return flatten(picture).convert("1")
+    alpha = picture.getchannel("A") if picture.mode in ("LA", "RGBA") else None
+    treated = _treated(picture.convert("L" if picture.mode in ("L", "LA") else "RGB"), color)
+    if alpha is not None:
+        treated.putalpha(alpha)
+    return treated
+
+
+def _treated(picture: Image.Image, color: str) -> Image.Image:
+    if color == "gray":
+        return picture.convert("L")
+    if color == "negate":
+        return ImageOps.invert(picture)
+    if color == "1900":
+        return ImageOps.colorize(picture.convert("L"), *SEPIA)
+    return picture.convert("RGB").convert("RGB", FADED)
+
+
+def flatten(picture: Image.Image) -> Image.Image:
+    """Without alpha, on white."""
+    if not has_alpha(picture):
+        return picture
+    rgba = picture.convert("RGBA")
+    ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    ground.alpha_composite(rgba)
+    return ground.convert("L" if picture.mode in ("LA", "La") else "RGB")
+
+
+def fit(picture: Image.Image, target: str) -> Image.Image:
+    """`picture` in a mode that `target` holds, alpha flattened where it holds none."""
+    if has_alpha(picture):
+        if target not in ALPHA_TARGETS:
+            return fit(flatten(picture), target)
+        if picture.mode == "P" and target in PALETTE_ALPHA_TARGETS:
+            return picture
+        return picture if _holds(picture, target) else picture.convert("RGBA")
+    if picture.mode in MODES[target]:
+        return picture
+    ready = workable(picture)
+    if ready.mode in MODES[target]:
+        return ready
+    return ready.convert("RGB" if "RGB" in MODES[target] else "RGBA")
+
+
+def _holds(picture: Image.Image, target: str) -> bool:
+    return picture.mode in ("LA", "RGBA") and picture.mode in MODES[target]

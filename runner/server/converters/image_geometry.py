@@ -1,0 +1,172 @@
+"""Sizes and shapes: rotate, resize, crop, fill. Pure of files; a picture goes in, a picture comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PIL import Image, ImageFilter
+
+from runner.wire.values import Json
+
+DEFAULT_DPI = 72.0
+INCHES = {"inches": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
+QUARTER_TURNS = {
+    90: Image.Transpose.ROTATE_270,  # Pillow turns the other way round
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
+FILLS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255), "transparent": (0, 0, 0, 0)}
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """What the options ask for; `dpi` is the option, None where it isn't given."""
+
+    width: float | None = None
+    height: float | None = None
+    unit: str = "px"
+    handling: str = "keep_aspect_ratio"
+    rotate: int = 0
+    dpi: int | None = None
+    aspect: tuple[int, int] | None = None
+
+    @property
+    def resizes(self) -> bool:
+        return self.width is not None or self.height is not None or self.aspect is not None
+
+
+def geometry_of(options: Mapping[str, Json]) -> Geometry:
+    """Reads expanded options; those a target doesn't have count as not given."""
+    return Geometry(
+        width=options.get("width"),
+        height=options.get("height"),
+        unit=options.get("resize_by") or "px",
+        handling=options.get("resize_handling") or "keep_aspect_ratio",
+        rotate=options.get("rotate") or 0,
+        dpi=options.get("dpi"),
+        aspect=_ratio(options.get("aspect_ratio")),
+    )
+
+
+def _ratio(value: Json) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    width, height = str(value).split(":")
+    return max(1, int(width)), max(1, int(height))
+
+
+def box(geometry: Geometry, size: Size, dpi: float) -> Size:
+    """Width and height of the frame that a picture of `size` goes into; `dpi` is its own density."""
+    if geometry.aspect:
+        return _box_of_ratio(geometry, size)
+    width = _in_pixels(geometry.width, geometry, size[0], dpi)
+    height = _in_pixels(geometry.height, geometry, size[1], dpi)
+    if geometry.handling == "stretch" or (width is None and height is None):
+        return width or size[0], height or size[1]
+    width = width or _scaled(size[0], height or 1, size[1])
+    return width, height or _scaled(size[1], width, size[0])
+
+
+def _in_pixels(value: float | None, geometry: Geometry, whole: int, dpi: float) -> int | None:
+    if value is None:
+        return None
+    if geometry.unit == "px":
+        return max(1, round(value))
+    if geometry.unit == "perc":
+        return max(1, round(whole * value / 100))
+    return max(1, round(value * INCHES[geometry.unit] * (geometry.dpi or dpi or DEFAULT_DPI)))
+
+
+def _box_of_ratio(geometry: Geometry, size: Size) -> Size:
+    """A frame of the wanted shape: around the whole picture to fill or stretch, else inside it to crop."""
+    width, height = geometry.aspect or size
+    wider = width * size[1] >= height * size[0]  # than the picture
+    around = geometry.handling == "stretch" or "_fill_" in geometry.handling
+    if wider == around:
+        return _scaled(width, size[1], height), size[1]
+    return size[0], _scaled(height, size[0], width)
+
+
+def _scaled(value: int, factor: int, divisor: int) -> int:
+    return max(1, round(value * factor / divisor))
+
+
+def result_size(geometry: Geometry, size: Size, dpi: float) -> Size:
+    """How large the result will be, without looking at a pixel; `size` is after the rotation."""
+    frame = box(geometry, size, dpi)
+    return fitted(size, frame) if _fits_inside(geometry) and geometry.resizes else frame
+
+
+def _fits_inside(geometry: Geometry) -> bool:
+    return geometry.handling == "keep_aspect_ratio" and not geometry.aspect
+
+
+def fitted(size: Size, frame: Size) -> Size:
+    """The largest size of the same shape inside `frame`."""
+    if size[0] * frame[1] >= size[1] * frame[0]:
+        return frame[0], min(frame[1], _scaled(size[1], frame[0], size[0]))
+    return min(frame[0], _scaled(size[0], frame[1], size[1])), frame[1]
+
+
+def rotated_size(size: Size, degrees: int) -> Size:
+    """For guards, before the pixels are there; exact for quarter turns, an upper bound else."""
+    if degrees % 180 == 0:
+        return size
+    return (size[1], size[0]) if degrees % 90 == 0 else (size[0] + size[1], size[0] + size[1])
+
+
+def rotate(picture: Image.Image, degrees: int) -> Image.Image:
+    """Turned clockwise. Corners that open are transparent; L, LA, RGB or RGBA, but for quarter turns."""
+    if degrees in QUARTER_TURNS:
+        return picture.transpose(QUARTER_TURNS[degrees])
+    if not degrees:
+        return picture
+    with_alpha = picture.convert("LA" if picture.mode in ("L", "LA") else "RGBA")
+    return with_alpha.rotate(-degrees, resample=Image.Resampling.BICUBIC, expand=True)
+
+
+def resize(picture: Image.Image, geometry: Geometry, frame: Size) -> Image.Image:
+    """`picture` brought into `frame` (of `box`) as the options ask; not a palette or 1-bit picture."""
+    if not geometry.resizes:
+        return picture
+    if _fits_inside(geometry):
+        return _to(picture, fitted(picture.size, frame))
+    if "_fill_" in geometry.handling:
+        return _filled(picture, frame, geometry.handling.rpartition("_")[2])
+    if geometry.handling == "stretch":
+        return _to(picture, frame)
+    return _cropped(picture, frame)
+
+
+def _to(picture: Image.Image, size: Size) -> Image.Image:
+    if size == picture.size:
+        return picture
+    return picture.resize(size, resample=Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _cropped(picture: Image.Image, frame: Size) -> Image.Image:
+    """The middle of the picture in the shape of `frame`."""
+    width, height = picture.size
+    across, down = fitted(frame, (width, height))
+    left, top = (width - across) // 2, (height - down) // 2
+    return _to(picture.crop((left, top, left + across, top + down)), frame)
+
+
+def _filled(picture: Image.Image, frame: Size, fill: str) -> Image.Image:
+    inner = _to(picture, fitted(picture.size, frame)).convert("RGBA")
+    ground = _blurred(picture, frame) if fill == "blurred" else Image.new("RGBA", frame, FILLS[fill])
+    place = ((frame[0] - inner.size[0]) // 2, (frame[1] - inner.size[1]) // 2)
+    ground.alpha_composite(inner, place)
+    return ground if fill == "transparent" else ground.convert("RGB")
+
+
+def _blurred(picture: Image.Image, frame: Size) -> Image.Image:
+    # Small first: a blur of a large radius over all pixels takes longer than the rest together.
+    small = fitted(frame, (200, 200))
+    soft = _cropped(picture.convert("RGBA"), small).filter(ImageFilter.GaussianBlur(6))
+    ground = Image.new("RGBA", frame, FILLS["black"])
+    ground.alpha_composite(soft.resize(frame, resample=Image.Resampling.BICUBIC))
+    return ground

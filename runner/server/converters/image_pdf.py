@@ -1,0 +1,132 @@
+"""Pictures to pdf, a page each: jpg and png go in byte by byte where they can, the rest is re-encoded.
+
+img2pdf copies what it is given without looking at it, so every picture is decoded once before: half
+a file must not become a page.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+
+import img2pdf
+
+from runner.server.converters import image_color, image_metadata
+from runner.server.converters.image_source import check_kind, check_size, frame_count, open_picture
+from runner.server.converters.image_targets import CONTENT_TYPES
+from runner.server.converters.image_write import Frame
+from runner.server.converters.images import Pictures, job_of, product_name, treated_pictures
+from runner.server.converters.protocol import Product, Request, Source
+from runner.wire.values import Json
+
+LOSSY = frozenset({"jpg", "webp", "heic", "avif", "jp2"})
+VERBATIM = frozenset({"jpg", "png"})
+UPRIGHT_BY_ROTATION = (1, 3, 6, 8)  # what a page can do; the mirrored orientations it can't
+
+POINTS = 72.0
+DEFAULT_DPI = 96.0
+SHORTEST_PAGE, LONGEST_PAGE = 3.0, 14_400.0  # points; the limits of the format
+
+REFUSED_BY_IMG2PDF = (
+    *(img2pdf.ImageOpenError, img2pdf.AlphaChannelError, img2pdf.JpegColorspaceError),
+    *(img2pdf.UnsupportedColorspaceError, img2pdf.ExifOrientationError, img2pdf.NegativeDimensionError),
+)
+
+Page = bytes
+
+
+def convert(request: Request) -> list[Product]:
+    """One pdf for each source; with `merge` one of all, in their order."""
+    pages = [_pages(source, request) for source in request.sources]
+    if request.options.get("merge") and len(pages) > 1:
+        return [_document(request, [page for own in pages for page in own], tuple(range(len(pages))))]
+    return [_document(request, own, (index,)) for index, own in enumerate(pages)]
+
+
+def _pages(source: Source, request: Request) -> list[Page]:
+    check_kind(source)
+    if source.kind in VERBATIM and _untouched(request.options) and _can_go_verbatim(source, request):
+        content = source.path.read_bytes()
+        if _accepted(content):
+            return [content]
+    pictures = treated_pictures(source, job_of(request, "pdf"))
+    quality = request.options.get("quality") or 85
+    return [_encoded(frame, pictures, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
+
+
+def _untouched(options: Mapping[str, Json]) -> bool:
+    resized = any(options.get(name) is not None for name in ("width", "height"))
+    return not (resized or options.get("rotate") or (options.get("color") or "colored") != "colored")
+
+
+def _can_go_verbatim(source: Source, request: Request) -> bool:
+    with open_picture(source, request.guards) as picture:
+        check_size(picture.size, request.guards)
+        if frame_count(picture, source, request.guards) > 1:
+            return False
+        picture.load()  # raises where the file is cut off
+        upright = image_metadata.orientation(picture) in UPRIGHT_BY_ROTATION
+        return upright and not image_color.has_alpha(picture)
+
+
+def _accepted(content: bytes) -> bool:
+    try:
+        img2pdf.convert(content, engine=img2pdf.Engine.internal, rotation=img2pdf.Rotation.ifvalid)
+    except REFUSED_BY_IMG2PDF:
+        return False
+    return True
+
+
+def _encoded(frame: Frame, pictures: Pictures, *, lossy: bool, quality: int) -> Page:
+    picture, buffer = frame.picture, io.BytesIO()
+    dpi = (pictures.metadata.dpi or DEFAULT_DPI,) * 2
+    if lossy and picture.mode in ("L", "RGB"):
+        picture.save(buffer, format="JPEG", quality=quality, dpi=dpi)
+    else:
+        picture.save(buffer, format="PNG", dpi=dpi, icc_profile=None)
+    return buffer.getvalue()
+
+
+def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> Product:
+    path = request.workdir / f"{sources[0]}.pdf"
+    with path.open("wb") as file:
+        img2pdf.convert(
+            *pages,
+            outputstream=file,
+            engine=img2pdf.Engine.internal,
+            rotation=img2pdf.Rotation.ifvalid,
+            layout_fun=_Layout(request.options.get("dpi")),
+            nodate=True,  # the same input gives the same bytes
+            **_descriptions(request.metadata),
+        )
+    return Product(
+        path=path,
+        filename=product_name(request.sources[sources[0]].filename, "pdf"),
+        content_type=CONTENT_TYPES["pdf"],
+        sources=sources,
+        metadata={"pages": len(pages)},
+    )
+
+
+class _Layout:
+    """Page as large as its picture at the density asked for, else its own, within what pdf allows."""
+
+    def __init__(self, dpi: int | None) -> None:
+        self._dpi = dpi
+
+    def __call__(
+        self, width_px: int, height_px: int, own_dpi: tuple[float, float]
+    ) -> tuple[float, float, float, float]:
+        dpi = float(self._dpi or (own_dpi[0] if 10 <= own_dpi[0] <= 4800 else DEFAULT_DPI))
+        scale = min(POINTS / dpi, LONGEST_PAGE / max(width_px, height_px))
+        width, height = width_px * scale, height_px * scale
+        return max(width, SHORTEST_PAGE), max(height, SHORTEST_PAGE), width, height
+
+
+def _descriptions(metadata: Mapping[str, Json]) -> dict[str, object]:
+    """Of the conversion's `metadata` what the head of a pdf can say."""
+    texts = {name: str(metadata[name]) for name in ("title", "author", "subject") if metadata.get(name)}
+    keywords = metadata.get("keywords")
+    if isinstance(keywords, str):
+        keywords = [word.strip() for word in keywords.split(",")]
+    return texts | ({"keywords": [str(word) for word in keywords]} if isinstance(keywords, list) else {})

@@ -1,0 +1,123 @@
+"""Opening a picture: header first, guards before pixels, and no reader that the kind doesn't ask for."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pi_heif
+from PIL import Image, UnidentifiedImageError
+
+from runner.server.converters.image_targets import SOURCES
+from runner.server.converters.protocol import TOO_LARGE, UNREADABLE, ConversionError, Guards, Source
+
+# Our own guard refuses before any pixel is read, and says the size; Pillow's would only warn.
+Image.MAX_IMAGE_PIXELS = None
+pi_heif.register_heif_opener()
+Image.init()  # every reader and writer now, in the process that forks, and not in each child
+
+# The readers of Pillow that a kind may use. Never EPS, which starts Ghostscript.
+FORMATS: dict[str, tuple[str, ...]] = {
+    "jpg": ("JPEG", "MPO"),
+    "png": ("PNG",),
+    "webp": ("WEBP",),
+    "gif": ("GIF",),
+    "tiff": ("TIFF",),
+    "bmp": ("BMP",),
+    "avif": ("AVIF",),
+    "ico": ("ICO",),
+    "cur": ("CUR",),
+    "heic": ("HEIF",),
+    "jp2": ("JPEG2000",),
+    "psd": ("PSD",),
+    "pcx": ("PCX",),
+    "ppm": ("PPM",),
+    "qoi": ("QOI",),
+    "icns": ("ICNS",),
+    "dds": ("DDS",),
+    "sgi": ("SGI",),
+    "tga": ("TGA",),
+}
+
+# What Pillow's readers raise when a file is not what it claims to be.
+BROKEN: tuple[type[Exception], ...] = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError),
+    *(struct.error, OverflowError, ZeroDivisionError, RuntimeError, AssertionError),
+)
+
+ANIMATED = frozenset({"gif", "webp", "png", "avif"})
+PAGED = frozenset({"tiff"})
+
+
+def check_kind(source: Source) -> None:
+    """Raises ConversionError when nobody here reads that kind of file."""
+    if source.kind in SOURCES:
+        return
+    looks = {"empty": "it is empty", "bin": "it looks like nothing known", "txt": "it looks like plain text"}
+    why = looks.get(source.kind, f"it looks like {source.kind} ({source.content_type})")
+    raise ConversionError(
+        UNREADABLE, f"'{source.filename}' is not a picture that can be read here: {why}.", {"kind": source.kind}
+    )
+
+
+@contextmanager
+def open_picture(source: Source, guards: Guards) -> Iterator[Image.Image]:
+    """The picture at its first frame, pixels not yet read. What breaks while it is open is the file's fault."""
+    with reading(source), Image.open(source.path, formats=FORMATS[source.kind]) as picture:
+        check_size(picture.size, guards)
+        yield picture
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Pillow's many errors become one that names the file. Lack of memory or disk stays what it is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # doubtful metadata and the like; errors are raised
+            yield
+    except UnidentifiedImageError as error:
+        raise _broken(source, "its content is damaged from the start") from error
+    except BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _broken(source, _plain(error)) from error
+
+
+def check_size(size: tuple[int, int], guards: Guards) -> None:
+    """Raises ConversionError for a picture that is larger than allowed."""
+    if size[0] * size[1] <= guards.pixels:
+        return
+    text = (
+        f"The picture has {size[0]} x {size[1]} pixels; at most {guards.pixels // 1_000_000} megapixels are accepted."
+    )
+    raise ConversionError(TOO_LARGE, text, {"text_1": text})
+
+
+def frame_count(picture: Image.Image, source: Source, guards: Guards) -> int:
+    """How many pictures the file holds that count: frames of an animation, pages of a tiff, else one."""
+    if source.kind not in ANIMATED | PAGED:
+        return 1
+    count: int = getattr(picture, "n_frames", 1)
+    if count > guards.frames:
+        raise _too_many(f"It holds {count} pictures; at most {guards.frames} are accepted.")
+    pixels = picture.size[0] * picture.size[1] * count
+    if count > 1 and pixels > guards.frame_pixels:
+        text = f"Its {count} pictures have {pixels // 1_000_000} megapixels together; at most "
+        raise _too_many(f"{text}{guards.frame_pixels // 1_000_000} are accepted.")
+    return count
+
+
+def _too_many(text: str) -> ConversionError:
+    return ConversionError(TOO_LARGE, text, {"text_1": text})
+
+
+def _broken(source: Source, why: str) -> ConversionError:
+    text = f"'{source.filename}' looks like {source.kind} but can't be read: {why}."
+    return ConversionError(UNREADABLE, text, {"kind": source.kind})
+
+
+def _plain(error: Exception) -> str:
+    text = str(error).strip().rstrip(".")
+    return text[:200] if text else f"its content is damaged ({type(error).__name__})"

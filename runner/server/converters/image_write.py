@@ -1,0 +1,123 @@
+"""Writing pictures: one table of what each format takes, one function that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from runner.server.converters.image_metadata import Metadata, save_options
+from runner.server.converters.protocol import TOO_LARGE, ConversionError
+from runner.wire.values import Json
+
+ICON_SIZES = (16, 24, 32, 48, 64, 128, 256)
+DEFAULT_DURATION_MS = 100  # what viewers make of a frame that says 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    picture: Image.Image
+    duration_ms: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Format:
+    """How Pillow calls it, the largest side it can hold, and what several frames are in it."""
+
+    name: str
+    side: int
+    several: str = ""  # "animation", "pages" or nothing
+
+
+FORMATS = {
+    "jpg": Format(name="JPEG", side=65_500),
+    "png": Format(name="PNG", side=1_000_000, several="animation"),
+    "webp": Format(name="WEBP", side=16_383, several="animation"),
+    "gif": Format(name="GIF", side=65_535, several="animation"),
+    "tiff": Format(name="TIFF", side=1_000_000, several="pages"),
+    "bmp": Format(name="BMP", side=65_535),
+    "avif": Format(name="AVIF", side=65_535, several="animation"),
+    "ico": Format(name="ICO", side=256),
+    "tga": Format(name="TGA", side=65_535),
+    "pdf": Format(name="PDF", side=65_535, several="pages"),
+}
+
+
+def check_side(size: tuple[int, int], target: str) -> None:
+    """Raises ConversionError when the format can't hold a picture that large."""
+    side = FORMATS[target].side
+    if max(size) <= side:
+        return
+    text = (
+        f"A {target} can't be {size[0]} x {size[1]} pixels large; its longest side is {side} pixels. "
+        "Choose a smaller width or height."
+    )
+    raise ConversionError(TOO_LARGE, text, {"text_1": text})
+
+
+def write(
+    frames: Sequence[Frame],
+    path: Path,
+    target: str,
+    metadata: Metadata,
+    options: Mapping[str, Json],
+    *,
+    plays: int = 0,
+) -> None:
+    """Save `frames` as one file. `plays` is how often an animation runs, 0 for ever."""
+    first = _small(frames[0].picture) if target == "ico" else frames[0].picture
+    arguments = {**save_options(metadata, target), **_own_arguments(first, target, options)}
+    if len(frames) > 1:
+        arguments |= _several(frames, target, plays)
+    first.save(path, format=FORMATS[target].name, **arguments)
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    """Scaled down once, and not again for each of the sizes of an icon."""
+    if max(picture.size) > ICON_SIZES[-1]:
+        picture = picture.copy()
+        picture.thumbnail((ICON_SIZES[-1], ICON_SIZES[-1]), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _own_arguments(picture: Image.Image, target: str, options: Mapping[str, Json]) -> dict[str, object]:
+    builders: dict[str, Callable[[Image.Image, Mapping[str, Json]], dict[str, object]]] = {
+        "jpg": lambda _, given: {
+            "quality": given.get("quality") or 85,
+            "progressive": given.get("interlace") is not None,
+        },
+        "webp": lambda _, given: {"quality": given.get("quality") or 80},
+        "avif": lambda _, given: {"quality": given.get("quality") or 75},
+        "tiff": lambda first, _: {"compression": "group4" if first.mode == "1" else "tiff_lzw"},
+        "ico": lambda first, given: {"sizes": _icon_sizes(first.size, given)},
+        "tga": lambda _, __: {"compression": "tga_rle"},
+    }
+    return builders[target](picture, options) if target in builders else {}
+
+
+def _icon_sizes(size: tuple[int, int], options: Mapping[str, Json]) -> list[tuple[int, int]]:
+    """One size where one is asked for, else the picture's own and all usual ones below it."""
+    if options.get("width") is not None or options.get("height") is not None:
+        return [size]
+    return [*((side, side) for side in ICON_SIZES if side < max(size)), size]
+
+
+def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, object]:
+    arguments: dict[str, object] = {
+        "save_all": True,
+        "append_images": [frame.picture for frame in frames[1:]],
+    }
+    if FORMATS[target].several == "animation":
+        arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames]
+        arguments |= _repetition(target, plays)
+    if target == "gif" and any(frame.picture.mode == "RGBA" for frame in frames):
+        arguments["disposal"] = 2  # else what a frame leaves open shows the one before it
+    return arguments
+
+
+def _repetition(target: str, plays: int) -> dict[str, object]:
+    if target == "gif":  # counts repetitions after the first time; once is said by saying nothing
+        return {} if plays == 1 else {"loop": max(0, plays - 1)}
+    return {} if target == "avif" else {"loop": plays}

@@ -1,0 +1,39 @@
+"""The families of converters, one line each. A new one is a module, a line here, and a test."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runner.server.converters import image_targets
+from runner.server.converters.protocol import Converter, Product, Request, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """A converter whose code lies in `module` and is loaded when first needed: in a worker, not in the server."""
+
+    name: str
+    targets: tuple[Target, ...]
+    module: str
+    programs: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        """Import the module, so that a fork of this process has it."""
+        importlib.import_module(self.module)
+
+    def convert(self, request: Request) -> list[Product]:
+        convert: Callable[[Request], list[Product]] = importlib.import_module(self.module).convert
+        return convert(request)
+
+
+CONVERTERS: tuple[Converter, ...] = (
+    Family(name="images", targets=image_targets.PICTURES, module="runner.server.converters.images"),
+    Family(name="image-pdf", targets=(image_targets.PDF,), module="runner.server.converters.image_pdf"),
+    Family(
+        name="image-operations",
+        targets=image_targets.OPERATIONS,
+        module="runner.server.converters.image_operations",
+    ),
+)

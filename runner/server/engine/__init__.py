@@ -1,0 +1,1 @@
+"""Accepted work gets done: inputs are fetched, conversions run, outputs published."""

@@ -1,0 +1,140 @@
+"""Inputs that need no network are taken in while the request waits: base64, and files of other jobs.
+
+Providers' inputs are accepted and fail afterwards, as the API does it; the reason says that this server
+doesn't serve them yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runner.server.answers import invalid
+from runner.server.config import Contract
+from runner.server.engine.arrivals import arrived, lost
+from runner.server.jobs.intake import new_id
+from runner.server.jobs.limits import max_input_bytes, too_large
+from runner.server.jobs.record import Input, Job
+from runner.server.store.blobs import Blobs
+from runner.server.store.jobs import JobStore
+from runner.wire.values import JsonObject
+
+_SHOWN_SOURCE = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """What admission needs to know of: the jobs, the files, and what the contract allows."""
+
+    jobs: JobStore
+    blobs: Blobs
+    contract: Contract
+
+
+async def admit(
+    desk: Desk, job_id: str, inputs: tuple[Input, ...], *, limits: JsonObject, account: str, only_job: str | None
+) -> tuple[Input, ...]:
+    """`inputs` with everything done that needs no network. `only_job` is set where a token asks."""
+    admitted: list[Input] = []
+    for entry in inputs:
+        if entry.type == "base64":
+            most = max_input_bytes(limits, desk.contract)
+            admitted.append(await asyncio.to_thread(_decoded, desk.blobs, job_id, entry, most))
+        elif entry.type in ("input_id", "output"):
+            admitted.append(_copied(desk, job_id, entry, account=account, only_job=only_job))
+        else:
+            admitted.append(_judged(entry))
+    return tuple(admitted)
+
+
+def new_input_blob(job_id: str) -> str:
+    return f"{job_id}/in-{new_id()}"
+
+
+def _judged(entry: Input) -> Input:
+    if entry.type == "upload":
+        raise invalid({"input.type": "'upload' isn't sent here: POST the file to {server}/upload-file/{job id}"})
+    if entry.type == "remote" and entry.engine not in ("auto", "file"):
+        return lost(entry, 501, f"This server doesn't have the engine '{entry.engine}' yet; it has auto and file")
+    if entry.type in ("cloud", "gdrive_picker"):
+        kind = entry.source if entry.type == "cloud" else entry.type
+        return lost(entry, 99, f"This server doesn't fetch from '{kind[:_SHOWN_SOURCE]}' yet")
+    return entry
+
+
+def _decoded(blobs: Blobs, job_id: str, entry: Input, most: int) -> Input:
+    text = entry.source
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid({"input.source": "is not base64"}) from None
+    shown = replace(entry, source=entry.source[:_SHOWN_SOURCE])
+    if len(content) > most:
+        return lost(shown, 413, too_large(most))
+    written = blobs.scratch(new_id())
+    written.write_bytes(content)
+    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    taken = arrived(shown, written, size=len(content), checksum=checksum, own_name="")
+    return keep_input(blobs, job_id, taken, written)
+
+
+def keep_input(blobs: Blobs, job_id: str, entry: Input, written: Path) -> Input:
+    """`entry` with `written` as its file, durable and under a name of its own."""
+    kept = replace(entry, blob=new_input_blob(job_id))
+    blobs.keep(written, kept.blob)
+    return kept
+
+
+def _copied(desk: Desk, job_id: str, entry: Input, *, account: str, only_job: str | None) -> Input:
+    owner = desk.jobs.job_of_part(entry.source)
+    if owner is None or owner.account != account or only_job not in (None, owner.id):
+        return lost(entry, 404, f"There is no {_WHAT[entry.type]} with the id '{entry.source[:_SHOWN_SOURCE]}'")
+    known = _known_input(owner, entry) if entry.type == "input_id" else _known_output(owner, entry)
+    if known is None or not desk.blobs.path(known.blob).is_file():
+        return lost(entry, 404, f"The file of {_WHAT[entry.type]} '{entry.source}' isn't there any more")
+    own = replace(known, blob=new_input_blob(job_id))
+    desk.blobs.share(known.blob, own.blob)
+    return own
+
+
+_WHAT = {"input_id": "input", "output": "output"}
+
+
+def _known_input(owner: Job, entry: Input) -> Input | None:
+    source = owner.input(entry.source)
+    if source is None or source.status != "ready":
+        return None
+    return replace(
+        entry,
+        status="ready",
+        original=source.original,
+        filename=entry.filename or source.filename,
+        size=source.size,
+        checksum=source.checksum,
+        content_type=source.content_type,
+        kind=source.kind,
+        blob=source.blob,
+    )
+
+
+def _known_output(owner: Job, entry: Input) -> Input | None:
+    source = owner.output(entry.source)
+    if source is None or source.status != "enabled":
+        return None
+    return replace(
+        entry,
+        status="ready",
+        original=source.filename,
+        filename=entry.filename or source.filename,
+        size=source.size,
+        checksum=source.checksum,
+        content_type=source.content_type,
+        kind=Path(source.filename).suffix.removeprefix(".").lower(),
+        blob=source.blob,
+    )

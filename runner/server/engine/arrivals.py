@@ -1,0 +1,50 @@
+"""A file has arrived: what it is, what it is called, and the input record that says so."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from runner.server.converters.sniff import sniff
+from runner.server.jobs.intake import clean_name
+from runner.server.jobs.record import Input, timestamp
+
+
+def arrived(entry: Input, path: Path, *, size: int, checksum: str, own_name: str) -> Input:
+    """`entry` with what is known of its file at `path`; reads the file, so call it in a thread.
+
+    A suggested name (`filename`) wins over the file's own, and gets its extension where it has none.
+    """
+    original = clean_name(own_name)
+    sniffed = sniff(path, original or entry.filename)
+    return replace(
+        entry,
+        status="ready",
+        original=original,
+        filename=shown_name(entry.filename, original, sniffed.kind),
+        size=size,
+        checksum=checksum,
+        content_type=sniffed.content_type,
+        kind=sniffed.kind,
+        error=None,
+        modified_at=timestamp(time.time()),
+    )
+
+
+def shown_name(suggested: str, original: str, kind: str) -> str:
+    extension = PurePosixPath(original).suffix or f".{kind}"
+    if not suggested:
+        return original or f"file{extension}"
+    known = PurePosixPath(suggested).suffix.lower()
+    # "Holiday 2018.10" has no extension, "DSC_0013.JPG" has one: only the file's own counts.
+    return suggested if known in (extension.lower(), f".{kind}") else suggested + extension
+
+
+def lost(entry: Input, code: int, message: str) -> Input:
+    return replace(
+        entry,
+        status="failed",
+        error={"code": code, "message": message},
+        modified_at=timestamp(time.time()),
+    )

@@ -1,0 +1,117 @@
+"""How a job ends: what stops it before it begins, what it publishes, and what it is charged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from runner.server.engine.steps import (
+    Parcel,
+    input_errors,
+    output_of,
+    pack,
+    parcels,
+    step_errors,
+    unique_names,
+    with_unique_names,
+)
+from runner.server.jobs.credits import charged
+from runner.server.jobs.lifecycle import Event, Phase, follow
+from runner.server.jobs.record import Job, Output, Step, StepFile
+from runner.server.jobs.vault import Vault
+from runner.server.store.blobs import Blobs, md5_of
+from runner.wire.values import JsonObject
+
+_LOST_CREDENTIALS = 424
+_NOT_SERVED = 501
+_NO_INPUT = 404
+
+
+def must_fail(job: Job, vault: Vault) -> list[JsonObject]:
+    """Why a job can't even begin; nothing of it costs anything. Empty: it can."""
+    failed = input_errors(job)
+    if failed and (job.fail_on_input_error or not any(one.status == "ready" for one in job.inputs)):
+        return failed
+    return [*_lost_credentials(job, vault), *_unserved_targets(job)]
+
+
+def ended_badly(job: Job, errors: Sequence[JsonObject]) -> Job:
+    """`job` failed, without outputs and without cost."""
+    if job.phase is not Phase.PROCESSING:
+        return job
+    phase = follow(job.phase, Event.FAIL)
+    return replace(job, phase=phase, errors=tuple(errors), outputs=(), steps=(), spent=0)
+
+
+def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Job:
+    """`job` completed: what went wrong on the way are warnings, what was made is charged."""
+    if job.phase is not Phase.PROCESSING:
+        return job
+    return replace(
+        job,
+        phase=follow(job.phase, Event.SUCCEED),
+        steps=tuple(steps),
+        outputs=tuple(outputs),
+        warnings=(*input_errors(job), *step_errors(steps)),
+        spent=charged(steps),
+    )
+
+
+def published(job: Job, steps: Iterable[Step], blobs: Blobs) -> tuple[Output, ...]:
+    """The outputs of a job, packed where they have to be; reads and writes files, so call it in a thread."""
+    now = time.time()
+    outputs: list[Output] = []
+    for parcel in parcels(job, steps):
+        if parcel.packed:
+            outputs.append(_packed(job, parcel, blobs, now))
+        else:
+            outputs += [output_of(parcel.conversion, file, inputs, now=now) for file, inputs in parcel.files]
+    return with_unique_names(outputs)
+
+
+def _packed(job: Job, parcel: Parcel, blobs: Blobs, now: float) -> Output:
+    names = unique_names(file.filename for file, _ in parcel.files)
+    scratch = blobs.scratch(f"{parcel.conversion.id}.zip")
+    pack(((blobs.path(file.blob), name) for (file, _), name in zip(parcel.files, names, strict=True)), scratch)
+    blob = f"{job.id}/zip-{parcel.conversion.id}"
+    first, _ = parcel.files[0]
+    archive = StepFile(
+        blob=blob,
+        filename=f"{PurePosixPath(first.filename).stem}.zip",
+        size=scratch.stat().st_size,
+        checksum=md5_of(scratch),
+        content_type="application/zip",
+    )
+    blobs.keep(scratch, blob)
+    inputs = dict.fromkeys(one for _, made_from in parcel.files for one in made_from)
+    return output_of(parcel.conversion, archive, tuple(inputs), now=now)
+
+
+def _lost_credentials(job: Job, vault: Vault) -> list[JsonObject]:
+    parts = [("input", one.id, one.sealed) for one in job.inputs]
+    parts += [("conversion", one.id, one.sealed) for one in job.conversions]
+    return [
+        {
+            "source": source,
+            "id_source": part_id,
+            "code": _LOST_CREDENTIALS,
+            "message": "The credentials were lost in a restart of the server; send the job again. Nothing was charged",
+        }
+        for source, part_id, sealed in parts
+        if sealed and vault.get(job.id, part_id) is None
+    ]
+
+
+def _unserved_targets(job: Job) -> list[JsonObject]:
+    return [
+        {
+            "source": "conversion",
+            "id_source": one.id,
+            "code": _NOT_SERVED,
+            "message": "This server doesn't deliver to output targets yet; leave output_target out",
+        }
+        for one in job.conversions
+        if one.output_target
+    ]

@@ -1,0 +1,217 @@
+"""The engine: takes started jobs from a queue, one conversion step after another, until they end.
+
+The database is the truth and the queue only its echo: a restart reads what has not ended and goes on. A
+step that ended is in the record with its files, so nothing is converted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import apsw
+
+from runner.server.config import ServerConfig
+from runner.server.engine.ending import ended_badly, ended_well, must_fail, published
+from runner.server.engine.fetching import Fetching
+from runner.server.engine.stepping import Convert, Stepper
+from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
+from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
+from runner.server.jobs.limits import max_credit
+from runner.server.jobs.record import Input, Job, Step
+from runner.server.jobs.staging import settle
+from runner.server.jobs.targets import for_source
+from runner.server.jobs.vault import Vault
+from runner.server.store.blobs import Blobs
+from runner.server.store.jobs import JobStore
+from runner.wire.values import JsonObject
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 5.0
+_OUR_FAULT = {"code": 500, "message": "The server failed; its log says why. Nothing was charged"}
+
+
+class _StepFailed(Exception):
+    """A step failed in a job that fails with it."""
+
+
+class Engine:
+    """`start` takes up what an earlier process left; `close` stops without ending anything."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        jobs: JobStore,
+        blobs: Blobs,
+        vault: Vault,
+        convert: Convert,
+        parallel: int,
+        workdir: Path,
+    ) -> None:
+        self._jobs = jobs
+        self._blobs = blobs
+        self._vault = vault
+        self._parallel = parallel
+        self._stepper = Stepper(config.contract, blobs=blobs, convert=convert, workdir=workdir)
+        self._fetching = Fetching(config, blobs, self._settle)
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._runners: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        for job in self._jobs.unended():
+            self._blobs.keep_only(job.id, _known_blobs(job))
+            self._watch(None, job)
+            if job.phase is Phase.PROCESSING:
+                self._queue.put_nowait(job.id)
+        self._jobs.listeners.append(self._watch)
+        # One more than there are workers, so that they have work while a job is being finished.
+        self._runners = [asyncio.create_task(self._run()) for _ in range(self._parallel + 1)]
+
+    async def close(self) -> None:
+        self._jobs.listeners.remove(self._watch)
+        tasks = [*self._runners, *self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetching.close()
+
+    def _watch(self, old: Job | None, new: Job) -> None:
+        """After every change of a job: whatever has to happen next, begins."""
+        if new.phase in ENDED:
+            self._after_end(new)
+            return
+        self._fetching.take_off(new)
+        if new.phase is Phase.QUEUED and (old is None or old.phase is not Phase.QUEUED):
+            self._queue.put_nowait(new.id)
+
+    def _after_end(self, job: Job) -> None:
+        self._vault.wipe(job.id)
+        if job.phase is Phase.CANCELED:
+            self._fetching.stop_job(job.id)
+            if task := self._running.get(job.id):
+                task.cancel()
+            self._blobs.remove_job(job.id)
+
+    async def _settle(self, job_id: str, got: Input) -> None:
+        job = await self._jobs.change(job_id, partial(_with_fetched, got))
+        if got.blob and (job.phase in ENDED or job.input(got.id) is None):
+            self._blobs.remove(got.blob)
+
+    async def _run(self) -> None:
+        while True:
+            job_id = await self._queue.get()
+            task = self._running[job_id] = asyncio.create_task(self._process(job_id))
+            try:
+                await asyncio.wait([task])
+            finally:
+                task.cancel()
+                del self._running[job_id]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                await self._blame_ourselves(job_id, error)
+
+    async def _blame_ourselves(self, job_id: str, error: BaseException) -> None:
+        _log.error("job %s: the engine failed", job_id, exc_info=error)
+        try:
+            await self._jobs.change(job_id, lambda job: ended_badly(job, [_OUR_FAULT]))
+        except (apsw.Error, OSError):  # a full disk, most likely: the job stays accepted and is tried again
+            _log.exception("job %s: its failure could not be recorded; trying again", job_id)
+            await asyncio.sleep(_RETRY_S)
+            self._queue.put_nowait(job_id)
+
+    async def _process(self, job_id: str) -> None:
+        job = await self._jobs.change(job_id, _picked)
+        if job.phase is not Phase.PROCESSING:
+            return  # canceled while it waited
+        if errors := must_fail(job, self._vault):
+            await self._fail(job, errors)
+            return
+        steps = list(job.steps)
+        if await self._all_converted(job, steps):
+            await self._publish(job, steps)
+        else:
+            await self._fail(job, step_errors(steps))
+
+    async def _all_converted(self, job: Job, steps: list[Step]) -> bool:
+        failed = False
+        try:
+            await self._convert(job, steps)
+        except* _StepFailed:
+            failed = True
+        return not failed
+
+    async def _convert(self, job: Job, steps: list[Step]) -> None:
+        """Make the steps that `steps` lacks, and add them to it."""
+        known = {step.name for step in steps}
+        left = [plan for plan in plan_steps(job) if plan.name not in known]
+        waiting = iter(left)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._at_once(job), len(left))):
+                group.create_task(self._convert_next(job, waiting, steps, total=len(left) + len(steps)))
+
+    def _at_once(self, job: Job) -> int:
+        """Who may spend only so much does one step after the other: what is left is known only then."""
+        limited = max_credit(job) is not None or "max_process_time" in job.limits.get("job", {})
+        return 1 if limited else self._parallel
+
+    async def _convert_next(self, job: Job, waiting: Iterator[StepPlan], steps: list[Step], *, total: int) -> None:
+        for plan in waiting:
+            step = await self._stepper.run(job, plan, tuple(steps), left=total - len(steps))
+            steps.append(step)
+            if step.error and job.fail_on_conversion_error:
+                raise _StepFailed
+            if len(steps) < total:  # the last one is written with the end of the job
+                await self._jobs.change(job.id, partial(_with_step, step))
+
+    async def _publish(self, job: Job, steps: list[Step]) -> None:
+        try:
+            outputs = await asyncio.to_thread(published, job, steps, self._blobs)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            await self._fail(job, [{"code": 507, "message": f"The server could not store the result: {reason}"}])
+            return
+        if not outputs:
+            await self._fail(job, [*input_errors(job), *step_errors(steps)])
+            return
+        await self._jobs.change(job.id, lambda now: ended_well(now, steps, outputs))
+
+    async def _fail(self, job: Job, errors: list[JsonObject]) -> None:
+        failed = await self._jobs.change(job.id, lambda now: ended_badly(now, errors))
+        self._blobs.keep_only(job.id, _known_blobs(failed))
+
+
+def _picked(job: Job) -> Job:
+    """Taken up; the category of a conversion that named none follows from what the inputs really are."""
+    if job.phase not in (Phase.QUEUED, Phase.PROCESSING):
+        return job
+    kind = next((one.kind for one in job.inputs if one.status == "ready"), "")
+    conversions = tuple(for_source(one, kind) for one in job.conversions)
+    picked = replace(job, phase=follow(job.phase, Event.PICK), conversions=conversions)
+    return job if picked == job else picked
+
+
+def _with_fetched(got: Input, job: Job) -> Job:
+    if job.phase in ENDED or job.input(got.id) is None:
+        return job
+    inputs = tuple(_merged(one, got) if one.id == got.id else one for one in job.inputs)
+    return settle(replace(job, inputs=inputs))
+
+
+def _merged(now: Input, got: Input) -> Input:
+    """What was fetched, with what a PATCH changed meanwhile."""
+    return replace(got, parameters=now.parameters, options=now.options, sealed=now.sealed)
+
+
+def _with_step(step: Step, job: Job) -> Job:
+    return replace(job, steps=(*job.steps, step)) if job.phase is Phase.PROCESSING else job
+
+
+def _known_blobs(job: Job) -> list[str]:
+    made = [file.blob for step in job.steps for file in step.files]
+    return [*(one.blob for one in job.inputs if one.blob), *made, *(one.blob for one in job.outputs)]

@@ -1,0 +1,47 @@
+"""Files of jobs that ended are kept for a day; then their outputs say `expired` and the bytes go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+
+import apsw
+
+from runner.server.config import Contract
+from runner.server.jobs.record import Job
+from runner.server.store.blobs import Blobs
+from runner.server.store.jobs import JobStore
+
+_EVERY_S = 600.0
+
+_log = logging.getLogger(__name__)
+
+
+async def keep_retention(jobs: JobStore, blobs: Blobs, contract: Contract) -> None:
+    """Forever: expire what is old enough. A failure is logged, and tried again the next time."""
+    while True:
+        try:
+            while await expire(jobs, blobs, ended_before=time.time() - contract.retention_s):
+                pass
+        except (apsw.Error, OSError):  # a full or broken disk must not end the clean-up for good
+            _log.exception("expired files could not be removed")
+        await asyncio.sleep(_EVERY_S)
+
+
+async def expire(jobs: JobStore, blobs: Blobs, *, ended_before: float) -> int:
+    """Expire some of the jobs that ended before that moment; how many these were."""
+    expired = jobs.ended_before(ended_before)
+    for job_id in expired:
+        await jobs.change(job_id, _without_files)
+        await jobs.forget_files(job_id)
+        await asyncio.to_thread(blobs.remove_job, job_id)
+    return len(expired)
+
+
+def _without_files(job: Job) -> Job:
+    outputs = tuple(
+        replace(one, status="expired") if one.status in ("enabled", "overuse") else one for one in job.outputs
+    )
+    return job if outputs == job.outputs else replace(job, outputs=outputs)

@@ -1,0 +1,139 @@
+"""What a job's conversions come down to, and what becomes of their files. Pure, but for packing."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from runner.server.jobs.intake import clean_name, new_id
+from runner.server.jobs.record import Conversion, Input, Job, Output, Step, StepFile, timestamp
+from runner.wire.values import JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepPlan:
+    """One conversion of `inputs`: of one, or of all where they become one file."""
+
+    conversion: Conversion
+    inputs: tuple[Input, ...]
+
+    @property
+    def name(self) -> tuple[str, tuple[str, ...]]:
+        return self.conversion.id, tuple(one.id for one in self.inputs)
+
+
+def plan_steps(job: Job) -> list[StepPlan]:
+    """Conversion by conversion, inside input by input; only inputs that are there."""
+    ready = sorted((one for one in job.inputs if one.status == "ready"), key=_position)
+    return [
+        StepPlan(conversion=conversion, inputs=inputs)
+        for conversion in job.conversions
+        for inputs in ([tuple(ready)] if merges(conversion) else [(one,) for one in ready])
+    ]
+
+
+def merges(conversion: Conversion) -> bool:
+    """Whether all inputs together become one result."""
+    return conversion.category == "archive" or conversion.options.get("merge") is True
+
+
+def _position(entry: Input) -> float:
+    position = entry.options.get("position")
+    return float(position) if isinstance(position, int | float) else float("inf")
+
+
+def step_errors(steps: Iterable[Step]) -> list[JsonObject]:
+    """Entries of `errors` or `warnings`, one for every step that went wrong."""
+    return [{"source": "conversion", "id_source": step.conversion, **step.error} for step in steps if step.error]
+
+
+def input_errors(job: Job) -> list[JsonObject]:
+    return [{"source": "input", "id_source": one.id, **one.error} for one in job.inputs if one.error]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parcel:
+    """What one conversion hands out: its files as they are, or packed into one."""
+
+    conversion: Conversion
+    files: tuple[tuple[StepFile, tuple[str, ...]], ...]
+    packed: bool
+
+
+def parcels(job: Job, steps: Iterable[Step]) -> Iterator[Parcel]:
+    """For every conversion that made something, what to hand out; steps in the order they were planned."""
+    by_name = {step.name: step for step in steps}
+    ordered = [by_name[plan.name] for plan in plan_steps(job) if plan.name in by_name]
+    for conversion in job.conversions:
+        files = tuple(
+            (file, step.inputs)
+            for step in ordered
+            if step.conversion == conversion.id and not step.error
+            for file in step.files
+        )
+        if files:
+            yield Parcel(conversion=conversion, files=files, packed=_is_packed(conversion, len(files)))
+
+
+def _is_packed(conversion: Conversion, count: int) -> bool:
+    if count < 2:
+        return False
+    threshold = conversion.options.get("allow_multiple_outputs_threshold")
+    beyond = isinstance(threshold, int) and count > threshold
+    return beyond or conversion.options.get("allow_multiple_outputs") is not True
+
+
+def pack(files: Iterable[tuple[Path, str]], archive: Path) -> None:
+    """A ZIP of `files` under the names given; stored, since most results are compressed already."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+        for path, name in files:
+            entry = zipfile.ZipInfo(name)  # 1980: a date would make the same files another archive
+            entry.external_attr = 0o644 << 16
+            with path.open("rb") as source, packed.open(entry, "w", force_zip64=True) as target:
+                while chunk := source.read(1024 * 1024):
+                    target.write(chunk)
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """`names` without repetition: the second `a.png` is `a-2.png`; case doesn't make a difference."""
+    taken: set[str] = set()
+    result: list[str] = []
+    for name in names:
+        path, number, unique = PurePosixPath(name), 1, name
+        while unique.lower() in taken:
+            number += 1
+            unique = f"{path.stem}-{number}{path.suffix}"
+        taken.add(unique.lower())
+        result.append(unique)
+    return result
+
+
+def named(conversion: Conversion, filename: str) -> str:
+    """`filename`, or what the option `output_filename` says, with the extension of `filename`."""
+    wanted = conversion.options.get("output_filename")
+    stem = clean_name(wanted) if isinstance(wanted, str) else ""
+    return stem + PurePosixPath(filename).suffix if stem else filename
+
+
+def output_of(conversion: Conversion, file: StepFile, inputs: tuple[str, ...], *, now: float) -> Output:
+    return Output(
+        id=new_id(),
+        conversion=conversion.id,
+        inputs=inputs,
+        blob=file.blob,
+        filename=file.filename,
+        size=file.size,
+        checksum=file.checksum,
+        content_type=file.content_type,
+        created_at=timestamp(now),
+        password=conversion.password,
+        metadata=file.metadata,
+    )
+
+
+def with_unique_names(outputs: Iterable[Output]) -> tuple[Output, ...]:
+    made = list(outputs)
+    names = unique_names(one.filename for one in made)
+    return tuple(replace(one, filename=name) for one, name in zip(made, names, strict=True))

@@ -1,0 +1,298 @@
+"""What clients ask for becomes records: checked, defaults filled in, secrets taken out.
+
+Nothing here reads a file or the network; what an input needs fetched is only marked `downloading`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import string
+import uuid
+from dataclasses import dataclass, field, replace
+
+from runner.server.answers import invalid
+from runner.server.jobs.fields import Fields, fields_of
+from runner.server.jobs.limits import KNOWN
+from runner.server.jobs.passwords import hash_password, hash_passwords
+from runner.server.jobs.record import Conversion, Input, Job, timestamp
+from runner.server.jobs.targets import choose_target
+from runner.wire.values import Json, JsonObject
+
+INPUT_TYPES = ("remote", "upload", "base64", "cloud", "gdrive_picker", "input_id", "output")
+ENGINES = ("auto", "file", "video", "website", "screenshot", "screenshot_pdf", "zip")
+
+_MOST_TEXT = 65_000
+_MOST_NAME = 255
+_MOST_SOURCE = 16 * 1024 * 1024
+_PASSWORD = re.compile(r"[ -~]*\Z")
+_ALPHABET = string.ascii_lowercase + string.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Records made from a request, with what must not be in a record: credentials by part."""
+
+    job: Job
+    credentials: dict[str, JsonObject] = field(default_factory=dict)
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def new_token() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
+
+
+def new_job(body: Json, *, account: str, now: float) -> Intake:
+    """A job from the body of `POST /jobs`; raises ApiError 400 with every problem in it."""
+    problems: dict[str, str] = {}
+    fields = Fields(body, "", problems)
+    at = timestamp(now)
+    job = Job(id=new_id(), token=new_token(), account=account, created_at=at, modified_at=at)
+    credentials: dict[str, JsonObject] = {}
+    job = replace(
+        _with_settings(job, fields),
+        process=fields.flag("process", default=True),
+        inputs=tuple(_input(one, at, credentials) for one in fields.array("input")),
+        conversions=tuple(_conversion(one, credentials) for one in fields.array("conversion")),
+    )
+    if problems:
+        raise invalid(problems)
+    return Intake(job, credentials)
+
+
+def patched_job(job: Job, body: Json) -> Job:
+    """`job` with the fields of a PATCH, `process` aside; raises ApiError 400 with every problem."""
+    problems: dict[str, str] = {}
+    fields = Fields(body, "", problems)
+    patched = _with_settings(job, fields)
+    if problems:
+        raise invalid(problems)
+    return patched
+
+
+def asks_to_start(body: Json) -> bool:
+    """Whether a PATCH says `process: true`; raises ApiError 400 when it says neither true nor false."""
+    problems: dict[str, str] = {}
+    wanted = Fields(body, "", problems).flag("process", default=False)
+    if problems:
+        raise invalid(problems)
+    return wanted
+
+
+def has_settings(body: Json) -> bool:
+    """Whether a PATCH asks for more than to start."""
+    return isinstance(body, dict) and any(name in body for name in _SETTINGS)
+
+
+def new_conversions(body: Json) -> tuple[list[Conversion], dict[str, JsonObject]]:
+    """Conversions and their credentials, from an object or an array of them."""
+    problems: dict[str, str] = {}
+    credentials: dict[str, JsonObject] = {}
+    entries = _some(body, "conversion", problems)
+    made = [_conversion(one, credentials) for one in entries]
+    if problems:
+        raise invalid(problems)
+    return made, credentials
+
+
+def new_inputs(body: Json, *, now: float) -> tuple[list[Input], dict[str, JsonObject]]:
+    """Inputs and their credentials, from an object or an array of them."""
+    problems: dict[str, str] = {}
+    credentials: dict[str, JsonObject] = {}
+    entries = _some(body, "input", problems)
+    made = [_input(one, timestamp(now), credentials) for one in entries]
+    if problems:
+        raise invalid(problems)
+    return made, credentials
+
+
+def patched_conversion(conversion: Conversion, body: Json) -> Conversion:
+    """`conversion` with other options or metadata; the options given replace those given before."""
+    problems: dict[str, str] = {}
+    fields = Fields(body, "", problems)
+    if "options" in fields:
+        conversion = _with_options(conversion, fields)
+    if "metadata" in fields:
+        conversion = replace(conversion, metadata=fields.table("metadata"))
+    if problems:
+        raise invalid(problems)
+    return conversion
+
+
+def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonObject]:
+    """`entry` with other parameters or options, and the credentials given for it."""
+    problems: dict[str, str] = {}
+    fields = Fields(body, "", problems)
+    credentials = fields.table("credentials")
+    entry = replace(
+        entry,
+        parameters={**entry.parameters, **fields.table("parameters")},
+        options={**entry.options, **fields.table("options")},
+    )
+    if "filename" in fields:
+        entry = replace(entry, filename=clean_name(fields.text("filename", most=_MOST_NAME)))
+    if problems:
+        raise invalid(problems)
+    sealed = entry.sealed or bool(credentials)
+    return replace(entry, sealed=sealed, modified_at=timestamp(now)), credentials
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputPatch:
+    """`stem` is the new name without extension; `password` is hashed, None leaves it as it is."""
+
+    stem: str | None
+    password: str | None
+
+
+def output_patch(body: Json) -> OutputPatch:
+    problems: dict[str, str] = {}
+    fields = Fields(body, "", problems)
+    stem = clean_name(fields.text("filename", most=_MOST_NAME)) if "filename" in fields else None
+    password = _download_password(fields) if "download_password" in fields else None
+    if problems:
+        raise invalid(problems)
+    return OutputPatch(stem=stem, password=password)
+
+
+def clean_name(name: str) -> str:
+    """`name` as a plain file name: no folders, no control characters, never `.` or `..`, at most 255 bytes."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    name = "".join(char for char in name if char.isprintable()).strip()
+    if name.strip(".") == "":
+        return ""
+    while len(name.encode()) > _MOST_NAME - 5:  # room for an extension
+        stem, dot, extension = name.rpartition(".")
+        name = stem[:-1] + dot + extension if stem and len(extension) < 12 else name[:-1]
+    return name
+
+
+_SETTINGS = (
+    "fail_on_input_error",
+    "fail_on_conversion_error",
+    "notify_status",
+    "callback",
+    "limits",
+    "download_passwords",
+)
+
+
+def _with_settings(job: Job, fields: Fields) -> Job:
+    passwords = job.passwords
+    if "download_passwords" in fields:
+        passwords = _passwords(fields)
+    return replace(
+        job,
+        fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
+        fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
+        notify_status=fields.flag("notify_status", default=job.notify_status),
+        callback=_callback(fields, job.callback),
+        limits=_limits(fields) if "limits" in fields else job.limits,
+        passwords=passwords,
+    )
+
+
+def _passwords(fields: Fields) -> tuple[str, ...]:
+    given = fields.texts("download_passwords", most=_MOST_TEXT)
+    if not all(_PASSWORD.match(one) for one in given):
+        fields.wrong("download_passwords", "must be printable ASCII")
+    if len(given) > 100:
+        fields.wrong("download_passwords", "must have at most 100 entries")
+    return () if fields.problems else hash_passwords(given)
+
+
+def _callback(fields: Fields, default: str) -> str:
+    callback = fields.text("callback", default, most=8192)
+    if callback and not callback.startswith(("http://", "https://")):
+        fields.wrong("callback", "must be an http or https URL")
+    return callback
+
+
+def _limits(fields: Fields) -> JsonObject:
+    """What is known is checked; the rest is kept as it came, as the API's free-form objects allow."""
+    limits: JsonObject = {}
+    for part, names in KNOWN.items():
+        given = fields.part("limits").part(part)
+        known = {name: given.whole(name) for name in names if name in given}
+        limits[part] = {**fields.part("limits").table(part), **known}
+    return limits
+
+
+def _some(body: Json, what: str, problems: dict[str, str]) -> list[Fields]:
+    entries = fields_of(body, "", problems)
+    if not entries:
+        problems["body"] = f"must be an object or an array with at least one {what}"
+    return entries
+
+
+def _conversion(fields: Fields, credentials: dict[str, JsonObject]) -> Conversion:
+    part_id = new_id()
+    targets = [_output_target(one) for one in fields.array("output_target")]
+    secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
+    if secret:
+        credentials[part_id] = secret
+    conversion = Conversion(
+        id=part_id,
+        target=fields.text("target", most=_MOST_NAME).strip().lower(),
+        category=fields.text("category", most=_MOST_NAME).strip().lower(),
+        category_given="category" in fields,
+        given={},
+        options={},
+        metadata=fields.table("metadata"),
+        output_target=tuple(target for target, _ in targets),
+        sealed=bool(secret),
+    )
+    return _with_options(conversion, fields)
+
+
+def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
+    """An output target without its credentials, and the credentials."""
+    provider = fields.text("type", most=_MOST_NAME)
+    if not provider:
+        fields.wrong("type", "is missing: the provider to deliver to")
+    shown = {"type": provider, "status": "waiting", "parameters": fields.table("parameters"), "credentials": {}}
+    return shown, fields.table("credentials")
+
+
+def _with_options(conversion: Conversion, fields: Fields) -> Conversion:
+    given = dict(fields.table("options"))
+    options = fields.part("options")
+    password = _download_password(options) if given.get("download_password") is not None else ""
+    given.pop("download_password", None)
+    chosen = choose_target(conversion, given, fields)
+    return replace(chosen, given=given, password=password)
+
+
+def _download_password(fields: Fields) -> str:
+    password = fields.text("download_password", most=_MOST_TEXT)
+    if not _PASSWORD.match(password):
+        fields.wrong("download_password", "must be printable ASCII")
+    return hash_password(password) if password else ""
+
+
+def _input(fields: Fields, at: str, credentials: dict[str, JsonObject]) -> Input:
+    part_id = new_id()
+    kind = fields.choice("type", "remote", INPUT_TYPES)
+    source = fields.text("source", most=_MOST_SOURCE).strip()
+    if not source:
+        fields.wrong("source", "is missing: where the input comes from")
+    given = fields.table("credentials")
+    if given:
+        credentials[part_id] = dict(given)
+    return Input(
+        id=part_id,
+        type=kind,
+        source=source,
+        status="downloading",
+        engine=fields.choice("engine", "auto", ENGINES),
+        filename=clean_name(fields.text("filename", most=_MOST_NAME)),
+        content_type=fields.text("content_type", most=_MOST_NAME),
+        options=fields.table("options"),
+        parameters=fields.table("parameters"),
+        sealed=bool(given),
+        created_at=at,
+        modified_at=at,
+    )

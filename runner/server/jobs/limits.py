@@ -1,0 +1,58 @@
+"""`limits` of a job beside the contract: whichever is tighter counts."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from runner.server.answers import ApiError
+from runner.server.config import Contract
+from runner.server.jobs.record import Job
+from runner.wire.values import JsonObject, as_object
+
+# What each part of `limits` knows; all of them are whole numbers from 0. Sizes are in bytes.
+KNOWN = {
+    "job": ("max_credit", "max_inputs", "max_process_time"),
+    "input": ("max_file_size",),
+    "output": ("max_downloads",),
+}
+
+
+def max_credit(job: Job) -> int | None:
+    return _own(job.limits, "job", "max_credit")
+
+
+def max_inputs(limits: JsonObject, contract: Contract) -> int:
+    return _tighter(_own(limits, "job", "max_inputs"), contract.max_inputs)
+
+
+def max_process_time_s(job: Job, contract: Contract) -> int:
+    return _tighter(_own(job.limits, "job", "max_process_time"), contract.max_process_time_s)
+
+
+def max_input_bytes(limits: JsonObject, contract: Contract) -> int:
+    return _tighter(_own(limits, "input", "max_file_size"), contract.max_input_bytes)
+
+
+def max_downloads(job: Job, contract: Contract) -> int:
+    return _tighter(_own(job.limits, "output", "max_downloads"), contract.max_downloads)
+
+
+def check_input_count(count: int, limits: JsonObject, contract: Contract) -> None:
+    """Raises 402 when a job would have more inputs than it may."""
+    most = max_inputs(limits, contract)
+    if count > most:
+        message = f"The job may have at most {most} inputs (limits.job.max_inputs); this would make {count}"
+        raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
+
+
+def too_large(most: int) -> str:
+    return f"The file is larger than the {most} bytes allowed (limits.input.max_file_size); it was discarded"
+
+
+def _own(limits: JsonObject, part: str, name: str) -> int | None:
+    value = as_object(limits.get(part)).get(name)
+    return value if isinstance(value, int) else None
+
+
+def _tighter(own: int | None, contract: int) -> int:
+    return contract if own is None else min(own, contract)

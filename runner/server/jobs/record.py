@@ -1,0 +1,180 @@
+"""A job as the store keeps it. Frozen: a change makes a new record.
+
+Secrets are not in here: passwords of downloads are hashed, `sealed` marks what only the vault holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+from runner.server.jobs.lifecycle import Phase
+from runner.wire.values import JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """`filename` is what is shown (a suggestion wins), `original` the file's own name; `kind` is sniffed.
+
+    error   why it failed, with `code`; None while it hasn't
+    blob    its file in the blob store; every arrival has a new one, so that a replaced file is never half there
+    """
+
+    id: str
+    type: str
+    source: str
+    status: str
+    engine: str = "auto"
+    filename: str = ""
+    original: str = ""
+    size: int = 0
+    checksum: str = ""
+    content_type: str = ""
+    kind: str = ""
+    options: JsonObject = field(default_factory=dict)
+    parameters: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+    sealed: bool = False
+    error: JsonObject | None = None
+    blob: str = ""
+    created_at: str = ""
+    modified_at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversion:
+    """`given` holds the options as the client wrote them, `options` all of the target's with defaults."""
+
+    id: str
+    target: str
+    category: str
+    category_given: bool
+    given: JsonObject
+    options: JsonObject
+    metadata: JsonObject = field(default_factory=dict)
+    output_target: tuple[JsonObject, ...] = ()
+    password: str = ""
+    sealed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepFile:
+    """One file that a step made; `blob` names it in the blob store."""
+
+    blob: str
+    filename: str
+    size: int
+    checksum: str
+    content_type: str
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One conversion of one input (or of all, where they are merged) that ended well or badly.
+
+    skipped  it never ran, because a limit was reached
+    """
+
+    conversion: str
+    inputs: tuple[str, ...]
+    credits: int
+    wall_s: float
+    files: tuple[StepFile, ...] = ()
+    error: JsonObject | None = None
+    skipped: bool = False
+    ended_at: str = ""
+
+    @property
+    def name(self) -> tuple[str, tuple[str, ...]]:
+        return self.conversion, self.inputs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    id: str
+    conversion: str
+    inputs: tuple[str, ...]
+    blob: str
+    filename: str
+    size: int
+    checksum: str
+    content_type: str
+    created_at: str
+    status: str = "enabled"
+    downloads: int = 0
+    password: str = ""
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """`passwords` are hashes; `modified_at` and `created_at` as the API writes times, `ended` in seconds."""
+
+    id: str
+    token: str
+    account: str
+    created_at: str
+    modified_at: str
+    phase: Phase = Phase.STAGED_INCOMPLETE
+    process: bool = True
+    fail_on_input_error: bool = True
+    fail_on_conversion_error: bool = True
+    notify_status: bool = False
+    callback: str = ""
+    limits: JsonObject = field(default_factory=dict)
+    inputs: tuple[Input, ...] = ()
+    conversions: tuple[Conversion, ...] = ()
+    steps: tuple[Step, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    errors: tuple[JsonObject, ...] = ()
+    warnings: tuple[JsonObject, ...] = ()
+    passwords: tuple[str, ...] = ()
+    spent: int = 0
+    ended: float | None = None
+
+    def input(self, input_id: str) -> Input | None:
+        return next((one for one in self.inputs if one.id == input_id), None)
+
+    def conversion(self, conversion_id: str) -> Conversion | None:
+        return next((one for one in self.conversions if one.id == conversion_id), None)
+
+    def output(self, output_id: str) -> Output | None:
+        return next((one for one in self.outputs if one.id == output_id), None)
+
+
+def timestamp(now: float) -> str:
+    """`now` as the API writes it: UTC, whole seconds, no zone."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def dump_record(job: Job) -> bytes:
+    return orjson.dumps(job)
+
+
+def load_record(text: bytes) -> Job:
+    """The job in `text`, which `dump_record` made."""
+    row: JsonObject = orjson.loads(text)
+    row["phase"] = Phase(row["phase"])
+    row["inputs"] = tuple(Input(**one) for one in row["inputs"])
+    row["conversions"] = tuple(_conversion(one) for one in row["conversions"])
+    row["steps"] = tuple(_step(one) for one in row["steps"])
+    row["outputs"] = tuple(_output(one) for one in row["outputs"])
+    for name in ("errors", "warnings", "passwords"):
+        row[name] = tuple(row[name])
+    return Job(**row)
+
+
+def _conversion(row: JsonObject) -> Conversion:
+    return Conversion(**{**row, "output_target": tuple(row["output_target"])})
+
+
+def _step(row: JsonObject) -> Step:
+    files = tuple(StepFile(**one) for one in row["files"])
+    return Step(**{**row, "inputs": tuple(row["inputs"]), "files": files})
+
+
+def _output(row: JsonObject) -> Output:
+    return Output(**{**row, "inputs": tuple(row["inputs"])})

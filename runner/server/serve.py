@@ -1,0 +1,189 @@
+"""The server on a socket: binds, says when it is ready, serves until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import re
+import signal
+import socket
+import stat
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runner.server.assembly import Running, running
+from runner.server.config import ServerConfig
+
+_BACKLOG = 1024
+_GRACE_S = 10
+_H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """A server that answers. `uds` is empty where it listens on a port."""
+
+    base_url: str
+    api_key: str
+    pid: int
+    uds: str
+
+
+async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop: asyncio.Event | None = None) -> None:
+    """Serve until SIGINT, SIGTERM or `stop`; returns after what runs was put down safely.
+
+    Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
+    """
+    listening = _bind(config)
+    try:
+        base_url = config.base_url or _base_url(config, listening)
+        async with running(config, base_url=base_url) as opened:
+            await _serve_app(opened, listening, config, on_ready, stop)
+    finally:
+        listening.close()
+        if config.uds:
+            config.uds.unlink(missing_ok=True)
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """`asyncio.run` on uvloop's event loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+async def _serve_app(
+    opened: Running,
+    listening: socket.socket,
+    config: ServerConfig,
+    on_ready: Callable[[Ready], None],
+    stop: asyncio.Event | None,
+) -> None:
+    server = _Server(_uvicorn_config(opened), lambda: on_ready(_ready(opened, config)))
+    watching = asyncio.create_task(_stop_when(stop, server)) if stop else None
+    loop = asyncio.get_running_loop()
+    for number in _STOPPING:
+        loop.add_signal_handler(number, server.stop)
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+        if watching:
+            watching.cancel()
+
+
+def _ready(opened: Running, config: ServerConfig) -> Ready:
+    return Ready(
+        base_url=opened.house.base_url,
+        api_key=opened.api_key,
+        pid=os.getpid(),
+        uds=str(config.uds or ""),
+    )
+
+
+class _Protocol(HttpToolsProtocol):
+    """Ignores an offer to change to HTTP/2, as HTTP allows; the parser would drop the body behind it.
+
+    (Java's client makes that offer with its first request over plain HTTP.)
+    """
+
+    def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _H2C_OFFER.sub(b"", head) + end + body
+        super().data_received(data)
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready: when it really accepts. Signals only ask it to stop.
+
+    (uvicorn would raise the signal again when it is done, and end the process before its state is closed.)
+    """
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    def stop(self) -> None:
+        """Stop in good order; asked twice, at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self._on_ready()
+
+
+def _uvicorn_config(opened: Running) -> uvicorn.Config:
+    return uvicorn.Config(
+        opened.app,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACE_S,
+        backlog=_BACKLOG,
+    )
+
+
+async def _stop_when(stop: asyncio.Event, server: uvicorn.Server) -> None:
+    await stop.wait()
+    server.should_exit = True
+
+
+def _bind(config: ServerConfig) -> socket.socket:
+    if config.uds is not None:
+        return _bind_uds(config.uds)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((config.host, config.port))
+        return listening
+    except BaseException:
+        listening.close()
+        raise
+
+
+def _bind_uds(path: Path) -> socket.socket:
+    """A socket that only this user may connect to; one that a killed server left is replaced."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            if stat.S_ISSOCK(path.lstat().st_mode):
+                path.unlink()
+        mask = os.umask(0o177)
+        try:
+            listening.bind(str(path))
+        finally:
+            os.umask(mask)
+        return listening
+    except BaseException:
+        listening.close()
+        raise
+
+
+def _base_url(config: ServerConfig, listening: socket.socket) -> str:
+    if config.uds is not None:
+        return "http://localhost/v2"
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v2"

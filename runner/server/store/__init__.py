@@ -1,0 +1,1 @@
+"""Where jobs lie: one SQLite file for what is known, one folder for the files."""

@@ -1,0 +1,85 @@
+"""Settings: flags, then environment, then `runner.toml`, then defaults.
+
+Only commands that reach an endpoint import this: pydantic-settings costs more to import than `check` takes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from runner.errors import InvalidError
+
+SETTINGS_FILE = "runner.toml"
+
+
+class LocalSettings(BaseModel):
+    """`[local]`: the embedded server, as flags set it for `serve`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workers: int | None = Field(default=None, ge=1, le=256)
+    allow_private: tuple[str, ...] = ()
+    s3_endpoint: str | None = None
+    gcs_endpoint: str | None = None
+    azure_endpoint: str | None = None
+
+
+class Settings(BaseSettings):
+    """
+    endpoint  "hosted", "local" or a base URL; None decides by what else is set
+    api_key   of the account at the endpoint
+    jobs      how many jobs are under way at once
+    state     where the run log and the local server keep theirs
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__")
+
+    endpoint: str | None = None
+    api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("api_key", "API2CONVERT_API_KEY", "RUNNER_API_KEY")
+    )
+    base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("base_url", "API2CONVERT_BASE_URL", "RUNNER_BASE_URL")
+    )
+    jobs: int = Field(default=8, ge=1, le=1024)
+    state: Path | None = None
+    local: LocalSettings = Field(default_factory=LocalSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
+
+
+def load_settings(file: Path | None, **flags: Any) -> Settings:
+    """The settings as `file` (a runner.toml, or None), the environment and `flags` give them.
+
+    Raises InvalidError that names every wrong setting, never a value.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+
+    class _Here(Settings):
+        model_config = SettingsConfigDict(toml_file=file)
+
+    try:
+        return _Here(**given)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False)
+        )
+        raise InvalidError(f"settings ({file or 'environment'}): {wrong}") from None
+    except (ValueError, OSError) as error:
+        raise InvalidError(f"{file} can't be read: {error}") from None
+
+
+EndpointKind = Literal["hosted", "local", "url"]

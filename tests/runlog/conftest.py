@@ -1,0 +1,109 @@
+"""A run log for the tests, kept in a file or on a real PostgreSQL server of our own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from runner.runlog import RunLog, open_log
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A fresh database on the server."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_database").fetchone()
+        assert row is not None
+        name = f"log_{row[0]}"
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return postgres_server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a fresh log is to be kept."""
+    if request.param == "sqlite":
+        return str(tmp_path / "state" / "runs.db")
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def log(where: str) -> Iterator[RunLog]:
+    with open_log(where) as opened:
+        yield opened
+
+
+@contextmanager
+def running_postgres() -> Iterator[str]:
+    """The URL of a fresh server's database, as a superuser."""
+    programs = _programs()
+    # A short path: the name of a unix socket has 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    try:
+        if os.geteuid() == 0:
+            os.chown(folder, _account().pw_uid, _account().pw_gid)
+        data, log = folder / "data", folder / "server.log"
+        _run(programs / "initdb", "-D", data, "-U", "tests", "-A", "trust", "-E", "UTF8", "--no-sync", cwd=folder)
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c shared_buffers=16MB"
+        start = ("-D", data, "-l", log, "-w", "-o", options)
+        _run(programs / "pg_ctl", "start", *start, cwd=folder)
+        try:
+            yield f"postgresql://tests@/postgres?host={folder}"
+        finally:
+            _run(programs / "pg_ctl", "stop", "-D", data, "-m", "immediate", "-w", cwd=folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _programs() -> Path:
+    """The folder of the newest PostgreSQL here. Raises LookupError where there is none."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: int(each.parent.name))
+    for folder in reversed(installed):
+        if (folder / "initdb").exists():
+            return folder
+    found = shutil.which("initdb")
+    if found is None:
+        raise LookupError("these tests need PostgreSQL: apt-get install postgresql")
+    return Path(found).parent
+
+
+def _as_nobody_important(command: list[str]) -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return command
+    account = _account()
+    groups = ["--reuid", str(account.pw_uid), "--regid", str(account.pw_gid), "--clear-groups"]
+    return ["setpriv", *groups, *command]
+
+
+def _account() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
+def _run(*command: str | Path, cwd: Path) -> None:
+    subprocess.run(
+        _as_nobody_important([str(each) for each in command]),
+        check=True,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )

@@ -1,0 +1,173 @@
+"""Budgets: reserved with the line that intends, settled with the line that ends, across processes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import pytest
+
+from runner.runlog import (
+    BudgetExceeded,
+    BudgetGuard,
+    Clock,
+    Created,
+    Event,
+    Failed,
+    Fence,
+    Finished,
+    Intent,
+    Lost,
+    Owner,
+    Refused,
+    RunLog,
+    Starting,
+    memory_log,
+    open_log,
+)
+
+
+def intent(key: str, *, attempt: int = 1, cap: int | None = 4) -> Intent:
+    return Intent(key=key, attempt=attempt, addresses=(), payload={}, cap=cap, recipe="r", account="")
+
+
+def guard(run_id: str = "run-1", *, run: int | None = None, day: int | None = None) -> BudgetGuard:
+    return BudgetGuard(recipe="r", run_id=run_id, run_limit=run, day_limit=day)
+
+
+def append(log: RunLog, fence: Fence, *events: Event, budget: BudgetGuard | None = None, run_id: str = "run-1") -> None:
+    asyncio.run(log.append(*events, run_id=run_id, fence=fence, budget=budget))
+
+
+def claim(log: RunLog, *keys: str) -> dict[str, Fence]:
+    return asyncio.run(log.claim(keys, Owner.this_process()))
+
+
+def begin(key: str) -> list[Event]:
+    return [intent(key), Created(key=key, attempt=1, job_id="j"), Starting(key=key, attempt=1, job_id="j")]
+
+
+def test_a_job_that_does_not_fit_the_run_is_refused_with_the_sums(log: RunLog) -> None:
+    fences = claim(log, "a", "b", "c")
+    append(log, fences["a"], *begin("a"), Finished(key="a", attempt=1, spent=3, outputs=()), budget=guard(run=10))
+    append(log, fences["b"], intent("b"), budget=guard(run=10))
+
+    with pytest.raises(BudgetExceeded) as caught:
+        append(log, fences["c"], intent("c"), budget=guard(run=10))
+
+    error = caught.value
+    assert (error.which, error.limit, error.spent, error.reserved, error.asked) == ("run", 10, 3, 4, 4)
+    assert "c" not in log.states()
+    assert (log.spent("r"), log.reserved("r")) == (3, 4)
+
+
+def test_a_job_that_fits_exactly_is_let_through(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+
+    append(log, fences["a"], intent("a"), budget=guard(run=8, day=8))
+    append(log, fences["b"], intent("b"), budget=guard(run=8, day=8))
+
+    assert log.reserved("r") == 8
+
+
+def test_the_budget_of_a_day_counts_all_runs_and_of_a_run_only_its_own(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], intent("a"), budget=guard("run-1", run=4, day=7), run_id="run-1")
+
+    with pytest.raises(BudgetExceeded, match="for a day is 7 credits"):
+        append(log, fences["b"], intent("b"), budget=guard("run-2", run=4, day=7), run_id="run-2")
+    append(log, fences["b"], intent("b"), budget=guard("run-2", run=4, day=8), run_id="run-2")
+
+    assert log.reserved(run_id="run-2") == 4
+
+
+def test_saying_the_same_intent_again_asks_for_nothing_more(log: RunLog) -> None:
+    fence = claim(log, "a")["a"]
+
+    append(log, fence, intent("a"), budget=guard(run=4))
+    append(log, fence, intent("a"), budget=guard(run=4))
+
+    assert log.reserved("r") == 4
+
+
+@pytest.mark.parametrize("end", ["finished", "failed"])
+def test_a_job_that_ended_counts_with_what_it_cost(log: RunLog, end: str) -> None:
+    fence = claim(log, "a")["a"]
+    line: Event = (
+        Finished(key="a", attempt=1, spent=1, outputs=())
+        if end == "finished"
+        else Failed(key="a", attempt=1, spent=1, errors=())
+    )
+
+    append(log, fence, *begin("a"), line)
+
+    assert (log.spent("r"), log.reserved("r")) == (1, 0)
+
+
+def test_a_lost_job_stays_reserved_for_it_may_have_cost(log: RunLog) -> None:
+    fence = claim(log, "a")["a"]
+
+    append(log, fence, *begin("a"), Lost(key="a", attempt=1, reason="404"))
+    asyncio.run(log.release([fence]))
+
+    assert (log.spent("r"), log.reserved("r")) == (0, 4)
+
+
+def test_a_refused_start_frees_its_credits_and_asks_for_them_again(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], *begin("a"), Refused(key="a", attempt=1, status=402, message=""), budget=guard(run=4))
+    assert log.reserved("r") == 0
+    append(log, fences["b"], intent("b"), budget=guard(run=4))
+
+    with pytest.raises(BudgetExceeded):
+        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(run=4))
+
+
+def test_what_a_run_left_unstarted_stops_counting_with_its_lease(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], intent("a"))
+    append(log, fences["b"], *begin("b"))
+
+    asyncio.run(log.release(fences))
+
+    assert log.reserved("r") == 4  # only b, which was started
+
+
+def test_a_day_ends_at_midnight_utc() -> None:
+    now = datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp()
+    times = iter([now, now, now + 2, now + 2, now + 2])
+    with memory_log(clock=Clock(now=lambda: next(times))) as log:
+        fences = claim(log, "a", "b")
+        append(log, fences["a"], intent("a"), budget=guard(day=4))
+
+        append(log, fences["b"], intent("b"), budget=guard(day=4))
+
+        assert log.reserved("r", date(2026, 11, 23)) == 4
+        assert log.reserved("r", date(2026, 11, 24)) == 4
+        assert [(each.day.day, each.reserved) for each in log.spent_by_day()] == [(24, 4), (23, 4)]
+
+
+def test_many_at_once_never_reserve_more_than_the_budget(where: str) -> None:
+    async def ask(log: RunLog, fences: dict[str, Fence]) -> list[BaseException | None]:
+        calls = (
+            log.append(intent(key), run_id="run-1", fence=fence, budget=guard(day=20)) for key, fence in fences.items()
+        )
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with open_log(where) as first, open_log(where) as second:
+        mine, theirs = claim(first, *"abcdefgh"), claim(second, *"ijklmnop")
+
+        async def both() -> Sequence[list[BaseException | None]]:
+            return await asyncio.gather(ask(first, mine), ask(second, theirs))
+
+        answers = [answer for each in asyncio.run(both()) for answer in each]
+
+        assert answers.count(None) == 5
+        assert {type(answer) for answer in answers if answer} == {BudgetExceeded}
+        assert first.reserved("r") == 20
+
+
+def test_a_budget_without_a_cap_for_the_job_is_a_mistake_of_the_caller(log: RunLog) -> None:
+    with pytest.raises(ValueError, match="has no cap"):
+        append(log, claim(log, "a")["a"], intent("a", cap=None), budget=guard(run=4))
