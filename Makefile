@@ -14,7 +14,7 @@ BIN    := $(VENV)/bin
 .PHONY: demo test test-all check format bench lock clean
 
 demo: $(VENV)/ready
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/runner run recipes/quickstart.recipe.toml --endpoint local --verbose
 
 test: $(VENV)/ready
 	@tools/debian-packages

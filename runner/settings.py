@@ -36,14 +36,15 @@ class Settings(BaseSettings):
     state     where the run log and the local server keep theirs
     """
 
-    model_config = SettingsConfigDict(env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__", populate_by_name=True)
 
     endpoint: str | None = None
+    # No alias without a prefix: API_KEY and BASE_URL in the environment belong to somebody else.
     api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("api_key", "API2CONVERT_API_KEY", "RUNNER_API_KEY")
+        default=None, validation_alias=AliasChoices("API2CONVERT_API_KEY", "RUNNER_API_KEY")
     )
     base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("base_url", "API2CONVERT_BASE_URL", "RUNNER_BASE_URL")
+        default=None, validation_alias=AliasChoices("API2CONVERT_BASE_URL", "RUNNER_BASE_URL")
     )
     jobs: int = Field(default=8, ge=1, le=1024)
     state: Path | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
@@ -70,6 +71,7 @@ def cli() -> None:
 
 def run_cli(args: list[str] | None = None) -> None:
     """Entry point. The one place where an error becomes a message and an exit code."""
+    _write_utf8()
     try:
         cli.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -88,6 +90,13 @@ def run_cli(args: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has seen enough; python's own farewell would only complain
         sys.exit(ExitCode.OK)
+
+
+def _write_utf8() -> None:
+    """Into files and pipes always the same bytes, whatever the locale; a name that is no UTF-8 becomes an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        encoding = None if sys.stdout.isatty() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def show_error(error: RunnerError) -> None:

@@ -71,11 +71,11 @@ def choose_endpoint(
     from runner.settings import load_settings
 
     settings = load_settings(file, endpoint=endpoint)
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    key = _key(settings.api_key.get_secret_value() if settings.api_key else "")
     base_url = _base_url(settings.endpoint, settings.base_url, has_key=bool(key))
     if base_url and not key and need_key:
         raise AuthenticationError(
-            f"the endpoint is {base_url}, but there is no API key; nothing was done",
+            f"the endpoint is {endpoint_name(base_url)}, but there is no API key; nothing was done",
             hint="set API2CONVERT_API_KEY, or give --endpoint local to convert on this machine",
         )
     return ChosenEndpoint(
@@ -84,10 +84,21 @@ def choose_endpoint(
         api_key=key if base_url else "",
         said=bool(settings.endpoint or settings.base_url or key),
         project=project,
-        state=where if state or not settings.state else Path(os.path.abspath(project / settings.state)),
+        state=where if state or os.environ.get("RUNNER_STATE") or not settings.state else Path(os.path.abspath(project / settings.state)),
         jobs=settings.jobs,
         local=settings.local.model_dump(exclude_none=True),
     )
+
+
+def _key(text: str) -> str:
+    """`text` without the blanks around it. Raises AuthenticationError for what no header can carry, without it."""
+    key = text.strip()
+    if not key.isascii() or not key.isprintable():
+        raise AuthenticationError(
+            "the API key holds a character that no key has; nothing was done",
+            hint="set API2CONVERT_API_KEY again, without quotes and line breaks",
+        )
+    return key
 
 
 def _anything_said(file: Path | None, endpoint: str | None) -> bool:

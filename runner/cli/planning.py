@@ -54,7 +54,7 @@ class Planning:
             account=self.endpoint.account,
         )
         return Planned(
-            plan=replace(made, steps=made.steps + tuple(_refused(one) for one in prepared.refusals)),
+            plan=replace(made, steps=_with_refused(made.steps, prepared.refusals)),
             recipes=self.recipes,
             problems=tuple(one.problem for one in prepared.refusals),
             warnings=self.warnings,
@@ -89,6 +89,13 @@ def known_states(log: RunLog, jobs: Sequence[Job]) -> Mapping[str, KeyState]:
     recipes = {job.recipe for job in jobs}
     keys = {job.key for job in jobs}
     return {key: state for key, state in log.states().items() if key in keys or state.recipe in recipes}
+
+
+def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[Step, ...]:
+    """What was refused is still asked for, and so no orphan."""
+    refused = {one.address for one in refusals}
+    kept = (step for step in steps if step.action is not Action.ORPHAN or step.address not in refused)
+    return (*kept, *(_refused(one) for one in refusals))
 
 
 def _refused(refusal: Refusal) -> Step:

@@ -14,6 +14,15 @@ import click
 from runner.cli.options import endpoint_options, format_option, recipe_options, voice_options
 
 
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    from runner.recipe.build import seconds
+
+    try:
+        return None if value is None else seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(f'{error}, such as "90s", "20m" or "2h"', ctx=ctx, param=param) from None
+
+
 @click.command()
 @recipe_options
 @endpoint_options
@@ -26,6 +35,9 @@ from runner.cli.options import endpoint_options, format_option, recipe_options, 
     default=0.0,
     metavar="SECONDS",
     help="How long to wait for work that another run holds.",
+)
+@click.option(
+    "--deadline", metavar="DURATION", callback=_duration, help='How long the run may take: "90s", "20m", "2h".'
 )
 @click.option("--retry-failed", is_flag=True, help="Buy another attempt of what failed.")
 @click.option("--retry-lost", is_flag=True, help="Buy again what is lost, or gone from the server.")
@@ -40,6 +52,7 @@ def run(
     style: str,
     jobs: int | None,
     lock_wait: float,
+    deadline: float | None,
     retry_failed: bool,
     retry_lost: bool,
 ) -> None:
@@ -53,7 +66,8 @@ def run(
               runner run recipes/ --jobs 16 --format json
 
     Exits 0 when everything is done, 3 for a wrong or missing key, 4 without credits, 5 when a recipe or an input
-    can't be used, 6 when a job failed, 8 when the endpoint doesn't answer, 75 when another run holds work.
+    can't be used, 6 when a job failed, 7 when the deadline was reached, 8 when the endpoint doesn't answer,
+    75 when another run holds work.
     """
     from runner.cli.endpoint import say_endpoint
     from runner.cli.planning import open_planning
@@ -68,6 +82,7 @@ def run(
         wishes = Wishes(
             jobs=jobs or planning.endpoint.jobs,
             lock_wait_s=lock_wait,
+            deadline_s=deadline,
             policy=Policy(retry_failed=retry_failed, retry_lost=retry_lost),
             bars=aloud and style == "text" and sys.stderr.isatty(),
         )

@@ -19,6 +19,7 @@ class Wishes:
 
     jobs: int = 8
     lock_wait_s: float = 0.0
+    deadline_s: float | None = None
     policy: Policy = field(default_factory=Policy)
     bars: bool = False
 

@@ -42,7 +42,9 @@ async def run_session(planning: Planning, planned: Planned, wishes: Wishes, run_
         run_id=run_id,
     )
     with _stoppable() as stop:
-        limits = Limits(jobs=wishes.jobs, lock_wait_s=wishes.lock_wait_s, policy=wishes.policy)
+        limits = Limits(
+            jobs=wishes.jobs, lock_wait_s=wishes.lock_wait_s, deadline_s=wishes.deadline_s, policy=wishes.policy
+        )
         async with _open_site(planning, planned, wishes, run_id) as site:
             report = await run_plan(planned.plan, site, limits, stop=stop.asked)
     report = replace(report, interrupted=stop.exit_code)

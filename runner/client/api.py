@@ -24,7 +24,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from runner.client.http import translated
+from runner.client.http import FOREIGN, translated
 from runner.client.pacing import Backoff, retry_after
 from runner.errors import AuthenticationError
 from runner.wire import headers
@@ -34,6 +34,7 @@ from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
+SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +120,7 @@ class ConversionApi:
                 content=None if body is None else json.dumps(body).encode(),
                 headers=sent,
             )
-        except httpx.HTTPError as error:
+        except FOREIGN as error:
             raise translated(error, doing=doing) from error
         return answer(response, doing=doing)
 
@@ -131,7 +132,7 @@ def answer(response: httpx.Response, *, doing: str) -> Json:
             return None
         try:
             return json.loads(response.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
     raise refusal(response, doing=doing)
 
@@ -151,11 +152,13 @@ def refusal(response: httpx.Response, *, doing: str) -> ApiError | Authenticatio
 
 
 def _said(response: httpx.Response) -> str:
-    """The server's own words, short and on one line: it may say anything, and it goes to a terminal."""
+    """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
         text = as_text(as_object(json.loads(response.content)).get("message"))
-    except ValueError:
+    except (ValueError, RecursionError):
         text = ""
+    for secret in filter(None, (response.request.headers.get(name) for name in SECRET_HEADERS)):
+        text = text.replace(secret, "***")
     printable = "".join(one if one.isprintable() else " " for one in text)
     return printable[:300]
 

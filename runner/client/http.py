@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
@@ -18,6 +19,10 @@ from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+
+# What a request may raise: the transport lets some of aiohttp's errors through, and a bad URL is no HTTPError.
+Foreign = httpx.HTTPError | httpx.InvalidURL | aiohttp.ClientError
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError)
 
 
 @asynccontextmanager
@@ -38,12 +43,15 @@ async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncItera
         yield http
 
 
-def translated(error: httpx.HTTPError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
+def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
     """`error` as ours. Only a refused connection proves that nothing was sent.
 
     (The transport reports a connection that the server dropped as a connect timeout, so that proves nothing.)
     """
-    why = str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+        return ApiUnreachableError(f"{doing}: the address is not an http(s) URL; nothing was sent")
+    # aiohttp's own words may quote the URL, and that of a download may hold a token.
+    why = type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError):
         return ApiUnreachableError(f"{doing}: no connection ({why}); nothing was sent")
     return OutcomeUnknownError(f"{doing}: no answer ({why})")

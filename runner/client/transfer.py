@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from runner.client.api import ConversionApi, answer, refusal
 from runner.client.errors import ApiError, ChangedFileError, CorruptDownloadError
-from runner.client.http import translated
+from runner.client.http import FOREIGN, translated
 from runner.wire import headers
 from runner.wire.job import Job, JobInput, JobOutput, read_job
 from runner.wire.values import as_object
@@ -82,18 +83,23 @@ class Transfer:
         body = _body(head, path, tail, size_bytes=size_bytes, hasher=hasher, progress=progress)
         try:
             response = await self.api.http.post(
-                f"{job.server.rstrip('/')}/upload-file/{job.id}", content=body, headers=sent
+                f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}", content=body, headers=sent
             )
-        except httpx.HTTPError as error:
+        except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from error
         shown = as_object(answer(response, doing=doing))
         described = read_job({"input": [shown]}).inputs[0] if shown.get("checksum") else None
         return hasher.digests(), described
 
     def _proof(self, job: Job) -> dict[str, str]:
-        """The job's own token where there is one: it opens less than the account's key."""
+        """The job's own token where there is one: it opens less than the account's key.
+
+        The key goes to the endpoint's own host alone, whatever server a job names.
+        """
         if job.token:
             return {headers.TOKEN[0]: job.token}
+        if urlsplit(job.server).netloc != urlsplit(self.api.endpoint.base_url).netloc:
+            raise ApiError("the job came without a token, and its server isn't the endpoint's: nothing was uploaded")
         return {headers.API_KEY[0]: self.api.endpoint.api_key}
 
     async def download(
@@ -104,7 +110,8 @@ class Transfer:
         Raises CorruptDownloadError where size or checksum are not the announced ones.
         """
         doing = f"downloading {output.filename!r}"
-        sent = {headers.DOWNLOAD_PASSWORD[0]: password} if password else {}
+        # Bytes as they are: size and checksum are announced of the file, not of a compressed form of it.
+        sent = {"Accept-Encoding": "identity"} | ({headers.DOWNLOAD_PASSWORD[0]: password} if password else {})
         hasher = _Hasher()
         try:
             async with self.api.http.stream("GET", output.uri, headers=sent) as response:
@@ -112,7 +119,7 @@ class Transfer:
                     await response.aread()
                     raise refusal(response, doing=doing)
                 await _write_all(response, into, hasher, progress)
-        except httpx.HTTPError as error:
+        except FOREIGN as error:
             raise translated(error, doing=doing) from error
         return _verified(hasher.digests(), output)
 
@@ -161,7 +168,7 @@ def _read_hashed(file: IO[bytes], hasher: _Hasher) -> bytes:
 async def _write_all(response: httpx.Response, into: IO[bytes], hasher: _Hasher, progress: Progress | None) -> None:
     """Blocks are gathered to a useful size first: a thread hop for every network read would cost more than it."""
     gathered = bytearray()
-    async for block in response.aiter_raw():
+    async for block in response.aiter_bytes():
         gathered += block
         if len(gathered) >= BLOCK_BYTES:
             await asyncio.to_thread(_write_hashed, into, bytes(gathered), hasher)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from runner.compile.items import Item
 from runner.recipe import Recipe
-from runner.recipe.template import expand, names
+from runner.recipe.template import expand, has_template
 from runner.wire.values import Json, JsonObject
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -57,7 +57,7 @@ def _upload_inputs(job: JsonObject) -> Iterator[tuple[int, bool]]:
 
 def _is_glob(source: str) -> bool:
     """Only what is written as a glob is one: what a template expands to never is."""
-    return not names(source) and not GLOB_CHARACTERS.isdisjoint(source)
+    return not has_template(source) and not GLOB_CHARACTERS.isdisjoint(source)
 
 
 def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]]) -> Draft:

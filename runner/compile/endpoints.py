@@ -20,8 +20,8 @@ def endpoint_name(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise InvalidError(f"the base URL can't be read: {error}") from error
+    except ValueError:  # its text quotes the URL, which may hold a password
+        raise InvalidError("the base URL can't be read: its host or port is not one") from None
     if parts.scheme not in ("http", "https") or not host:
         raise InvalidError(
             "the base URL must start with http:// or https:// and name a host",

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -57,7 +58,7 @@ def _file_values(path: str) -> dict[str, Json]:
 
 def _rows(name: str, table: str) -> Iterator[dict[str, Json]]:
     if name.lower().endswith((".jsonl", ".ndjson")):
-        yield from _json_rows(table)
+        yield from _json_rows(name, table)
         return
     reader = csv.DictReader(io.StringIO(table, newline=""), strict=True)
     try:
@@ -69,16 +70,17 @@ def _rows(name: str, table: str) -> Iterator[dict[str, Json]]:
         raise ValueError(f"{name}:{reader.line_num}: {error}") from error
 
 
-def _json_rows(table: str) -> Iterator[dict[str, Json]]:
-    for number, line in enumerate(table.splitlines(), start=1):
+def _json_rows(name: str, table: str) -> Iterator[dict[str, Json]]:
+    # Only a newline ends a line: U+2028 and its like may stand in a JSON string as they are.
+    for number, line in enumerate(table.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number} is not JSON: {error}") from error
+            raise ValueError(f"{name}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise ValueError(f"line {number} is not a JSON object")  # noqa: TRY004 - the file is wrong, not the call
+            raise ValueError(f"{name}:{number}: not a JSON object")  # noqa: TRY004 - the file is wrong, not the call
         yield row
 
 
@@ -102,6 +104,8 @@ def _guard(recipe: Recipe, foreach: Foreach, items: Sequence[Item]) -> Iterator[
             f"{what} gives no items, so there is nothing to convert",
             hint=f"paths are relative to {recipe.folder}",
         )
+    for label in _repeated(items):
+        yield _problem(recipe, "repeated-item", f"there are several items called {label!r}", hint="drop all but one")
     if foreach.max_items is not None and len(items) > foreach.max_items:
         yield Problem(
             place=recipe.locate(("foreach", "max_items")),
@@ -109,6 +113,10 @@ def _guard(recipe: Recipe, foreach: Foreach, items: Sequence[Item]) -> Iterator[
             message=f"there are {len(items)} items, more than max_items = {foreach.max_items}",
             hint="narrow the pattern, or raise max_items if the growth is meant",
         )
+
+
+def _repeated(items: Sequence[Item]) -> list[str]:
+    return [label for label, count in Counter(item.label for item in items).items() if count > 1]
 
 
 def _problem(recipe: Recipe, code: str, message: str, *, hint: str = "") -> Problem:

@@ -45,6 +45,7 @@ class Job:
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
     cap       `limits.job.max_credit`
     retry     how many further attempts a failed job may cost
+    after     recipes that must be done before
     """
 
     address: str
@@ -57,6 +58,7 @@ class Job:
     save: SaveTo
     cap: int | None = None
     retry: int = 0
+    deadline_s: float | None = None
     run_budget: int | None = None
     day_budget: int | None = None
     after: tuple[str, ...] = field(default=())
@@ -64,9 +66,9 @@ class Job:
     def payload_for(self, *, run_date: str) -> JsonObject:
         """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests of uploads noted at them."""
         scope = {**self.draft.scope, "run": {"date": run_date}}
-        payload, _ = _with_uploads(expand(self.draft.recipe.job, scope), self.draft, self.contents)
+        payload, uploads = _with_uploads(expand(self.draft.recipe.job, scope), self.draft, self.contents)
         inputs = list(as_list(payload.get("input")))
-        for upload in self.uploads:
+        for upload in uploads:
             inputs[upload.input_index] = as_object(inputs[upload.input_index]) | {
                 "filename": upload.filename,
                 "sha256": upload.content.sha256,
@@ -139,6 +141,7 @@ def jobs_of(
         ),
         cap=_cap(payload),
         retry=recipe.retry,
+        deadline_s=recipe.deadline_s,
         run_budget=recipe.budget.run if recipe.budget else None,
         day_budget=recipe.budget.day if recipe.budget else None,
         after=recipe.after,

@@ -33,6 +33,8 @@ class Deliverer:
 
     bought_as  the stem that the outputs are named after
     ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
+    again      paths of this address that are delivered again: what somebody made of them is kept beside,
+               under a name that ends in ".changed"
     """
 
     transfer: Transfer
@@ -42,6 +44,7 @@ class Deliverer:
     password: str
     ours: Callable[[str], DeliveredFile | None]
     moved: Callable[[int], None]
+    again: frozenset[str] = frozenset()
 
     async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
         """The delivered file; None where `on_conflict = "skip"` left another one in its place.
@@ -86,6 +89,10 @@ class Deliverer:
             return None
         if self.job.save.on_conflict == "rename":
             return _Place(path=_free_name(path), replace=False)
+        if str(path) in self.again:
+            aside = path.with_name(f"{path.name}.changed")
+            os.link(path, aside if not os.path.lexists(aside) else _free_name(aside), follow_symlinks=False)
+            return _Place(path=path, replace=True)
         raise DeliveryError(
             f"{path} is in the way, and isn't a file that an earlier run delivered and nobody changed",
             hint="move it and run again (nothing is bought again), or set save.on_conflict",

@@ -18,6 +18,7 @@ from runner.execute.staging import create_body, late_upload_options, later_input
 from runner.plan import Action, Job, Step, Upload
 from runner.runlog import (
     Abandoned,
+    BudgetGuard,
     Created,
     Event,
     Failed,
@@ -72,11 +73,11 @@ class Purchase:
         Raises LostJobError, ParkedError, LeaseLost, and what the client raises.
         """
         if action is Action.RETRY:
-            return await self._buy(attempt=(state.attempt if state else 0) + 1)
+            return await self.buy(attempt=(state.attempt if state else 0) + 1)
         if state is None:
-            return await self._buy(attempt=1)
+            return await self.buy(attempt=1)
         if state.stage is Stage.INTENT:
-            return await self._buy(attempt=state.attempt, payload=dict(state.payload))
+            return await self.buy(attempt=state.attempt, payload=dict(state.payload))
         if state.stage in (Stage.CREATED, Stage.STAGED):
             return await self._take_up(state)
         if state.stage is Stage.STARTING:
@@ -85,7 +86,8 @@ class Purchase:
             return await self._follow(state.job_id, attempt=state.attempt, payload=dict(state.payload))
         return await self._again(state)
 
-    async def _buy(self, *, attempt: int, payload: JsonObject | None = None) -> Ended:
+    async def buy(self, *, attempt: int, payload: JsonObject | None = None) -> Ended:
+        """A purchase from its intent on: `attempt` counts from 1, `payload` is that of an interrupted one."""
         payload = payload or self.job.payload_for(run_date=self.site.run_date)
         body = fill_secrets(payload, lambda reference: self.site.resolve(reference, self.job.save.folder))
         await self._log(
@@ -97,7 +99,8 @@ class Purchase:
                 cap=self.job.cap,
                 recipe=self.job.recipe,
                 account=self.site.account,
-            )
+            ),
+            budget=self._budget(),
         )
         created = await self._create(body, attempt)
         try:
@@ -174,7 +177,7 @@ class Purchase:
         if state.stage is Stage.STAGED and await self._is_unstarted(state.job_id):
             return await self._start(state.job_id, attempt=state.attempt, payload=payload)
         await self._give_up_unstarted(state.job_id, state.attempt)
-        return await self._buy(attempt=state.attempt, payload=payload)
+        return await self.buy(attempt=state.attempt, payload=payload)
 
     async def _is_unstarted(self, job_id: str) -> bool:
         try:
@@ -192,7 +195,7 @@ class Purchase:
     ) -> Ended:
         """The commit point and the purchase. Safe to repeat for one job id: it is started once whoever asks."""
         self._say("starting")
-        await self._log(*before, Starting(key=self.job.key, attempt=attempt, job_id=job_id))
+        await self._log(*before, Starting(key=self.job.key, attempt=attempt, job_id=job_id), budget=self._budget())
         try:
             started = await self.site.api.start_job(job_id)
         except GoneError as error:
@@ -254,9 +257,22 @@ class Purchase:
         if state.job_id:
             await self._log(Abandoned(key=self.job.key, attempt=attempt, job_id=job_id))
 
-    async def _log(self, *events: Event) -> None:
+    def _budget(self) -> BudgetGuard | None:
+        """What the recipe may spend; checked and reserved in the very transaction that says we want to."""
+        if self.job.run_budget is None and self.job.day_budget is None:
+            return None
+        return BudgetGuard(
+            recipe=self.job.recipe,
+            run_id=self.site.run_id,
+            run_limit=self.job.run_budget,
+            day_limit=self.job.day_budget,
+        )
+
+    async def _log(self, *events: Event, budget: BudgetGuard | None = None) -> None:
         """Durable when it returns, also when we are cancelled meanwhile: cleaning up relies on the last line."""
-        written = asyncio.ensure_future(self.site.log.append(*events, run_id=self.site.run_id, fence=self.fence))
+        written = asyncio.ensure_future(
+            self.site.log.append(*events, run_id=self.site.run_id, fence=self.fence, budget=budget)
+        )
         try:
             await asyncio.shield(written)
         except asyncio.CancelledError:

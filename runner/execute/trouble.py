@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
-from runner.errors import AuthenticationError, ExitCode, LockedError, QuotaError, RunnerError
+from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
 from runner.execute.faults import LostJobError, ParkedError
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
@@ -16,6 +16,7 @@ _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (ApiUnreachableError, Status.PENDING),
     (OutcomeUnknownError, Status.PENDING),
     (LockedError, Status.PENDING),
+    (DeadlineReached, Status.PENDING),
 )
 _NOTHING_GOES_ON = (AuthenticationError, ApiUnreachableError, ParkedError)
 
@@ -65,6 +66,19 @@ def untouched(step: Step) -> Outcome:
         outputs=files,
         errors=() if status is Status.SKIPPED else (Trouble(message=step.reason),),
         exit_code=ExitCode.OK if status is Status.SKIPPED else step.exit_code,
+    )
+
+
+def must_wait(step: Step, recipes: list[str]) -> Outcome:
+    """The outcome of a step whose recipe comes after others that aren't done."""
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=Status.BLOCKED,
+        job_id=step.state.job_id if step.state else "",
+        errors=(Trouble(message=f"it comes after {', '.join(recipes)}, which isn't done", hint="mend that first"),),
+        exit_code=ExitCode.FAILED,
     )
 
 

@@ -18,8 +18,6 @@ def changes_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> tu
 
 
 def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
-    if before == after:
-        return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted(before.keys() | after.keys()):
             if name not in SILENT and name not in SILENT_SUFFIXES:
@@ -29,10 +27,17 @@ def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
             old = before[index] if index < len(before) else None
             new = after[index] if index < len(after) else None
             yield from _walk(old, new, f"{path}[{index}]")
+    elif _same(before, after):
+        return
     elif path.endswith(".sha256"):
         yield Change(path=path.removesuffix(".sha256") + " content", before=_short(before), after=_short(after))
     else:
         yield Change(path=path, before=before, after=after)
+
+
+def _same(before: Json, after: Json) -> bool:
+    """Equal as JSON: Python thinks that true is 1."""
+    return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)
 
 
 def _short(digest: Json) -> Json:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.compile import Job
+from runner.errors import ExitCode
 from runner.plan.actions import NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
 from runner.state import DeliveredFile, Delivery, KeyState, Stage
@@ -13,6 +14,7 @@ from runner.state import DeliveredFile, Delivery, KeyState, Stage
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
+BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +95,7 @@ def _step(job: Job, known: _Known) -> Step:
         return _new(job, known)
     if state.account and known.account and state.account != known.account:
         reason = "it was begun with another account's API key; run it with that key, or raise epoch to buy it anew"
-        return _made(job, Action.BLOCKED, reason, state=state)
+        return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.AUTHENTICATION)
     if state.stage in UNBOUGHT:
         return _unbought(job, state, known)
     if state.stage in BOUGHT:
@@ -141,7 +143,7 @@ def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
     if state.parked_until is not None and state.parked_until > known.now:
         wait_s = round(state.parked_until - known.now)
         reason = f"the server refused the start for want of credits or capacity; due again in {wait_s} s"
-        return _made(job, Action.BLOCKED, reason, state=state)
+        return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
     in_the_way = _conflict(job, known)
     if in_the_way is not None:
         return in_the_way
@@ -154,10 +156,10 @@ def _failed(job: Job, state: KeyState, known: _Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_failed:
         reason = f"attempt {state.attempt} failed{said}; buying another (--retry-failed)"
-        return _made(job, Action.RETRY, reason, state=state, credits=credits)
+        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
     if state.attempt <= job.retry:
         reason = f"attempt {state.attempt} failed{said}; retry = {job.retry} allows another"
-        return _made(job, Action.RETRY, reason, state=state, credits=credits)
+        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
     reason = f"attempt {state.attempt} failed{said}; --retry-failed or a higher retry buys another"
     return _made(job, Action.BLOCKED, reason, state=state, credits=credits)
 
@@ -172,7 +174,8 @@ def _said(state: KeyState) -> str:
 def _lost(job: Job, state: KeyState, known: _Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_lost:
-        return _made(job, Action.RETRY, "it was lost; buying it again (--retry-lost)", state=state, credits=credits)
+        reason = "it was lost; buying it again (--retry-lost)"
+        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
     reason = f"job {state.job_id} was started and is gone from the server; --retry-lost or a new epoch buys it again"
     return _made(job, Action.LOST, reason, state=state, credits=credits)
 
@@ -237,11 +240,14 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
     """Equal keys are one purchase: only the first address of a key has credits at stake."""
     first: dict[str, str] = {}
     for step in steps:
-        if step.action in (Action.RUN, Action.RETRY) and step.key in first:
+        if step.action not in BUYING:
+            yield step
+            continue
+        if step.key in first:
             reason = f"same work as {first[step.key]}: bought once, delivered here too"
             yield replace(step, reason=reason, credits=NOTHING)
             continue
-        first.setdefault(step.key, step.address)
+        first[step.key] = step.address
         yield step
 
 

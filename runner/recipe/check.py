@@ -82,7 +82,7 @@ def check_recipes(
     """The same problems as `load_recipes` finds, without making the recipes."""
     found = find_recipes(paths)
     wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {})
-    examined = _examine_all(found.files, wanted, processes or os.cpu_count() or 1)
+    examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
     return Checked(problems=problems, checked=len(found.files))
 
@@ -148,7 +148,7 @@ class _Examiner:
         if not self.is_valid(document):
             schema = _schema()
             yield from story(document, schema)
-        if "name" not in document or document["name"] in {".", ".."}:
+        if "name" not in document or document["name"] in (".", ".."):
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
 

@@ -14,8 +14,9 @@ from runner.recipe.finding import Finding
 from runner.recipe.normal import normal
 from runner.recipe.place import Layer
 from runner.recipe.read import Read, read_file
+from runner.recipe.suggest import shown
 from runner.wire.secrets import is_reference
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import JsonObject
 
 MAX_FILES = 100
 
@@ -62,8 +63,9 @@ class _Part:
 
 def merge_file(file: Path, files: Files, *, profile: str | None = None) -> Merged:
     """The document of `file`, with what it includes and the profile. Never raises."""
-    findings: list[Finding] = []
-    parts = list(_parts(file, read_file(file), files, (file,), findings))
+    gathering = _Gathering(files=files)
+    parts = list(gathering.parts(file, read_file(file), (file,)))
+    findings = gathering.findings
     layers = tuple(Layer(file=part.file) for part in parts) or (Layer(file=file),)
     if not parts or parts[0].file != file or any(f.severity == "error" for f in findings):
         return Merged(file=file, document=None, layers=layers, findings=tuple(findings))
@@ -98,37 +100,46 @@ def merge(below: JsonObject, above: JsonObject) -> JsonObject:
     return made
 
 
-def _parts(file: Path, read: Read, files: Files, chain: tuple[Path, ...], findings: list[Finding]) -> Iterator[_Part]:
-    """The file, then what it includes, the last one first since it lies above the others."""
-    findings += read.findings
-    if read.value is None:
-        return
-    document, notes = normal(read.value)
-    findings += notes if len(chain) == 1 else ()
-    if len(chain) > 1:
-        document.pop("name", None)
-    yield _Part(file=file, document=document)
-    includes = document.get("include")
-    if not isinstance(includes, list):
-        return
-    for index in range(len(includes) - 1, -1, -1):
-        yield from _included(file, includes[index], index, files, chain, findings)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gathering:
+    """One recipe's files on the way: what was found, and which files lie somewhere above already."""
 
+    files: Files
+    findings: list[Finding] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
 
-def _included(
-    file: Path, name: Json, index: int, files: Files, chain: tuple[Path, ...], findings: list[Finding]
-) -> Iterator[_Part]:
-    if not isinstance(name, str) or not name:
-        return
-    target = Path(file.parent, name).resolve() if "\0" not in name else file.parent
-    said = _refused(target, chain)
-    if not said:
-        read = files.included(target)
-        if not any(f.code in {"no-such-file", "not-a-file", "not-readable"} for f in read.findings):
-            yield from _parts(target, read, files, (*chain, target), findings)
+    def parts(self, file: Path, read: Read, chain: tuple[Path, ...]) -> Iterator[_Part]:
+        """The file, then what it includes, the last one first since it lies above the others."""
+        self.findings.extend(read.findings)
+        if read.value is None:
             return
-        said = f"the included file {target.name!r} {_said(read)}"
-    findings.append(Finding(path=("include", index), code="bad-include", message=said, file=file))
+        document, notes = normal(read.value)
+        if len(chain) == 1:
+            self.findings.extend(notes)
+        else:
+            document.pop("name", None)
+        yield _Part(file=file, document=document)
+        includes = document.get("include")
+        for index, name in reversed([*enumerate(includes if isinstance(includes, list) else ())]):
+            if isinstance(name, str) and name:
+                yield from self._included(file, name, index, chain)
+
+    def _included(self, file: Path, name: str, index: int, chain: tuple[Path, ...]) -> Iterator[_Part]:
+        target = Path(file.parent, name).resolve() if "\0" not in name else file.parent
+        said = _refused(target, chain)
+        if not said and target in self.seen:
+            return  # what lies higher up already can add nothing further down
+        self.seen.add(target)
+        if not said:
+            read = self.files.included(target)
+            if not any(one.code in _NO_FILE for one in read.findings):
+                yield from self.parts(target, read, (*chain, target))
+                return
+            said = f"the included file {shown(target.name)} {_said(read)}"
+        self.findings.append(Finding(path=("include", index), code="bad-include", message=said, file=file))
+
+
+_NO_FILE = frozenset({"no-such-file", "not-a-file", "not-readable", "too-large"})
 
 
 def _refused(target: Path, chain: tuple[Path, ...]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,10 +33,10 @@ def spread(work: Callable[[Path], Result], files: Sequence[Path], *, processes: 
     def part(start: int) -> list[Result]:
         return [work(file) for file in files[start : start + size]]
 
-    with multiprocessing.get_context("fork").Pool(processes, _inherit, (part,)) as pool:
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, fork, _inherit, (part,)) as pool:
         run: Callable[[int], list[Result]] = _work  # type: ignore[assignment] # the parts make what `work` makes
-        done = pool.map(run, range(0, len(files), size), chunksize=1)
-    return [one for results in done for one in results]
+        return [one for results in pool.map(run, range(0, len(files), size)) for one in results]
 
 
 _inherited: list[Part[object]] = []
@@ -42,6 +44,7 @@ _inherited: list[Part[object]] = []
 
 def _inherit(part: Part[object]) -> None:
     """Runs in a child: what came through the fork doesn't travel with every task."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and has the word
     gc.disable()  # the child is gone before garbage counts, and collecting would copy what it shares
     _inherited.append(part)
 

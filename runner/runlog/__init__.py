@@ -20,6 +20,9 @@ from runner.runlog.events import (
     Started,
     Starting,
     StoredEvent,
+    event_body,
+    kind_of,
+    read_event,
 )
 from runner.runlog.faults import (
     AlreadyStarting,
@@ -82,8 +85,11 @@ __all__ = [
     "Started",
     "Starting",
     "StoredEvent",
+    "event_body",
     "fold",
+    "kind_of",
     "memory_log",
     "new_run_id",
     "open_log",
+    "read_event",
 ]

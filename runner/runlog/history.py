@@ -6,7 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from runner.runlog.database import Database, Transaction, Value
-from runner.runlog.events import Abandoned, Created, Refused, Starting, StoredEvent, kind_of
+from runner.runlog.events import (
+    Abandoned,
+    Created,
+    Event,
+    Failed,
+    Finished,
+    Refused,
+    Starting,
+    StoredEvent,
+    kind_of,
+    read_event,
+)
 from runner.runlog.ledger import stored_event
 
 _AT_ONCE = 1000
@@ -15,7 +26,10 @@ _RUN_COLUMNS = "run_id, started_at, ended_at, endpoint, account, command, exit_c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunSummary:
-    """One run; `counts` says how many lines of each kind about keys it wrote ("started": 3)."""
+    """One run; `counts` says how many lines of each kind about keys it wrote ("started": 3).
+
+    spent  credits of the jobs whose end this run saw
+    """
 
     run_id: str
     started_at: float
@@ -56,7 +70,7 @@ def find_runs(tx: Transaction, prefix: str) -> list[RunSummary]:
 def _summary(tx: Transaction, row: tuple[str, float, float | None, str, str, str, int | None]) -> RunSummary:
     run_id, started_at, ended_at, endpoint, account, command, exit_code = row
     sql = "SELECT kind, COUNT(*) FROM events WHERE run_id = ? AND key IS NOT NULL GROUP BY kind"
-    spent = tx.rows("SELECT COALESCE(SUM(spent), 0) FROM money WHERE run_id = ?", (run_id,))[0][0]
+    ends = tx.rows("SELECT kind, body FROM events WHERE run_id = ? AND kind IN ('finished', 'failed')", (run_id,))
     return RunSummary(
         run_id=run_id,
         started_at=started_at,
@@ -65,9 +79,13 @@ def _summary(tx: Transaction, row: tuple[str, float, float | None, str, str, str
         account=account,
         command=command,
         exit_code=exit_code,
-        spent=int(spent),
+        spent=sum(_spent(read_event(kind, body)) for kind, body in ends),
         counts=dict(tx.rows(sql, (run_id,))),
     )
+
+
+def _spent(event: Event) -> int:
+    return event.spent if isinstance(event, Finished | Failed) else 0
 
 
 def events(

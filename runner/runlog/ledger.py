@@ -7,7 +7,7 @@ of other callers in the same transaction are none the worse.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runner.runlog import money
 from runner.runlog.database import Transaction
@@ -59,9 +59,26 @@ class Lines:
         )
 
 
-def append(tx: Transaction, at: float, lines: Lines) -> None:
+@dataclass(kw_only=True, slots=True)
+class Known:
+    """States of keys under lease, so that they aren't read and parsed for every line.
+
+    Only the holder of a fence writes about its key, and the fence is checked each time: so what was written under
+    it is still so. Whoever undoes a transaction must `forget`.
+    """
+
+    states: dict[Fence, KeyState] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        self.states.clear()
+
+
+_MOST_KNOWN = 4096
+
+
+def append(tx: Transaction, at: float, lines: Lines, known: Known) -> None:
     """Raises LeaseLost, OutOfOrder, AlreadyStarting and BudgetExceeded, each before anything is written."""
-    state = None if lines.fence is None else _fenced_state(tx, lines.fence)
+    state = None if lines.fence is None else _fenced_state(tx, lines.fence, known)
     after = _folded(state, lines.events, at)
     for event in lines.events:
         if isinstance(event, Starting):
@@ -70,14 +87,20 @@ def append(tx: Transaction, at: float, lines: Lines) -> None:
     _write(tx, at, lines)
     if lines.fence is not None and after is not state and after is not None:
         tx.rows("UPDATE keys SET state = ? WHERE key = ?", (write_state(after), lines.fence.key))
+        if len(known.states) >= _MOST_KNOWN:
+            known.forget()
+        known.states[lines.fence] = after
 
 
-def _fenced_state(tx: Transaction, fence: Fence) -> KeyState | None:
-    found = tx.rows("SELECT fence, owner, state FROM keys WHERE key = ?", (fence.key,))
-    if not found or (found[0][0], found[0][1]) != (fence.number, fence.token):
+def _fenced_state(tx: Transaction, fence: Fence, known: Known) -> KeyState | None:
+    found = tx.rows("SELECT fence, owner FROM keys WHERE key = ?", (fence.key,))
+    if found != [(fence.number, fence.token)]:
         raise LeaseLost(fence.key)
-    text = found[0][2]
-    return None if text is None else read_state(text)
+    state = known.states.get(fence)
+    if state is None:
+        text = tx.rows("SELECT state FROM keys WHERE key = ?", (fence.key,))[0][0]
+        state = None if text is None else read_state(text)
+    return state
 
 
 def _folded(state: KeyState | None, events: tuple[Event, ...], at: float) -> KeyState | None:
@@ -140,8 +163,9 @@ def _project_start(tx: Transaction, event: Starting) -> None:
         raise AssertionError(f"two jobs for attempt {event.attempt} of {event.key}")
 
 
-def rebuild(tx: Transaction) -> None:
+def rebuild(tx: Transaction, known: Known) -> None:
     """Make everything that follows from the events again, from nothing but the events."""
+    known.forget()
     for table in ("starts", "money", "runs"):
         tx.rows(f"DELETE FROM {table}")  # noqa: S608 - names of ours
     tx.rows("UPDATE keys SET state = NULL")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from types import TracebackType
 from typing import Self
 
+from runner.errors import RunnerError
 from runner.runlog import digests, history, leases, ledger, money
 from runner.runlog.database import Clock, Database, Transaction
 from runner.runlog.digests import RememberedDigest
@@ -15,10 +17,10 @@ from runner.runlog.events import Event, StoredEvent
 from runner.runlog.faults import LogUnusable
 from runner.runlog.history import Leftover, RunSummary
 from runner.runlog.leases import Fence, Lease, Watch
-from runner.runlog.ledger import Lines
+from runner.runlog.ledger import Known, Lines
 from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.owner import Owner
-from runner.runlog.snapshot import read_state
+from runner.runlog.snapshot import read_states
 from runner.runlog.writer import GroupWriter, T, Work
 from runner.state import KeyState
 
@@ -36,7 +38,8 @@ class RunLog:
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._writer = GroupWriter(db)
+        self._known = Known()
+        self._writer = GroupWriter(db, undone=self._known.forget)
         self._watch = Watch()
         self._owners: set[str] = set()
         self._closed = False
@@ -51,7 +54,7 @@ class RunLog:
         Raises LeaseLost, OutOfOrder, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
         """
         lines = Lines.of(events, run_id=run_id, fence=fence, budget=budget)
-        await self._write(lambda tx, at: ledger.append(tx, at, lines))
+        await self._write(lambda tx, at: ledger.append(tx, at, lines, self._known))
 
     async def claim(self, keys: Iterable[str], owner: Owner, ttl_s: float = LEASE_S) -> dict[str, Fence]:
         """Leases on those of `keys` that nobody alive holds; the others are missing. Ask again to wait for them."""
@@ -83,7 +86,7 @@ class RunLog:
 
     async def rebuild(self) -> None:
         """Make all that follows from the lines again."""
-        await self._write(lambda tx, _at: ledger.rebuild(tx))
+        await self._write(lambda tx, _at: ledger.rebuild(tx, self._known))
 
     # Reading
 
@@ -95,7 +98,7 @@ class RunLog:
             else:
                 sql = f"SELECT key, state FROM keys WHERE state IS NOT NULL AND key IN (SELECT value FROM {self._db.listed})"  # noqa: S608, E501
                 rows = tx.rows(sql, (json.dumps(list(keys)),))
-        return {key: read_state(text) for key, text in rows}
+        return read_states(rows)
 
     def events(
         self,
@@ -166,13 +169,10 @@ class RunLog:
             return
         self._closed = True
         self._writer.close()
-        try:
-            if self._owners:
-                with self._db.writing() as tx:
-                    for token in self._owners:
-                        leases.bury(tx, token)
-        finally:
-            self._db.close()
+        # A full disk must not hide what went wrong before: leases that stay behind are free once we are gone.
+        with contextlib.suppress(RunnerError):
+            self._give_back()
+        self._db.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,6 +181,12 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _give_back(self) -> None:
+        if self._owners:
+            with self._db.writing() as tx:
+                for token in self._owners:
+                    leases.bury(tx, token)
 
     async def _write(self, work: Work[T]) -> T:
         if self._db.read_only:

@@ -139,7 +139,8 @@ class SqliteDatabase:
     def _refuse_damage(self) -> None:
         found = self._writer.execute("PRAGMA quick_check(3)").fetchall()
         if found != [("ok",)]:
-            raise _corrupt(self._path, "; ".join(str(row[0]) for row in found))
+            told = "\n".join(str(row[0]) for row in found).splitlines()
+            raise _corrupt(self._path, "; ".join(line for line in told if not line.startswith("***")))
 
     def _migrate(self) -> None:
         if self._path is not None:

@@ -40,10 +40,11 @@ class _Request:
 
 
 class GroupWriter:
-    """Runs work in transactions of `db`, in the order it came."""
+    """Runs work in transactions of `db`, in the order it came; calls `undone` when one was not kept."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, *, undone: Callable[[], None]) -> None:
         self._db = db
+        self._undone = undone
         self._waiting: deque[_Request] = deque()
         self._wake = threading.Condition()
         self._closing = False
@@ -93,6 +94,7 @@ class GroupWriter:
                     except _REFUSALS as refusal:
                         request.refusal = refusal
         except BaseException as failure:  # noqa: BLE001 - the thread must live, and every caller must hear of it
+            self._undone()
             return failure
         return None
 

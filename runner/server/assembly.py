@@ -68,7 +68,7 @@ async def _conversions(config: ServerConfig, convert: Convert | None) -> AsyncIt
 async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Convert) -> AsyncIterator[Running]:
     blobs = Blobs(state / "files")
     database = Database(state / DATABASE)
-    jobs, vault = JobStore(database), Vault()
+    jobs, vault = JobStore(database, retention_s=config.contract.retention_s), Vault()
     keys = Keys(database, config.api_keys)
     engine = Engine(
         config,
@@ -91,7 +91,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
     sweeping: asyncio.Task[None] | None = None
     try:
         await engine.start()
-        sweeping = asyncio.create_task(keep_retention(jobs, blobs, config.contract))
+        sweeping = asyncio.create_task(keep_retention(jobs, blobs))
         key = config.api_keys[0] if config.api_keys else await keys.make()
         yield Running(app=make_app(house), house=house, api_key=key)
     finally:

@@ -29,7 +29,7 @@ import orjson
 
 from runner.server.assembly import StateLocked
 from runner.server.config import ServerConfig
-from runner.server.jobs.intake import new_token
+from runner.server.jobs.ids import new_key
 from runner.server.serve import Ready, run_loop, serve
 from runner.server.store.database import StoreError
 from runner.wire.values import as_int, as_list, as_object
@@ -85,7 +85,7 @@ def _with_key(config: ServerConfig) -> ServerConfig:
     with suppress(FileExistsError):
         fresh = config.state_dir / f"{_KEY_FILE}.{os.getpid()}"
         fresh.touch(mode=0o600)
-        fresh.write_text(new_token())
+        fresh.write_text(new_key())
         os.link(fresh, path)  # never half written, and the first of two wins
     for leftover in config.state_dir.glob(f"{_KEY_FILE}.*"):
         leftover.unlink(missing_ok=True)

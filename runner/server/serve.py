@@ -139,6 +139,7 @@ def _uvicorn_config(opened: Running) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,

@@ -35,7 +35,7 @@ class CatalogTarget:
 class Catalog:
     """All targets, the most natural category of each first. `date` is empty for a live answer."""
 
-    rows: tuple[CatalogTarget, ...]
+    rows: tuple[CatalogTarget, ...] = field(repr=False)
     date: str = ""
     source: str = ""
     by_target: Mapping[str, tuple[CatalogTarget, ...]] = field(default_factory=dict, repr=False)

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
-import string
 import time
 from dataclasses import dataclass
 
 from starlette.requests import Request
 
 from runner.server.answers import not_found, unauthorized
+from runner.server.jobs.ids import new_key
 from runner.server.store.database import Database
 from runner.server.store.jobs import Held, JobStore
 from runner.wire.headers import API_KEY, TOKEN
 
 ACCOUNT = "main"
-_KEY_LENGTH = 32
-_ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +46,7 @@ class Keys:
 
     async def make(self) -> str:
         """A new key; it is shown once and kept as a digest, so that it is good after a restart too."""
-        key = "".join(secrets.choice(_ALPHABET) for _ in range(_KEY_LENGTH))
+        key = new_key()
         await self._db.write(
             lambda db: db.execute("insert into keys values (?, ?, ?)", (_digest(key), ACCOUNT, time.time())).fetchall()
         )
@@ -99,7 +96,7 @@ class Door:
 
     def _by_token(self, request: Request) -> Caller | None:
         token = _header(request, TOKEN)
-        found = self._jobs.job_of_token(token) if token else None
+        found = self._jobs.job_of_token(token) if token.isascii() and token else None
         return Caller(account=found[1], only_job=found[0]) if found else None
 
 

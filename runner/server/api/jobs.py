@@ -17,11 +17,11 @@ from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import render, with_base
-from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.intake import asks_to_start, has_settings, new_job, patched_job
 from runner.server.jobs.lifecycle import ENDED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_input_count
 from runner.server.jobs.record import Job
-from runner.server.jobs.staging import require_staged, settle
+from runner.server.jobs.staging import require_staged, settle, settled_phase
 from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
@@ -58,11 +58,14 @@ def page_number(request: Request) -> int:
 async def create_job(house: House, request: Request) -> Response:
     caller = house.door.account_caller(request)
     body = await read_body(request, house.config.max_json_bytes)
-    intake = new_job(parse(body), account=caller.account, now=time.time())
-    check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
+    now = time.time()
+    intake = new_job(parse(body), account=caller.account, now=now)
+    job = intake.job
+    check_input_count(len(job.inputs), job.limits, house.config.contract)
     for part_id, given in intake.credentials.items():
-        house.vault.put(intake.job.id, part_id, given)
-    job = await _admitted(house, caller, intake)
+        house.vault.put(job.id, part_id, given)
+    if job.inputs:
+        job = await _admitted(house, caller, job)
     repeat = await house.jobs.create(job, idempotency=_idempotency(request, caller, body))
     if repeat is not None:
         house.vault.wipe(job.id)
@@ -71,14 +74,10 @@ async def create_job(house: House, request: Request) -> Response:
     return _document(house, job, 201)
 
 
-async def _admitted(house: House, caller: Caller, intake: Intake) -> Job:
-    job = intake.job
-    if job.inputs:
-        inputs = await admit(
-            house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=caller.only_job
-        )
-        job = replace(job, inputs=inputs)
-    return settle(job)
+async def _admitted(house: House, caller: Caller, job: Job) -> Job:
+    inputs = await admit(house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=None)
+    phase = settled_phase(Phase.STAGED_INCOMPLETE, inputs, job.conversions, process=job.process)
+    return replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
 
 
 def _idempotency(request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
@@ -142,11 +141,11 @@ async def delete_job(house: House, request: Request) -> Response:
 
 
 async def job_history(house: House, request: Request) -> Response:
-    _, job_id = house.entered(request)
+    job = house.job(request)
     return json_answer(
         [
-            {"id": str(number), "status": status, "info": info, "created_at": at}
-            for number, status, info, at in house.jobs.history(job_id)
+            {"id": f"{job.id}-{number}", "status": status, "info": INFO[StatusCode(status)], "created_at": at}
+            for number, (status, at) in enumerate(job.history, start=1)
         ]
     )
 

@@ -26,7 +26,7 @@ from runner.server.api.multipart import Received, receive
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived
 from runner.server.jobs.document import input_document
-from runner.server.jobs.intake import new_id
+from runner.server.jobs.ids import new_id
 from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp

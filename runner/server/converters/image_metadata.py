@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, ImageOps, PngImagePlugin
 
+from runner.server.converters import image_tiff_exif
+
 ORIENTATION = 0x0112
+APPENDED = (image_tiff_exif.EXIF_TAG, image_tiff_exif.GPS_TAG)
 XMP_TAG = 700
 # Of a tiff only the tags that describe are carried over; the others say where its pixels lie.
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
 DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, EOFError, struct.error, OverflowError)
+
+UNWRITABLE = (SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, OverflowError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +107,15 @@ def save_options(metadata: Metadata, target: str) -> dict[str, object]:
     return options
 
 
+def finish(path: Path, metadata: Metadata, target: str) -> None:
+    """What can only be added to a file that is there."""
+    if target == "tiff" and metadata.exif:
+        try:
+            image_tiff_exif.append_exif(path, metadata.exif)
+        except UNWRITABLE:
+            return
+
+
 def _plain(exif: bytes | None, xmp: bytes | None) -> dict[str, object]:
     return {"exif": exif or b"", "xmp": xmp or b""}
 
@@ -116,7 +131,7 @@ def _tiff(exif: bytes | None, xmp: bytes | None) -> dict[str, object]:
     tags = Image.Exif()
     if exif:
         tags.load(exif)
-        for tag in [tag for tag in tags if tag not in DESCRIBING]:
+        for tag in [tag for tag in tags if tag not in DESCRIBING or tag in APPENDED]:
             del tags[tag]
     if xmp:
         tags[XMP_TAG] = xmp

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from runner.server.converters.images import convert_source
-from runner.server.converters.protocol import Product, Request
+from runner.server.converters.protocol import UNREADABLE, ConversionError, Product, Request
 from runner.wire.values import Json
 
 RESIZE_TARGETS = frozenset({"bmp", "gif", "ico", "jpg", "png", "tga", "tiff", "webp"})
@@ -30,7 +30,12 @@ def _thumbnails(request: Request) -> list[Product]:
     products = []
     for index, source in enumerate(request.sources):
         pages = convert_source(sized, index, source, target)
-        products += _chosen(pages, str(request.options.get("pages") or "1-last"))
+        wanted = str(request.options.get("pages") or "1-last")
+        chosen = _chosen(pages, wanted)
+        if not chosen:
+            text = f"'{source.filename}' has {len(pages)} pages; '{wanted}' names none of them."
+            raise ConversionError(UNREADABLE, text)
+        products += chosen
     return products
 
 

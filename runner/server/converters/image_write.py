@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from runner.server.converters.image_metadata import Metadata, save_options
+from runner.server.converters.image_metadata import Metadata, finish, save_options
 from runner.server.converters.protocol import TOO_LARGE, ConversionError
 from runner.wire.values import Json
 
@@ -72,6 +72,7 @@ def write(
     if len(frames) > 1:
         arguments |= _several(frames, target, plays)
     first.save(path, format=FORMATS[target].name, **arguments)
+    finish(path, metadata, target)
 
 
 def _small(picture: Image.Image) -> Image.Image:

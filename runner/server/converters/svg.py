@@ -26,10 +26,10 @@ UNITS = {"px": 1.0, "": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2
 
 
 class _Cleaner:
-    """Rewrites a drawing event by event; remembers the attributes of the first element."""
+    """Rewrites a drawing event by event; gives the first element a size."""
 
     def __init__(self) -> None:
-        self.root: dict[str, str] | None = None
+        self.size: tuple[float, float] | None = None
         self.has_text = False
         self._out: list[str] = []
         self._depth = 0
@@ -46,7 +46,9 @@ class _Cleaner:
         self._depth += 1
         if self._depth > DEPTH:
             raise _unreadable(f"its elements are nested more than {DEPTH} deep")
-        self.root = attributes if self.root is None else self.root
+        if self.size is None:
+            self.size = _natural_size(attributes)
+            attributes = _sized(attributes, self.size)
         self.has_text = self.has_text or name.endswith("text")
         kept = (f" {key}={quoteattr(value)}" for key, value in attributes.items() if _harmless(key, value))
         self._out.append(f"<{name}{''.join(kept)}>")
@@ -71,7 +73,9 @@ class Drawing:
         """The drawing `width` pixels wide, its height in proportion."""
         try:
             # Reading the machine's fonts takes longer than all the rest: only where there are words.
-            content = resvg_py.svg_to_bytes(svg_string=self._text, width=width, skip_system_fonts=not self._has_text)
+            content = resvg_py.svg_to_bytes(
+                svg_string=self._text, width=width, dpi=96, skip_system_fonts=not self._has_text
+            )
         except ValueError as error:
             raise _unreadable(f"it can't be drawn: {error}") from error
         picture = Image.open(io.BytesIO(bytes(content)), formats=("PNG",))
@@ -86,7 +90,7 @@ def read_drawing(path: Path) -> Drawing:
         text = cleaner.clean(_content(path))
     except xml.parsers.expat.ExpatError as error:
         raise _unreadable(f"its XML is broken: {error}") from error
-    return Drawing(text, _natural_size(cleaner.root or {}), has_text=cleaner.has_text)
+    return Drawing(text, cleaner.size or DEFAULT_SIZE, has_text=cleaner.has_text)
 
 
 def _content(path: Path) -> bytes:
@@ -123,6 +127,14 @@ def _natural_size(root: dict[str, str]) -> tuple[float, float]:
     if height:
         return height * shape[0] / shape[1], height
     return shape
+
+
+def _sized(root: dict[str, str], size: tuple[float, float]) -> dict[str, str]:
+    """The size said in pixels, because the renderer has other ideas about drawings that don't say it."""
+    sized = root | {"width": f"{size[0]:.6f}", "height": f"{size[1]:.6f}"}
+    if "viewBox" in sized and _view_box(sized["viewBox"]) is None:
+        del sized["viewBox"]
+    return sized
 
 
 def _view_box(value: str) -> tuple[float, float] | None:

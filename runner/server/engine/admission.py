@@ -16,7 +16,7 @@ from pathlib import Path
 from runner.server.answers import invalid
 from runner.server.config import Contract
 from runner.server.engine.arrivals import arrived, lost
-from runner.server.jobs.intake import new_id
+from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
 from runner.server.store.blobs import Blobs

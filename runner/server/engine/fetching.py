@@ -13,7 +13,7 @@ from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
 from runner.server.engine.remote import Fetch, InputError, Order, fetch
-from runner.server.jobs.intake import new_id
+from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
 from runner.server.store.blobs import Blobs

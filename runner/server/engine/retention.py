@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import apsw
 
-from runner.server.config import Contract
 from runner.server.jobs.record import Job
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
@@ -19,20 +18,20 @@ _EVERY_S = 600.0
 _log = logging.getLogger(__name__)
 
 
-async def keep_retention(jobs: JobStore, blobs: Blobs, contract: Contract) -> None:
+async def keep_retention(jobs: JobStore, blobs: Blobs) -> None:
     """Forever: expire what is old enough. A failure is logged, and tried again the next time."""
     while True:
         try:
-            while await expire(jobs, blobs, ended_before=time.time() - contract.retention_s):
+            while await expire(jobs, blobs, now=time.time()):
                 pass
         except (apsw.Error, OSError):  # a full or broken disk must not end the clean-up for good
             _log.exception("expired files could not be removed")
         await asyncio.sleep(_EVERY_S)
 
 
-async def expire(jobs: JobStore, blobs: Blobs, *, ended_before: float) -> int:
-    """Expire some of the jobs that ended before that moment; how many these were."""
-    expired = jobs.ended_before(ended_before)
+async def expire(jobs: JobStore, blobs: Blobs, *, now: float) -> int:
+    """Expire some of the jobs whose time is over; how many these were."""
+    expired = jobs.expired(now)
     for job_id in expired:
         await jobs.change(job_id, _without_files)
         await jobs.forget_files(job_id)

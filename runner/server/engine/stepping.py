@@ -17,7 +17,8 @@ from runner.server.converters.protocol import Product, Request, Source
 from runner.server.engine.allowance import Allowance, allowance
 from runner.server.engine.steps import StepPlan, named
 from runner.server.jobs.credits import credits_of
-from runner.server.jobs.intake import clean_name, new_id
+from runner.server.jobs.ids import new_id
+from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
 from runner.server.store.blobs import Blobs, md5_of
 from runner.server.workers.outcome import Converted, Outcome

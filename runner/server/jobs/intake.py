@@ -6,17 +6,16 @@ Nothing here reads a file or the network; what an input needs fetched is only ma
 from __future__ import annotations
 
 import re
-import secrets
-import string
-import uuid
 from dataclasses import dataclass, field, replace
 
 from runner.server.answers import invalid
 from runner.server.jobs.fields import Fields, fields_of
+from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN
 from runner.server.jobs.passwords import hash_password, hash_passwords
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import choose_target
+from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject
 
 INPUT_TYPES = ("remote", "upload", "base64", "cloud", "gdrive_picker", "input_id", "output")
@@ -26,7 +25,6 @@ _MOST_TEXT = 65_000
 _MOST_NAME = 255
 _MOST_SOURCE = 16 * 1024 * 1024
 _PASSWORD = re.compile(r"[ -~]*\Z")
-_ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +35,29 @@ class Intake:
     credentials: dict[str, JsonObject] = field(default_factory=dict)
 
 
-def new_id() -> str:
-    return str(uuid.uuid4())
-
-
-def new_token() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(32))
-
-
 def new_job(body: Json, *, account: str, now: float) -> Intake:
-    """A job from the body of `POST /jobs`; raises ApiError 400 with every problem in it."""
+    """A job from the body of `POST /jobs`, its inputs not admitted yet; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     at = timestamp(now)
-    job = Job(id=new_id(), token=new_token(), account=account, created_at=at, modified_at=at)
     credentials: dict[str, JsonObject] = {}
-    job = replace(
-        _with_settings(job, fields),
+    job_id = new_id()
+    job = Job(
+        id=job_id,
+        token=new_token(job_id),
+        account=account,
+        created_at=at,
+        modified_at=at,
         process=fields.flag("process", default=True),
+        fail_on_input_error=fields.flag("fail_on_input_error", default=True),
+        fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=True),
+        notify_status=fields.flag("notify_status", default=False),
+        callback=_callback(fields, ""),
+        limits=_limits(fields) if "limits" in fields else {},
+        passwords=_passwords(fields) if "download_passwords" in fields else (),
         inputs=tuple(_input(one, at, credentials) for one in fields.array("input")),
         conversions=tuple(_conversion(one, credentials) for one in fields.array("conversion")),
+        history=((StatusCode.INCOMPLETE, at),),
     )
     if problems:
         raise invalid(problems)
@@ -67,7 +68,15 @@ def patched_job(job: Job, body: Json) -> Job:
     """`job` with the fields of a PATCH, `process` aside; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
-    patched = _with_settings(job, fields)
+    patched = replace(
+        job,
+        fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
+        fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
+        notify_status=fields.flag("notify_status", default=job.notify_status),
+        callback=_callback(fields, job.callback),
+        limits=_limits(fields) if "limits" in fields else job.limits,
+        passwords=_passwords(fields) if "download_passwords" in fields else job.passwords,
+    )
     if problems:
         raise invalid(problems)
     return patched
@@ -114,7 +123,9 @@ def patched_conversion(conversion: Conversion, body: Json) -> Conversion:
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     if "options" in fields:
-        conversion = _with_options(conversion, fields)
+        given, password = _options(fields)
+        chosen = choose_target(conversion.category, conversion.target, given, fields)
+        conversion = replace(conversion, given=given, options=chosen.options, password=password)
     if "metadata" in fields:
         conversion = replace(conversion, metadata=fields.table("metadata"))
     if problems:
@@ -180,21 +191,6 @@ _SETTINGS = (
 )
 
 
-def _with_settings(job: Job, fields: Fields) -> Job:
-    passwords = job.passwords
-    if "download_passwords" in fields:
-        passwords = _passwords(fields)
-    return replace(
-        job,
-        fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
-        fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
-        notify_status=fields.flag("notify_status", default=job.notify_status),
-        callback=_callback(fields, job.callback),
-        limits=_limits(fields) if "limits" in fields else job.limits,
-        passwords=passwords,
-    )
-
-
 def _passwords(fields: Fields) -> tuple[str, ...]:
     given = fields.texts("download_passwords", most=_MOST_TEXT)
     if not all(_PASSWORD.match(one) for one in given):
@@ -234,18 +230,21 @@ def _conversion(fields: Fields, credentials: dict[str, JsonObject]) -> Conversio
     secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
     if secret:
         credentials[part_id] = secret
-    conversion = Conversion(
+    category = fields.text("category", most=_MOST_NAME).strip().lower()
+    given, password = _options(fields)
+    chosen = choose_target(category, fields.text("target", most=_MOST_NAME).strip().lower(), given, fields)
+    return Conversion(
         id=part_id,
-        target=fields.text("target", most=_MOST_NAME).strip().lower(),
-        category=fields.text("category", most=_MOST_NAME).strip().lower(),
-        category_given="category" in fields,
-        given={},
-        options={},
+        target=chosen.target,
+        category=chosen.category,
+        category_given=bool(category),
+        given=given,
+        options=chosen.options,
         metadata=fields.table("metadata"),
         output_target=tuple(target for target, _ in targets),
+        password=password,
         sealed=bool(secret),
     )
-    return _with_options(conversion, fields)
 
 
 def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
@@ -257,13 +256,14 @@ def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
     return shown, fields.table("credentials")
 
 
-def _with_options(conversion: Conversion, fields: Fields) -> Conversion:
-    given = dict(fields.table("options"))
-    options = fields.part("options")
-    password = _download_password(options) if given.get("download_password") is not None else ""
+def _options(fields: Fields) -> tuple[JsonObject, str]:
+    """The options as given, without the password, and the password's hash."""
+    if "options" not in fields:
+        return {}, ""
+    given = fields.table("options")
+    password = _download_password(fields.part("options")) if given.get("download_password") is not None else ""
     given.pop("download_password", None)
-    chosen = choose_target(conversion, given, fields)
-    return replace(chosen, given=given, password=password)
+    return given, password
 
 
 def _download_password(fields: Fields) -> str:

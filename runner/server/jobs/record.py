@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -109,9 +110,12 @@ class Output:
     metadata: JsonObject = field(default_factory=dict)
 
 
+Moment = tuple[str, str]  # a status and when it began
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """`passwords` are hashes; `modified_at` and `created_at` as the API writes times, `ended` in seconds."""
+    """`passwords` are hashes; `history` says when it came into each status; times are as the API writes them."""
 
     id: str
     token: str
@@ -133,7 +137,7 @@ class Job:
     warnings: tuple[JsonObject, ...] = ()
     passwords: tuple[str, ...] = ()
     spent: int = 0
-    ended: float | None = None
+    history: tuple[Moment, ...] = ()
 
     def input(self, input_id: str) -> Input | None:
         return next((one for one in self.inputs if one.id == input_id), None)
@@ -147,6 +151,11 @@ class Job:
 
 def timestamp(now: float) -> str:
     """`now` as the API writes it: UTC, whole seconds, no zone."""
+    return _second(int(now))
+
+
+@lru_cache(maxsize=64)
+def _second(now: int) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
@@ -164,6 +173,7 @@ def load_record(text: bytes) -> Job:
     row["outputs"] = tuple(_output(one) for one in row["outputs"])
     for name in ("errors", "warnings", "passwords"):
         row[name] = tuple(row[name])
+    row["history"] = tuple((status, at) for status, at in row["history"])
     return Job(**row)
 
 

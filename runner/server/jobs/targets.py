@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from runner.server.converters.catalog import conversions, default_category, expand_options, find
 from runner.server.jobs.fields import Fields
@@ -11,17 +12,38 @@ from runner.server.jobs.record import Conversion
 from runner.wire.values import JsonObject
 
 
-def choose_target(conversion: Conversion, given: JsonObject, fields: Fields) -> Conversion:
-    """`conversion` with its category and all options; what is wrong is noted in `fields`."""
-    category = conversion.category or default_category(conversion.target) or ""
-    target = find(category or None, conversion.target)
-    if target is None:
-        fields.wrong("target", _unknown(conversion))
-        return conversion
-    expanded = expand_options(target, given)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """`options` are all of the target's; they are shared and never changed."""
+
+    category: str
+    target: str
+    options: JsonObject
+
+
+def choose_target(category: str, target: str, given: JsonObject, fields: Fields) -> Chosen:
+    """The target that is meant, with all options; what is wrong is noted in `fields`."""
+    if not given:
+        chosen = _with_defaults(category, target)
+        if chosen is None:
+            fields.wrong("target", _unknown(category, target))
+        return chosen or Chosen(category=category, target=target, options={})
+    known = _with_defaults(category, target)
+    row = find(known.category, target) if known else None
+    if row is None:
+        return choose_target(category, target, {}, fields)
+    expanded = expand_options(row, given)
     for problem in expanded.problems:
         fields.part("options").wrong(problem.option, problem.message)
-    return replace(conversion, category=category, options=expanded.options)
+    return Chosen(category=row.category, target=row.target, options=expanded.options)
+
+
+@lru_cache(maxsize=512)
+def _with_defaults(category: str, target: str) -> Chosen | None:
+    row = find(category or default_category(target), target)
+    if row is None:
+        return None
+    return Chosen(category=row.category, target=row.target, options=expand_options(row, {}).options)
 
 
 def for_source(conversion: Conversion, source_kind: str) -> Conversion:
@@ -51,14 +73,14 @@ def _takes(category: str, target: str, source: str) -> bool:
     return found is not None and source.lower() in found.sources
 
 
-def _unknown(conversion: Conversion) -> str:
-    if not conversion.target:
+def _unknown(category: str, target: str) -> str:
+    if not target:
         return "is missing: what to convert to"
     known = sorted({row.target for row in conversions()})
-    if conversion.target in known:
-        categories = ", ".join(row.category for row in conversions() if row.target == conversion.target)
-        return f"'{conversion.target}' isn't in category '{conversion.category}'; it is in {categories}"
-    near = difflib.get_close_matches(conversion.target, known, n=1)
+    if target in known:
+        categories = ", ".join(row.category for row in conversions() if row.target == target)
+        return f"'{target}' isn't in category '{category}'; it is in {categories}"
+    near = difflib.get_close_matches(target, known, n=1)
     if near:
-        return f"'{conversion.target}' is not a target here; did you mean '{near[0]}'?"
-    return f"'{conversion.target}' is not a target here; there are {', '.join(known)}"
+        return f"'{target}' is not a target here; did you mean '{near[0]}'?"
+    return f"'{target}' is not a target here; there are {', '.join(known)}"

@@ -58,8 +58,7 @@ class Database:
         """Run `change` in a transaction; returns its result once it is durable, or raises what it raised."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put(_Write(change, done))  # type: ignore[arg-type]  # a queue of writes of any result
-        # A caller that goes away must not undo what is under way: shield keeps the future for the writer.
-        return await asyncio.shield(done)
+        return await done  # a caller that goes away doesn't undo it
 
     def close(self) -> None:
         """Finish what was queued, then close."""

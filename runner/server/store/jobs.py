@@ -8,7 +8,7 @@ that a job was started once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import hmac
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -19,10 +19,11 @@ import apsw
 
 from runner.server.answers import not_found
 from runner.server.jobs.document import render
+from runner.server.jobs.ids import id_range
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
-from runner.server.jobs.record import Job, dump_record, load_record, timestamp
+from runner.server.jobs.record import Job, Moment, dump_record, load_record, timestamp
 from runner.server.store.database import Database, Value
-from runner.wire.status import INFO
+from runner.server.store.migrations import NEVER
 
 PAGE = 50
 
@@ -48,8 +49,11 @@ class Repeat:
 
 
 class JobStore:
-    def __init__(self, database: Database) -> None:
+    """`retention_s` is how long files are kept after a job has ended."""
+
+    def __init__(self, database: Database, *, retention_s: float) -> None:
         self._db = database
+        self._retention_s = retention_s
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self.listeners: list[Listener] = []
 
@@ -63,8 +67,9 @@ class JobStore:
 
     def job_of_token(self, token: str) -> tuple[str, str] | None:
         """Job id and account of the job with this token."""
-        row = self._db.row("select id, account from jobs where token_hash = ?", (_hash(token),))
-        return (_text(row[0]), _text(row[1])) if row else None
+        rows = self._db.rows("select id, account, token from jobs where id between ? and ?", id_range(token))
+        same = [row for row in rows if hmac.compare_digest(_text(row[2]).encode(), token.encode())]
+        return (_text(same[0][0]), _text(same[0][1])) if same else None
 
     def job_of_part(self, part_id: str) -> Job | None:
         """The job that has an input or an output of this id."""
@@ -77,37 +82,28 @@ class JobStore:
         if status is not None:
             where, values = "account = ? and status = ?", [account, status]
         total = self._db.row(f"select count(*) from jobs where {where}", values)  # noqa: S608  # two literals
+        # The plus keeps the planner from sorting what it found by index: newest first is the table's own order.
         rows = self._db.rows(
-            f"select document from jobs where {where} order by seq desc limit {PAGE} offset ?",  # noqa: S608
+            f"select document from jobs where +{where} order by seq desc limit {PAGE} offset ?",  # noqa: S608
             (*values, (page - 1) * PAGE),
         )
         return [_bytes(row[0]) for row in rows], _int(total[0]) if total else 0
 
-    def history(self, job_id: str) -> list[tuple[int, str, str, str]]:
-        rows = self._db.rows(
-            "select seq, status, info, created_at from history where job_id = ? order by seq", (job_id,)
-        )
-        return [(_int(seq), _text(status), _text(info), _text(at)) for seq, status, info, at in rows]
-
     def unended(self) -> list[Job]:
         """Jobs that have work left, oldest first: what a restart takes up again."""
-        marks = ",".join("?" * len(STAGED | RUNNING))
-        rows = self._db.rows(
-            f"select record from jobs where phase in ({marks}) order by seq",  # noqa: S608  # question marks
-            sorted(STAGED | RUNNING),
-        )
+        rows = self._db.rows("select record from jobs where expires is null order by seq")
         return [load_record(_bytes(row[0])) for row in rows]
 
-    def ended_before(self, moment: float) -> list[str]:
-        rows = self._db.rows("select id from jobs where ended < ? order by ended limit 500", (moment,))
+    def expired(self, now: float) -> list[str]:
+        """Some jobs whose files may go."""
+        rows = self._db.rows("select id from jobs where expires < ? order by expires limit 500", (now,))
         return [_text(row[0]) for row in rows]
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
         """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""
-        new = replace(job, ended=time.time() if job.phase in ENDED else None)
-        repeat = await self._db.write(partial(_insert, new, idempotency))
+        repeat = await self._db.write(partial(_insert, job, idempotency, self._expires(job)))
         if repeat is None:
-            self._announce(None, new)
+            self._announce(None, job)
         return repeat
 
     async def change(self, job_id: str, edit: Edit) -> Job:
@@ -119,44 +115,46 @@ class JobStore:
             edited = edit(old)
             if edited is old:
                 return old
-            new = replace(edited, modified_at=timestamp(time.time()), ended=_ended(edited))
-            await self._db.write(partial(_update, old, new))
+            at = timestamp(time.time())
+            history = job_history(old, edited.phase, at)
+            new = replace(edited, modified_at=at, history=history)
+            await self._db.write(partial(_update, old, new, self._expires(new)))
         self._announce(old, new)
         return new
 
     async def forget_files(self, job_id: str) -> None:
         """Never asks again for the files of a job whose retention is over."""
-        await self._db.write(lambda db: db.execute("update jobs set ended = null where id = ?", (job_id,)).fetchall())
+        await self._db.write(
+            lambda db: db.execute("update jobs set expires = ? where id = ?", (NEVER, job_id)).fetchall()
+        )
+
+    def _expires(self, job: Job) -> float | None:
+        return time.time() + self._retention_s if job.phase in ENDED else None
 
     def _announce(self, old: Job | None, new: Job) -> None:
         for listener in self.listeners:
             listener(old, new)
 
 
-def _ended(job: Job) -> float | None:
-    return (job.ended or time.time()) if job.phase in ENDED else None
+def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
+    """The history of a job after a change: one more moment where its status is another."""
+    if STATUS[old.phase] is STATUS[phase]:
+        return old.history
+    return (*old.history, (STATUS[phase], at))
 
 
-def _insert(job: Job, idempotency: tuple[str, bytes] | None, db: apsw.Connection) -> Repeat | None:
+def _insert(
+    job: Job, idempotency: tuple[str, bytes] | None, expires: float | None, db: apsw.Connection
+) -> Repeat | None:
     if idempotency is not None and (used := _claim(db, job, *idempotency)):
         return used
+    columns = (job.id, job.account, STATUS[job.phase], job.token, expires)
     db.execute(
-        "insert into jobs (id, account, token_hash, status, phase, ended, token, document, record)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            job.id,
-            job.account,
-            _hash(job.token),
-            STATUS[job.phase],
-            job.phase,
-            job.ended,
-            job.token,
-            render(job),
-            dump_record(job),
-        ),
+        "insert into jobs (id, account, status, token, expires, document, record) values (?, ?, ?, ?, ?, ?, ?)",
+        (*columns, render(job), dump_record(job)),
     )
     _note_parts(db, None, job)
-    _note_events(db, None, job)
+    _note_in_book(db, None, job)
     return None
 
 
@@ -170,13 +168,13 @@ def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat |
     return None
 
 
-def _update(old: Job, new: Job, db: apsw.Connection) -> None:
+def _update(old: Job, new: Job, expires: float | None, db: apsw.Connection) -> None:
     db.execute(
-        "update jobs set status = ?, phase = ?, ended = ?, document = ?, record = ? where id = ?",
-        (STATUS[new.phase], new.phase, new.ended, render(new), dump_record(new), new.id),
+        "update jobs set status = ?, expires = coalesce(expires, ?), document = ?, record = ? where id = ?",
+        (STATUS[new.phase], expires, render(new), dump_record(new), new.id),
     )
     _note_parts(db, old, new)
-    _note_events(db, old, new)
+    _note_in_book(db, old, new)
 
 
 def _note_parts(db: apsw.Connection, old: Job | None, new: Job) -> None:
@@ -191,20 +189,11 @@ def _part_ids(job: Job) -> Iterable[str]:
     yield from (one.id for one in job.outputs)
 
 
-def _note_events(db: apsw.Connection, old: Job | None, new: Job) -> None:
-    """History of statuses for people, and lines in the book for starts and charges."""
-    before = old.phase if old else None
-    if before is new.phase:
-        return
-    if before is None or STATUS[before] is not STATUS[new.phase]:
-        code = STATUS[new.phase]
-        db.execute(
-            "insert into history (job_id, status, info, created_at) values (?, ?, ?, ?)",
-            (new.id, code, INFO[code], new.modified_at),
-        )
-    if (before is None or before in STAGED) and new.phase in RUNNING:
+def _note_in_book(db: apsw.Connection, old: Job | None, new: Job) -> None:
+    """A line for a start and for a charge."""
+    if new.phase in RUNNING and (old is None or old.phase in STAGED):
         _book(db, new.id, "start", 0)
-    if new.phase is Phase.COMPLETED:
+    if new.phase is Phase.COMPLETED and (old is None or old.phase is not Phase.COMPLETED):
         _book(db, new.id, "charge", new.spent)
 
 
@@ -213,11 +202,6 @@ def _book(db: apsw.Connection, job_id: str, kind: str, credits_: int) -> None:
         "insert into ledger (job_id, kind, credits, at) values (?, ?, ?, ?)",
         (job_id, kind, credits_, time.time()),
     )
-
-
-def _hash(token: str) -> bytes:
-    # A token is 160 random bits: nothing to guess, so a plain digest keeps it, and finds it.
-    return hashlib.sha256(token.encode()).digest()
 
 
 def _text(value: Value) -> str:

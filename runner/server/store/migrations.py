@@ -5,29 +5,24 @@ A step is never edited once it was released: a new one is added below.
 
 from __future__ import annotations
 
+# `jobs.expires` is null while a job has not ended, then the moment its files may go, then NEVER.
+NEVER = 1e300
+
 MIGRATIONS: tuple[str, ...] = (
     """
     create table jobs (
         seq integer primary key,
         id text not null unique,
         account text not null,
-        token_hash blob not null unique,
         status text not null,
-        phase text not null,
-        ended real,
         token text not null,
+        expires real,
         document blob not null,
         record blob not null
     );
-    create index jobs_of_account on jobs (account);
-    create index jobs_of_account_by_status on jobs (account, status);
-    create index jobs_by_phase on jobs (phase);
+    create index jobs_of_account on jobs (account, status);
+    create index jobs_by_expiry on jobs (expires);
     create table parts (id text primary key, job_id text not null) without rowid;
-    create table history (
-        seq integer primary key, job_id text not null, status text not null, info text not null,
-        created_at text not null
-    );
-    create index history_of_job on history (job_id, seq);
     create table ledger (
         seq integer primary key, job_id text not null, kind text not null, credits integer not null,
         at real not null

@@ -131,8 +131,14 @@ def test_any_mode_with_any_options_becomes_any_target(
 def test_the_result_is_upright_and_says_so(kind: str, orientation: int, convert: Convert, tmp_path: Path) -> None:
     turns = Image.Transpose
     lying = {
-        **{1: None, 2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM},
-        **{5: turns.TRANSPOSE, 6: turns.ROTATE_90, 7: turns.TRANSVERSE, 8: turns.ROTATE_270},
+        1: None,
+        2: turns.FLIP_LEFT_RIGHT,
+        3: turns.ROTATE_180,
+        4: turns.FLIP_TOP_BOTTOM,
+        5: turns.TRANSPOSE,
+        6: turns.ROTATE_90,
+        7: turns.TRANSVERSE,
+        8: turns.ROTATE_270,
     }
     upright = halves(size=(96, 64))
     upright.paste(WHITE, (0, 0, 48, 32))  # top left, so that mirrored is seen too
@@ -175,7 +181,7 @@ def test_exif_xmp_place_and_profile_are_kept(target: str, convert: Convert, tmp_
     assert result.getexif().get_ifd(0x8769)[0x9003] == "2026:01:02 03:04:05"
     assert result.info["icc_profile"] == profile
     found = result.info.get("xmp") or result.info.get("XML:com.adobe.xmp") or getattr(result, "tag_v2", {}).get(700)
-    assert (found.encode() if isinstance(found, str) else bytes(found)) == xmp
+    assert found in (xmp, xmp.decode())
     if target in ("jpg", "png", "tiff"):
         assert round(float(result.info["dpi"][0])) == 240
 
@@ -305,11 +311,12 @@ def test_a_resized_animation_keeps_its_frames(animation: Callable[..., Path], co
         assert getattr(result, "n_frames", 1) == 3
 
 
-def test_transparent_frames_do_not_show_the_one_before(convert: Convert, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["gif", "avif", "png"])
+def test_transparent_frames_do_not_show_the_one_before(target: str, convert: Convert, tmp_path: Path) -> None:
     frames = [halves((255, 0, 0, 255), (0, 0, 0, 0)), halves((0, 0, 0, 0), (0, 0, 255, 255))]
-    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=50)
 
-    (product,) = convert("gif", tmp_path / "a.webp")
+    (product,) = convert(target, tmp_path / "a.png")
 
     with Image.open(product.path) as result:
         result.seek(1)

@@ -53,7 +53,8 @@ def asleep(request: Request) -> list[Product]:
 
 
 def hog(request: Request) -> list[Product]:
-    return [] if bytearray(64 * 1024**3) else []
+    bytearray(64 * 1024**3)
+    return []
 
 
 def flood(request: Request) -> list[Product]:

@@ -1,0 +1,43 @@
+"""What has to wait for what: `after` names recipes that must be done before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from runner.plan import CHANGING, Step
+
+Groups = Mapping[str, Sequence[Step]]
+
+
+def layers(steps: Sequence[Step]) -> list[Groups]:
+    """The steps that have something to do, by key, in layers of which each has to wait for those before it."""
+    depth = _depths(steps)
+    by_key: dict[str, list[Step]] = defaultdict(list)
+    for step in steps:
+        if step.action in CHANGING:
+            by_key[step.key].append(step)
+    found: dict[int, dict[str, Sequence[Step]]] = defaultdict(dict)
+    for key, group in by_key.items():
+        found[max(depth[recipe_of(step)] for step in group)][key] = group
+    return [found[level] for level in sorted(found)]
+
+
+def recipe_of(step: Step) -> str:
+    return step.job.recipe if step.job else step.address.partition("[")[0]
+
+
+def _depths(steps: Sequence[Step]) -> Mapping[str, int]:
+    """How many recipes stand in a row before each. Circles are refused when recipes are checked."""
+    after = {recipe_of(step): step.job.after if step.job else () for step in steps}
+    depth: dict[str, int] = {}
+
+    def measure(recipe: str) -> int:
+        if recipe not in depth:
+            depth[recipe] = 0
+            depth[recipe] = 1 + max((measure(before) for before in after.get(recipe, ())), default=-1)
+        return depth[recipe]
+
+    for recipe in after:
+        measure(recipe)
+    return depth

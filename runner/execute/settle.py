@@ -1,0 +1,160 @@
+"""One key under its lease: buy what must be bought, deliver to every address that wants it, answer outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runner.errors import DeadlineReached, ExitCode, RunnerError
+from runner.execute.claims import Claim
+from runner.execute.deliver import Deliverer
+from runner.execute.naming import bought_stem
+from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.purchase import Ended, Purchase
+from runner.execute.room import Room
+from runner.execute.site import Site
+from runner.execute.trouble import as_outcome, untouched
+from runner.plan import CHANGING, Action, Job, Step
+from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed
+from runner.state import DeliveredFile
+from runner.wire.values import JsonObject, as_list, as_object, as_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """
+    delivered  files that runs delivered, by path; grows as this one delivers
+    time_left  seconds until the deadline of a job's recipe or of the run, None without one
+    failed     told every error that isn't one job's own end
+    room       where a job waits for others to end
+    """
+
+    site: Site
+    delivered: dict[str, DeliveredFile]
+    time_left: Callable[[Job], float | None]
+    failed: Callable[[RunnerError], None]
+    room: Room
+
+    async def settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+        active = [step for step in steps if step.action in CHANGING and step.job is not None]
+        outcomes = [untouched(step) for step in steps if step.action not in CHANGING and step.job is not None]
+        if active:
+            outcomes += await self._settle(active, claim)
+        return outcomes
+
+    async def _settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+        for step in steps:
+            self.site.progress.begun(step)
+        job = _job(steps[0])
+        try:
+            async with asyncio.timeout(self.time_left(job)):
+                return await self._buy_and_deliver(steps, claim)
+        except TimeoutError:
+            error: RunnerError = DeadlineReached(
+                f"the deadline was reached while it was under way ({job.recipe})",
+                hint="nothing is lost: the next run picks it up where it is",
+            )
+        except RunnerError as raised:
+            error = raised
+        self.failed(error)
+        return [as_outcome(step, error, state=claim.state) for step in steps]
+
+    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+        purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
+        ended = await self._within_budget(purchase, steps[0].action, claim)
+        spent = 0 if steps[0].action is Action.REDELIVER else ended.job.spent
+        while not ended.succeeded and ended.attempt <= _job(steps[0]).retry:
+            ended = await purchase.buy(attempt=ended.attempt + 1)
+            spent += ended.job.spent
+        return [
+            await self._hand_over(step, ended, claim, spent=spent if index == 0 else 0)
+            for index, step in enumerate(steps)
+        ]
+
+    async def _within_budget(self, purchase: Purchase, action: Action, claim: Claim) -> Ended:
+        """Caps are reserved whole and settled for less: what doesn't fit now may fit when others have ended."""
+        state = claim.state
+        while True:
+            try:
+                return await purchase.settle(action, state)
+            except BudgetExceeded as error:
+                if error.reserved == 0 or not await self.room.wait():
+                    raise
+                state = self.site.log.states([claim.key]).get(claim.key)
+
+    async def _hand_over(self, step: Step, ended: Ended, claim: Claim, *, spent: int) -> Outcome:
+        if not ended.succeeded:
+            return _failed(step, ended, spent=spent)
+        self.site.progress.state(step, "delivering")
+        key, attempt, address = step.key, ended.attempt, step.address
+        try:
+            files = await self._deliver(step, ended)
+        except RunnerError as error:
+            failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error))
+            await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
+            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent)
+        self.delivered.update({file.path: file for file in files})
+        line = Delivered(key=key, attempt=attempt, address=address, save=_job(step).save.path, files=files)
+        await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
+        return _succeeded(step, ended, files, spent=spent)
+
+    async def _deliver(self, step: Step, ended: Ended) -> tuple[DeliveredFile, ...]:
+        deliverer = Deliverer(
+            transfer=self.site.transfer,
+            job=_job(step),
+            bought_as=bought_stem(ended.payload),
+            run_date=self.site.run_date,
+            password=self._password(step, ended.payload),
+            ours=self.delivered.get,
+            moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
+            again=_delivered_before(step),
+        )
+        files = [await deliverer.deliver(output, index=index) for index, output in enumerate(ended.job.outputs)]
+        return tuple(file for file in files if file is not None)
+
+    def _password(self, step: Step, payload: JsonObject) -> str:
+        """What opens the outputs of a protected job: any of the job's passwords, or the conversion's own."""
+        options = (as_object(as_object(row).get("options")) for row in as_list(payload.get("conversion")))
+        own = [each["download_password"] for each in options if each.get("download_password")]
+        password = next(iter(as_list(payload.get("download_passwords")) + own), "")
+        return as_text(self.site.resolve(password, _job(step).save.folder) if isinstance(password, dict) else password)
+
+
+def _job(step: Step) -> Job:
+    if step.job is None:
+        raise ValueError(f"{step.address} has no job")  # only jobs are active
+    return step.job
+
+
+def _delivered_before(step: Step) -> frozenset[str]:
+    """What this very work left at this address: it is delivered there again, not found in the way."""
+    delivery = step.state.deliveries.get(step.address) if step.state else None
+    return frozenset(file.path for file in delivery.files) if delivery else frozenset()
+
+
+def _failed(step: Step, ended: Ended, *, spent: int) -> Outcome:
+    troubles = tuple(Trouble(code=error.code, message=error.message) for error in ended.job.errors)
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=Status.FAILED,
+        job_id=ended.job.id,
+        spent=spent,
+        errors=troubles or (Trouble(message=f"the job ended as '{ended.job.status}' and the API doesn't say why"),),
+        exit_code=ExitCode.FAILED,
+    )
+
+
+def _succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, spent: int) -> Outcome:
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=Status.SUCCEEDED,
+        job_id=ended.job.id,
+        spent=spent,
+        outputs=files,
+        warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings),
+    )

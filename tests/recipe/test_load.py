@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.recipe import Budget, Foreach, Loaded, Save, check_recipes, load_recipes
+from runner.resources import catalog_document
+from runner.wire.catalog import Catalog
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+Load = Callable[..., Loaded]
+
+
+def _said(loaded: Loaded) -> list[str]:
+    return [f"{p.place.file.name}:{p.place.line}:{p.place.column} {p.message}" for p in loaded.problems]
+
+
+def test_recipe_holds_what_the_file_says(catalog: Catalog) -> None:
+    file = RECIPES / "valid" / "everything.recipe.toml"
+
+    recipe = load_recipes([file], catalog=catalog).recipes[0]
+
+    assert (recipe.file, recipe.folder, recipe.name) == (file, file.parent, "Büro 漢字")
+    assert (recipe.retry, recipe.deadline_s, recipe.epoch, recipe.tags) == (2, 90.0, 3, ("a", "b"))
+    assert recipe.foreach == Foreach(
+        kind="files", patterns=("photos/*.jpg", "photos/*.{png,gif}"), exclude=("draft-*",), max_items=10
+    )
+    assert recipe.save is not None
+    assert recipe.save.on_conflict == "rename"
+    assert recipe.budget == Budget(run=10, day=20)
+    assert recipe.vars == {"quality": 80, "folder": "photos", "width": 100, "cap": 4}
+    assert recipe.job["input"][0]["source"] == "{item.path}"
+    assert recipe.job["download_passwords"] == [{"env": "PW"}]
+    assert recipe.job["limits"] == {"job": {"max_credit": "{vars.cap}"}}
+
+
+def test_job_document_of_the_api_is_a_recipe_in_its_one_form(catalog: Catalog) -> None:
+    loaded = load_recipes([RECIPES / "valid" / "api-job.recipe.json"], catalog=catalog)
+
+    recipe = loaded.recipes[0]
+    assert recipe.name == "api-job"
+    assert set(recipe.job) == {
+        "input", "conversion", "limits", "callback", "notify_status", "fail_on_input_error", "fail_on_conversion_error",
+    }  # fmt: skip
+    assert recipe.job["input"] == [
+        {"type": "remote", "source": "https://example.com/a.wav", "filename": "", "parameters": {}, "credentials": {}}
+    ]
+    assert recipe.job["limits"] == {}
+    assert {problem.severity for problem in loaded.problems} == {"note"}
+    assert "'process' is ignored: the runner decides when a job starts" in {p.message for p in loaded.problems}
+
+
+def test_save_without_a_path_keeps_the_usual_one(load: Load, fetch: str) -> None:
+    recipe = load(x__recipe__toml=fetch + '[save]\non_conflict = "skip"').recipes[0]
+
+    assert recipe.save == Save(path="out/{recipe.name}/{item.dir}/{output.filename}", on_conflict="skip")
+
+
+def test_name_comes_from_the_file(load: Load, fetch: str) -> None:
+    assert [one.name for one in load(photos__recipe__toml=fetch).recipes] == ["photos"]
+
+
+def test_two_recipes_of_one_name_are_an_error_that_names_the_other(load: Load, fetch: str, tmp_path: Path) -> None:
+    loaded = load(a__recipe__toml='name = "x"\n' + fetch, b__recipe__toml=f'\nname = "x"\n{fetch}')
+
+    assert _said(loaded) == [f"b.recipe.toml:2:8 the name 'x' is taken by {tmp_path}/a.recipe.toml"]
+
+
+def test_file_name_that_is_no_name_needs_a_name_in_the_file(load: Load, fetch: str) -> None:
+    loaded = load(**{"a[\n].recipe.toml": fetch})
+
+    assert loaded.problems[0].message == "the name 'a[\\n]' holds slashes, square brackets or control characters"
+
+
+def test_circle_of_recipes_is_an_error(load: Load, fetch: str) -> None:
+    loaded = load(a__recipe__toml='after = "b"\n' + fetch, b__recipe__toml='after = ["a"]\n' + fetch)
+
+    assert _said(loaded) == ["a.recipe.toml:1:9 'a' comes after itself", "b.recipe.toml:1:9 'b' comes after itself"]
+
+
+def test_include_lies_below_and_lends_its_values(load: Load, fetch: str) -> None:
+    loaded = load(
+        a__recipe__toml='include = ["one.toml", "two.toml"]\n[vars]\na = 1\n' + fetch,
+        one__toml='name = "one"\nretry = 1\nepoch = 1\n[vars]\na = 0\nb = 2\n',
+        two__toml='retry = 2\n[vars]\nc = 3\n',
+    )  # fmt: skip
+
+    recipe = loaded.recipes[0]
+    assert (recipe.name, recipe.retry, recipe.epoch) == ("a", 2, 1)
+    assert recipe.vars == {"a": 1, "b": 2, "c": 3}
+    places = [recipe.locate(path) for path in [("vars", "a"), ("vars", "b"), ("retry",), ("epoch",)]]
+    assert [f"{p.file.name}:{p.line}:{p.column}" for p in places] == [
+        "a.recipe.toml:3:5", "one.toml:6:5", "two.toml:1:9", "one.toml:3:9",
+    ]  # fmt: skip
+
+
+def test_arrays_and_secret_references_replace(load: Load) -> None:
+    loaded = load(
+        a__recipe__toml='include = "base.toml"\ninput = { source = { env = "B" } }\ncallback = { env = "B" }\n',
+        base__toml='input = [{ source = "https://e.com/1" }, { source = "https://e.com/2" }]\n'
+        'callback = { file = "A" }\nconversion = { target = "png" }\n',
+    )
+
+    assert loaded.recipes[0].job == {
+        "input": [{"source": {"env": "B"}}],
+        "conversion": [{"target": "png"}],
+        "callback": {"env": "B"},
+    }
+
+
+def test_profile_lies_on_top_and_is_located_there(load: Load, fetch: str) -> None:
+    text = f"retry = 1\n{fetch}[profile.draft]\nretry = 3\n"
+
+    plain, draft = load(x__recipe__toml=text).recipes[0], load("draft", x__recipe__toml=text).recipes[0]
+
+    assert (plain.retry, draft.retry) == (1, 3)
+    assert (plain.locate(("retry",)).line, draft.locate(("retry",)).line) == (1, 7)
+
+
+def test_secret_in_a_profile_nobody_asked_for_is_an_error(load: Load, fetch: str) -> None:
+    loaded = load(x__recipe__toml=fetch + '[profile.draft]\ndownload_passwords = ["hunter2"]\n')
+
+    assert [(p.code, p.place.line, p.secret) for p in loaded.problems] == [("literal-secret", 6, True)]
+
+
+def test_profile_that_no_recipe_has_is_an_error(load: Load, fetch: str) -> None:
+    loaded = load("draf", x__recipe__toml=fetch + "[profile.draft]\nretry = 3\n")
+
+    assert _said(loaded) == ["x.recipe.toml:1:1 --profile draf: no recipe here has it; did you mean 'draft'?"]
+
+
+@pytest.mark.parametrize(
+    ("value", "wish", "expected"),
+    [("1", "2", 2), ("1.5", "2", 2.0), ("true", "false", False), ('"a"', "2", "2"), ("[1]", "[2, 3]", [2, 3])],
+)
+def test_set_keeps_the_type_that_the_recipe_gave(
+    load: Load, fetch: str, value: str, wish: str, expected: object
+) -> None:
+    recipe = load(sets={"v": wish}, x__recipe__toml=f"vars.v = {value}\n{fetch}").recipes[0]
+
+    assert recipe.vars["v"] == expected
+    assert type(recipe.vars["v"]) is type(expected)
+
+
+@pytest.mark.parametrize(("value", "wish"), [("1", "x"), ("1", "1.5"), ("true", "1"), ("1", "true"), ("[1]", "{}")])
+def test_set_of_another_type_is_an_error_at_the_variable(load: Load, fetch: str, value: str, wish: str) -> None:
+    loaded = load(sets={"v": wish}, x__recipe__toml=f"vars.v = {value}\n{fetch}")
+
+    assert [(p.code, p.place.column) for p in loaded.problems] == [("wrong-type", 10)]
+
+
+def test_set_of_an_unknown_variable_is_an_error(load: Load, fetch: str) -> None:
+    loaded = load(sets={"qualty": "1"}, x__recipe__toml=f"vars.quality = 1\n{fetch}")
+
+    assert _said(loaded) == ["x.recipe.toml:1:1 --set qualty: no recipe here has it in vars; did you mean 'quality'?"]
+
+
+def test_variable_is_checked_like_the_value_it_stands_for(load: Load) -> None:
+    text = (
+        'vars.q = 80\ninput = { source = "https://e.com" }\n\n'
+        '[[conversion]]\ntarget = "jpg"\noptions.quality = "{vars.q}"\n'
+    )
+
+    assert load(x__recipe__toml=text).problems == ()
+    assert _said(load(sets={"q": "140"}, x__recipe__toml=text)) == [
+        "x.recipe.toml:6:19 quality is 140; the maximum for jpg is 100"
+    ]
+
+
+def test_files_that_include_each_other_over_and_over_are_read_once(load: Load, fetch: str) -> None:
+    files = {
+        f"part{n}.toml": f'include = ["part{n + 1}.toml", "part{n + 1}.toml"]\nvars.v{n} = {n}\n' for n in range(40)
+    }
+
+    recipe = load(**files, **{"part40.toml": "retry = 7\n", "a.recipe.toml": 'include = "part0.toml"\n' + fetch})
+
+    assert recipe.recipes[0].retry == 7
+    assert len(recipe.recipes[0].vars) == 40
+
+
+def test_problem_of_a_shared_include_is_told_once(load: Load, fetch: str) -> None:
+    text = f'include = "base.toml"\n{fetch}'
+
+    loaded = load(a__recipe__toml=text, b__recipe__toml=text, base__toml='retry = "x"\n')
+
+    assert _said(loaded) == ["base.toml:1:9 retry must be a whole number, not text"]
+    assert loaded.recipes == ()
+
+
+def test_good_recipe_beside_a_bad_one_is_loaded(load: Load, fetch: str) -> None:
+    loaded = load(good__recipe__toml=fetch, bad__recipe__toml="x")
+
+    assert ([one.name for one in loaded.recipes], loaded.checked) == (["good"], 2)
+
+
+def test_locate_of_what_is_not_written_gives_the_nearest_above(load: Load, fetch: str) -> None:
+    recipe = load(x__recipe__toml=fetch).recipes[0]
+
+    place = recipe.locate(("input", 0, "credentials", "x"))
+
+    assert (place.line, place.column, place.end_column) == (1, 3, 8)
+    assert recipe.locate(("save", "path")).line == 1
+
+
+def test_locate_survives_a_file_that_is_gone(load: Load, fetch: str) -> None:
+    recipe = load(x__recipe__toml=fetch).recipes[0]
+    recipe.file.unlink()
+
+    assert recipe.locate(("input", 0)).file == recipe.file
+
+
+def test_many_recipes_in_processes_give_what_one_by_one_gives(tmp_path: Path, catalog: Catalog, fetch: str) -> None:
+    for number in range(260):
+        bad = "retri = 1\n" if number % 50 == 7 else ""
+        (tmp_path / f"{number}.recipe.toml").write_text(bad + fetch)
+
+    checks = [check_recipes([tmp_path], catalog=catalog, processes=n) for n in (1, 2)]
+
+    assert checks[0] == checks[1]
+    assert (checks[0].checked, len(checks[0].problems)) == (260, 6)
+    assert checks[0].problems == load_recipes([tmp_path], catalog=catalog).problems
+
+
+CATALOG = Catalog.read(catalog_document())
+LEAVES = ("upload", "cloud", "amazons3", "jpg", "pdf", "{item.path}", "{vars.x}", "https://e.com", "../x")
+INNER = (
+    *("input", "conversion", "type", "source", "target", "options", "category", "output_target", "credentials"),
+    *("parameters", "vars", "foreach", "files", "rows", "matrix", "save", "path", "limits", "job", "budget"),
+    *("profile", "include", "after", "name", "x", "env", "keyfile", "callback", "max_credit"),
+)
+TOP = (
+    *("input", "conversion", "vars", "foreach", "save", "limits", "budget", "profile", "include", "after"),
+    *("name", "callback", "download_passwords", "notify_status", "retry", "deadline", "x"),
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.sampled_from(LEAVES)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(INNER), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+@given(document=st.dictionaries(st.sampled_from(TOP), VALUES, max_size=8))
+def test_no_document_makes_loading_raise(tmp_path: Path, document: dict[str, object]) -> None:
+    (tmp_path / "x.recipe.json").write_text(json.dumps(document))
+
+    loaded = load_recipes([tmp_path], catalog=CATALOG)
+
+    assert bool(loaded.recipes) != any(problem.severity == "error" for problem in loaded.problems)
+    assert all(problem.place.line >= 1 for problem in loaded.problems)

@@ -1,0 +1,174 @@
+"""Drawings are rendered, and read nothing but themselves."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from runner.server.converters.protocol import ConversionError, Product
+from runner.server.converters.svg import read_drawing
+
+Convert = Callable[..., list[Product]]
+RECT = '<rect width="50" height="50" fill="#f00"/>'
+
+
+def drawing(tmp_path: Path, inside: str, attributes: str = 'width="100" height="50"', before: str = "") -> Path:
+    path = tmp_path / "drawing.svg"
+    xlink = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
+    path.write_text(f'{before}<svg xmlns="http://www.w3.org/2000/svg" {xlink} {attributes}>{inside}</svg>')
+    return path
+
+
+def rendered(product: Product) -> Image.Image:
+    with Image.open(product.path) as picture:
+        return picture.convert("RGBA")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "options", "size"),
+    [
+        ('width="100" height="50"', {}, (100, 50)),
+        ('viewBox="0 0 40 20"', {}, (40, 20)),
+        ('viewBox="0 0 40 20" width="80"', {}, (80, 40)),
+        ('viewBox="0 0 40 20" width="100%" height="100%"', {}, (40, 20)),
+        ('width="1in" height="0.5in"', {}, (96, 48)),
+        ('width="1in" height="0.5in"', {"dpi": 300}, (300, 150)),
+        ('width="25.4mm" height="2.54cm"', {}, (96, 96)),
+        ('width="100" height="50"', {"width": 400}, (400, 200)),
+        ('width="100" height="50"', {"width": 30, "height": 90, "resize_handling": "stretch"}, (30, 90)),
+        ('width="100" height="50"', {"rotate": 90}, (50, 100)),
+        ('width="100000" height="100000"', {"width": 64}, (64, 64)),
+        ("", {}, (300, 150)),
+        ('viewBox="nonsense" width="-3" height="x"', {}, (300, 150)),
+    ],
+)
+def test_a_drawing_has_its_own_size_or_the_one_asked_for(
+    attributes: str, options: dict[str, object], size: tuple[int, int], convert: Convert, tmp_path: Path
+) -> None:
+    (product,) = convert("png", drawing(tmp_path, RECT, attributes), **options)
+
+    assert rendered(product).size == size
+
+
+def test_a_drawing_is_drawn_at_the_size_asked_for_and_not_enlarged(convert: Convert, tmp_path: Path) -> None:
+    (product,) = convert("png", drawing(tmp_path, RECT), width=2000)
+
+    picture = rendered(product)
+    assert picture.getpixel((996, 500)) == (255, 0, 0, 255)  # sharp to the edge: no blur of resizing
+    assert picture.getpixel((1003, 500)) == (0, 0, 0, 0)
+
+
+def test_open_parts_become_white_in_a_jpg(convert: Convert, tmp_path: Path) -> None:
+    (product,) = convert("jpg", drawing(tmp_path, RECT))
+
+    assert all(value > 250 for value in rendered(product).getpixel((80, 25)))  # type: ignore[union-attr]  # four bands
+
+
+def test_a_huge_drawing_is_refused(convert: Convert, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError) as caught:
+        convert("png", drawing(tmp_path, RECT, 'width="100000" height="100000"'))
+
+    assert caught.value.code == 6037
+
+
+def test_gzipped_drawings_are_read(convert: Convert, tmp_path: Path) -> None:
+    path = tmp_path / "a.svgz"
+    path.write_bytes(gzip.compress(drawing(tmp_path, RECT).read_bytes()))
+
+    (product,) = convert("png", path)
+
+    assert rendered(product).size == (100, 50)
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("PATH", "file://PATH", " PATH", "FILE:PATH", "secret.png", "./secret.png", "../secret.png"),
+        *("&#102;ile://PATH", "&file;PATH", "http://127.0.0.1:1/x.png", "//127.0.0.1/x.png", "\tPATH"),
+    ],
+)
+@pytest.mark.parametrize("attribute", ["href", "xlink:href"])
+@pytest.mark.parametrize("element", ["image", "feImage", "use"])
+def test_a_link_to_a_file_shows_nothing(
+    element: str, attribute: str, link: str, convert: Convert, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (100, 50), (1, 200, 3)).save(secret)
+    inside = f'<{element} {attribute}="{link.replace("PATH", str(secret))}" width="100" height="50"/>'
+    if element == "feImage":
+        inside = f'<filter id="f">{inside}</filter><rect width="100" height="50" filter="url(#f)"/>'
+    before = '<!DOCTYPE svg [<!ENTITY file "file://">]>'
+
+    (product,) = convert("png", drawing(tmp_path, inside, before=before))
+
+    assert rendered(product).getpixel((20, 20)) != (1, 200, 3, 255)
+
+
+def test_pictures_inside_the_drawing_are_shown(convert: Convert, tmp_path: Path) -> None:
+    from base64 import b64encode
+
+    Image.new("RGB", (10, 10), (1, 200, 3)).save(tmp_path / "inner.png")
+    data = b64encode((tmp_path / "inner.png").read_bytes()).decode()
+    inside = f'<image xlink:href="data:image/png;base64,{data}" width="50" height="50"/>'
+
+    (product,) = convert("png", drawing(tmp_path, inside))
+
+    assert rendered(product).getpixel((20, 20)) == (1, 200, 3, 255)
+
+
+def test_own_parts_are_shown(convert: Convert, tmp_path: Path) -> None:
+    inside = f'<defs><g id="a">{RECT}</g></defs><use href="#a"/>'
+
+    (product,) = convert("png", drawing(tmp_path, inside))
+
+    assert rendered(product).getpixel((20, 20)) == (255, 0, 0, 255)
+
+
+def test_external_entities_are_not_read(tmp_path: Path) -> None:
+    before = '<!DOCTYPE svg [<!ENTITY xxe SYSTEM "file:///etc/passwd">]>'
+    cleaned = read_drawing(drawing(tmp_path, "<text>&xxe;</text>", before=before))
+
+    assert "root" not in cleaned._text
+    assert "DOCTYPE" not in cleaned._text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<svg xmlns='http://www.w3.org/2000/svg'><rect",
+        "<svg xmlns='http://www.w3.org/2000/svg'></g></svg>",
+        "<svg xmlns='http://www.w3.org/2000/svg'>&undefined;</svg>",
+        "<svg xmlns='http://www.w3.org/2000/svg'>" + "<g>" * 5000 + "</g>" * 5000 + "</svg>",
+    ],
+)
+def test_broken_drawings_are_refused(content: str, convert: Convert, tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text(content)
+
+    with pytest.raises(ConversionError, match=r"The drawing can't be read") as caught:
+        convert("png", tmp_path / "a.svg")
+
+    assert caught.value.code == 6005
+
+
+def test_entities_that_multiply_are_refused(convert: Convert, tmp_path: Path) -> None:
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    before = f'<!DOCTYPE svg [<!ENTITY e0 "ha">{levels}]>'
+
+    with pytest.raises(ConversionError, match="XML is broken"):
+        convert("png", drawing(tmp_path, "<text>&e9;</text>", before=before))
+
+
+def test_parts_that_multiply_end_soon(convert: Convert, tmp_path: Path) -> None:
+    levels = "".join(f'<g id="g{n}">' + f'<use href="#g{n - 1}"/>' * 10 + "</g>" for n in range(1, 9))
+    inside = f'<defs><g id="g0">{RECT}</g>{levels}</defs><use href="#g8"/>'
+    began = time.process_time()
+
+    with pytest.raises(ConversionError):
+        convert("png", drawing(tmp_path, inside))
+
+    assert time.process_time() - began < 20
