@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     api_key   of the account at the endpoint
     jobs      how many jobs are under way at once
     state     where the run log and the local server keep theirs
+    run_log   a postgresql:// URL for the run log, for machines that come and go; better in the
+              environment (RUNNER_RUN_LOG) than in a file, since it may hold a password
     """
 
     model_config = SettingsConfigDict(env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__", populate_by_name=True)
@@ -48,6 +50,7 @@ class Settings(BaseSettings):
     )
     jobs: int = Field(default=8, ge=1, le=1024)
     state: Path | None = None
+    run_log: SecretStr | None = None
     local: LocalSettings = Field(default_factory=LocalSettings)
 
     @classmethod

@@ -24,6 +24,7 @@ class ChosenEndpoint:
     name      as it stands in keys
     base_url  "" for the embedded server
     said      whether somebody chose it: a flag, a setting, a key
+    run_log   URL of a database that holds the run log, instead of a file in `state`
     local     the [local] settings, for the embedded server
     """
 
@@ -34,11 +35,16 @@ class ChosenEndpoint:
     project: Path
     state: Path
     jobs: int = 8
+    run_log: str = field(default="", repr=False)
     local: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def embedded(self) -> bool:
         return not self.base_url
+
+    def log_place(self, name: str) -> Path | str:
+        """Where the run log is: a file in the state folder, or the URL that the setting `run_log` names."""
+        return self.run_log or self.state / name
 
     @property
     def account(self) -> str:
@@ -84,8 +90,11 @@ def choose_endpoint(
         api_key=key if base_url else "",
         said=bool(settings.endpoint or settings.base_url or key),
         project=project,
-        state=where if state or os.environ.get("RUNNER_STATE") or not settings.state else Path(os.path.abspath(project / settings.state)),
+        state=where
+        if state or os.environ.get("RUNNER_STATE") or not settings.state
+        else Path(os.path.abspath(project / settings.state)),
         jobs=settings.jobs,
+        run_log=settings.run_log.get_secret_value() if settings.run_log else "",
         local=settings.local.model_dump(exclude_none=True),
     )
 

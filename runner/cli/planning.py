@@ -74,7 +74,7 @@ def open_planning(
     """Raises InvalidInput for recipes that can't be used, and what opening the run log raises."""
     loaded = load(paths, profile=profile, overrides=overrides)
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
-    with open_log(chosen.state / RUN_LOG) as log:
+    with open_log(chosen.log_place(RUN_LOG)) as log:
         chosen.check_against(log)
         yield Planning(
             recipes=loaded.recipes,

@@ -94,6 +94,10 @@ class ConversionApi:
     async def conversions(self, *, page: int = 1) -> list[Json]:
         return as_list(await self._call("GET", f"/conversions?page={page}"))
 
+    async def stats_of_day(self, day: str) -> Json:
+        """What was booked for this key on the day ("2026-11-23"): rows of strings, in hours."""
+        return await self._call("GET", f"/stats/day/{_segment(day)}/single")
+
     async def contracts(self) -> Json:
         return await self._call("GET", "/contracts")
 

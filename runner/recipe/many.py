@@ -15,7 +15,7 @@ import jsonschema_rs
 from runner.wire.values import JsonObject
 
 Result = TypeVar("Result")
-Part = Callable[[int], list[Result]]
+Part = Callable[[int], Sequence[object]]
 
 _PARTS = 4  # per process: few, since each is a round trip; more than one, since not all take equally long
 
@@ -34,20 +34,20 @@ def spread(work: Callable[[Path], Result], files: Sequence[Path], *, processes: 
         return [work(file) for file in files[start : start + size]]
 
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, fork, _inherit, (part,)) as pool:
+    with ProcessPoolExecutor(processes, mp_context=fork, initializer=_inherit, initargs=(part,)) as pool:
         run: Callable[[int], list[Result]] = _work  # type: ignore[assignment] # the parts make what `work` makes
         return [one for results in pool.map(run, range(0, len(files), size)) for one in results]
 
 
-_inherited: list[Part[object]] = []
+_inherited: list[Part] = []
 
 
-def _inherit(part: Part[object]) -> None:
+def _inherit(part: Part) -> None:
     """Runs in a child: what came through the fork doesn't travel with every task."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and has the word
     gc.disable()  # the child is gone before garbage counts, and collecting would copy what it shares
     _inherited.append(part)
 
 
-def _work(start: int) -> list[object]:
+def _work(start: int) -> Sequence[object]:
     return _inherited[-1](start)

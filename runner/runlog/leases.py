@@ -87,7 +87,7 @@ def _bury_the_dead(tx: Transaction, db: Database, owner: Owner, watch: Watch, mo
         if late or _is_gone(db, other, owner):
             bury(tx, other.token)
             watch.seen.pop(other.token, None)
-            if db.locks is not None and not late:
+            if db.locks is not None and db.locks.life(other.token) is Life.DEAD:
                 db.locks.remove(other.token)
 
 

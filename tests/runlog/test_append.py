@@ -130,6 +130,25 @@ def test_one_refused_call_harms_no_other_in_the_same_transaction(log: RunLog) ->
     assert set(log.states()) == set(keys) - {"key-7"}
 
 
+def test_callers_at_once_share_transactions_and_callers_in_turn_do_not(log: RunLog) -> None:
+    keys = [f"key-{number}" for number in range(200)]
+    fences = asyncio.run(log.claim(keys, Owner.this_process()))
+
+    async def at_once() -> None:
+        await asyncio.gather(*(log.append(intent(key), run_id="at once", fence=fences[key]) for key in keys))
+
+    async def in_turn() -> None:
+        for key in keys:
+            await log.append(Created(key=key, attempt=1, job_id="j"), run_id="in turn", fence=fences[key])
+
+    asyncio.run(at_once())
+    asyncio.run(in_turn())
+
+    # All lines of one transaction have one time.
+    assert len({each.at for each in log.events(run_id="at once")}) <= 20
+    assert len({each.at for each in log.events(run_id="in turn")}) == 200
+
+
 def test_a_line_about_a_key_needs_its_own_fence(log: RunLog) -> None:
     fence = claim(log, "another")
 

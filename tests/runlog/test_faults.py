@@ -16,11 +16,13 @@ import pytest
 
 from runner.errors import ExitCode, RunnerError
 from runner.runlog import (
+    Created,
     Intent,
     LogCorrupt,
     LogNewer,
     LogUnreachable,
     LogUnusable,
+    OutOfOrder,
     Owner,
     RunEnded,
     RunLog,
@@ -248,6 +250,22 @@ def test_a_disk_without_any_room_left_is_named_and_what_was_written_stays(tmp_pa
             fill(log, 3000)
 
         assert set(log.states()) == {"k0", "k1", "k2"}
+
+
+def test_what_could_not_be_written_is_not_believed_afterwards(tmp_path: Path) -> None:
+    with open_log(tmp_path / "runs.db") as log:
+        assert isinstance(log._db, SqliteDatabase)
+        fence = asyncio.run(log.claim(["k"], Owner.this_process()))["k"]
+        log._db._writer.execute("PRAGMA max_page_count = 1")  # never less than there is: full from now on
+        with pytest.raises(LogUnusable, match="no space left"):
+            asyncio.run(log.append(intent("k", "x" * 100_000), run_id="r", fence=fence))
+        log._db._writer.execute("PRAGMA max_page_count = 100000")
+
+        with pytest.raises(OutOfOrder):
+            asyncio.run(log.append(Created(key="k", attempt=1, job_id="j"), run_id="r", fence=fence))
+        asyncio.run(log.append(intent("k"), run_id="r", fence=fence))
+
+        assert log.states()["k"] == fold(log.events(key="k"))
 
 
 WITHOUT_RIGHTS = """

@@ -248,6 +248,7 @@ def test_a_job_starts_once_and_then_nothing_of_it_can_be_changed(with_server: An
         ]
         assert [answer.status_code for answer in refused] == [409] * 10
 
+        await api.until(job, lambda one: one.phase == "processing")
         assert (await api.http.delete(path)).status_code == 204
         assert (await api.http.delete(path)).status_code == 204
         assert (await api.get(job))["status"]["code"] == "canceled"

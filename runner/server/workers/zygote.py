@@ -144,6 +144,8 @@ class Zygote:
     def _end(self) -> NoReturn:
         for process in self._jobs:
             _kill_all(process)
+        for process in self._jobs:
+            os.waitpid(process, 0)  # whoever waits for us may rely on it that nothing runs any more
         os._exit(0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageStat
 
 from runner.server.converters.image_geometry import Geometry, box, fitted, result_size, rotate
 from runner.server.converters.protocol import ConversionError, Product
@@ -29,6 +29,10 @@ def picture(tmp_path: Path) -> Path:
 def opened(product: Product) -> Image.Image:
     with Image.open(product.path) as result:
         return result.convert("RGBA")
+
+
+def mean(band: Image.Image) -> float:
+    return ImageStat.Stat(band).mean[0]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +108,9 @@ def test_a_blurred_fill_is_made_of_the_picture(convert: Convert, picture: Path) 
     (product,) = convert("png", picture, **options)
 
     red, _, blue, _ = opened(product).split()
-    assert red.crop((0, 0, 9, 9)).getextrema()[0] > 150 > blue.crop((0, 0, 9, 9)).getextrema()[1]  # type: ignore[operator]  # one band
-    assert blue.crop((90, 0, 99, 9)).getextrema()[0] > 150 > red.crop((90, 0, 99, 9)).getextrema()[1]  # type: ignore[operator]  # one band
+    left, right = (1, 1, 9, 9), (91, 1, 99, 9)
+    assert mean(red.crop(left)) > 150 > mean(blue.crop(left))
+    assert mean(blue.crop(right)) > 150 > mean(red.crop(right))
 
 
 def test_a_crop_keeps_the_middle(convert: Convert, picture: Path) -> None:
@@ -140,9 +145,7 @@ def test_colours_are_treated(color: str, left: tuple[int, ...], convert: Convert
 def test_monochrome_is_black_and_white_and_sepia_is_warm(convert: Convert, picture: Path) -> None:
     for target in ("png", "tiff", "gif", "webp"):
         (product,) = convert(target, picture, color="monochrome")
-        colors = opened(product).convert("L").getcolors()
-        assert colors is not None
-        assert all(value < 16 or value > 239 for _, value in colors)
+        assert not any(opened(product).convert("L").histogram()[16:240])
     for color in ("1900", "1980"):
         (product,) = convert("png", picture, color=color)
         red, _, blue = opened(product).convert("RGB").getpixel((10, 10))  # type: ignore[misc]  # three bands

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, ImageSequence
+from PIL import Image, ImageCms
 
 from runner.server.converters.image_targets import CONTENT_TYPES
-from runner.server.converters.protocol import ConversionError, Guards, Product
+from runner.server.converters.protocol import ConversionError, Product
 from runner.server.converters.sniff import sniff
 
 Convert = Callable[..., list[Product]]
@@ -253,107 +253,6 @@ def test_16_bits_of_gray_stay_where_they_can_and_are_scaled_where_not(convert: C
     assert abs(opened(scaled).convert("L").getpixel((4, 4)) - 128) <= 1  # type: ignore[operator]  # one band
 
 
-DURATIONS = [100, 250, 70]
-
-
-@pytest.fixture
-def animation(tmp_path: Path) -> Callable[[str], Path]:
-    def build(kind: str, **options: object) -> Path:
-        frames = [halves(color, BLUE) for color in (RED, (0, 255, 0), WHITE)]
-        path = tmp_path / f"moving.{kind}"
-        arguments = {"save_all": True, "append_images": frames[1:], "duration": DURATIONS, **options}
-        frames[0].save(path, **arguments)  # type: ignore[arg-type]  # a table of keywords
-        return path
-
-    return build
-
-
-@pytest.mark.parametrize("target", ["gif", "webp", "png", "avif"])
-@pytest.mark.parametrize("kind", ["gif", "webp", "png", "avif"])
-def test_an_animation_stays_one(kind: str, target: str, animation: Callable[..., Path], convert: Convert) -> None:
-    (product,) = convert(target, animation(kind))
-
-    with Image.open(product.path) as result:
-        durations, colors = [], []
-        for frame in ImageSequence.Iterator(result):
-            frame.load()
-            durations.append(round(frame.info["duration"]))
-            colors.append(frame.convert("RGB").getpixel((10, 10)))
-    assert durations == DURATIONS
-    assert all(near(color, wanted, by=40) for color, wanted in zip(colors, (RED, (0, 255, 0), WHITE), strict=True))
-
-
-@pytest.mark.parametrize("target", ["gif", "webp"])
-@pytest.mark.parametrize(
-    ("kind", "said", "plays"),
-    [
-        ("gif", {}, 1),
-        ("gif", {"loop": 0}, 0),
-        ("gif", {"loop": 2}, 3),
-        ("webp", {"loop": 0}, 0),
-        ("webp", {"loop": 3}, 3),
-    ],
-)
-def test_an_animation_runs_as_often_as_before(
-    kind: str, said: dict[str, int], plays: int, target: str, animation: Callable[..., Path], convert: Convert
-) -> None:
-    (product,) = convert(target, animation(kind, **said))
-
-    loop = opened(product).info.get("loop")
-    assert (plays if target == "webp" else {0: 0, 1: None, 3: 2}[plays]) == loop
-
-
-def test_a_resized_animation_keeps_its_frames(animation: Callable[..., Path], convert: Convert) -> None:
-    (product,) = convert("webp", animation("gif"), width=40, color="gray")
-
-    with Image.open(product.path) as result:
-        assert result.size == (40, 30)
-        assert getattr(result, "n_frames", 1) == 3
-
-
-@pytest.mark.parametrize("target", ["gif", "avif", "png"])
-def test_transparent_frames_do_not_show_the_one_before(target: str, convert: Convert, tmp_path: Path) -> None:
-    frames = [halves((255, 0, 0, 255), (0, 0, 0, 0)), halves((0, 0, 0, 0), (0, 0, 255, 255))]
-    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=50)
-
-    (product,) = convert(target, tmp_path / "a.png")
-
-    with Image.open(product.path) as result:
-        result.seek(1)
-        shown = result.convert("RGBA")
-    assert shown.getpixel((10, 10))[3] == 0  # type: ignore[index]  # four bands
-    assert near(shown.getpixel((70, 10)), BLUE)
-
-
-def test_an_animation_to_a_still_format_is_its_first_frame(animation: Callable[..., Path], convert: Convert) -> None:
-    (product,) = convert("jpg", animation("gif"))
-
-    assert near(opened(product).getpixel((10, 10)), RED)
-
-
-@pytest.fixture
-def pages(tmp_path: Path) -> Path:
-    rest = [Image.new("1", (50, 20), 1), Image.new("L", (30, 30), 9)]
-    halves().save(tmp_path / "pages.tiff", save_all=True, append_images=rest)
-    return tmp_path / "pages.tiff"
-
-
-def test_pages_of_a_tiff_stay_pages(pages: Path, convert: Convert) -> None:
-    (product,) = convert("tiff", pages)
-
-    with Image.open(product.path) as result:
-        sizes = [page.size for page in ImageSequence.Iterator(result)]
-    assert sizes == [(80, 60), (50, 20), (30, 30)]
-
-
-def test_pages_of_a_tiff_become_a_file_each(pages: Path, convert: Convert) -> None:
-    products = convert("jpg", pages)
-
-    assert [product.filename for product in products] == ["pages-1.jpg", "pages-2.jpg", "pages-3.jpg"]
-    assert [opened(product).size for product in products] == [(80, 60), (50, 20), (30, 30)]
-    assert {product.sources for product in products} == {(0,)}
-
-
 def test_several_sources_become_a_file_each(convert: Convert, tmp_path: Path) -> None:
     halves().save(tmp_path / "a.png")
     halves().save(tmp_path / "b.jpg")
@@ -452,18 +351,6 @@ def test_results_too_large_are_refused_before_they_are_made(convert: Convert, tm
         convert("webp", tmp_path / "a.png", width=16384, height=9, resize_handling="stretch")
     with pytest.raises(ConversionError, match="longest side is 256"):
         convert("ico", tmp_path / "a.png", width=257)
-
-
-def test_too_many_frames_are_refused(animation: Callable[..., Path], convert: Convert) -> None:
-    with pytest.raises(ConversionError, match="3 pictures; at most 2") as caught:
-        convert("webp", animation("gif"), guards=Guards(frames=2))
-
-    assert caught.value.code == 6037
-
-
-def test_frames_too_large_together_are_refused(animation: Callable[..., Path], convert: Convert) -> None:
-    with pytest.raises(ConversionError, match="megapixels together"):
-        convert("webp", animation("gif"), guards=Guards(frame_pixels=10_000))
 
 
 @pytest.mark.parametrize("name", ["-rf.jpg", "a b.jpg", "ä\n'\".jpg", "..jpg", ".jpg", "no suffix", "\udcff.jpg"])

@@ -1,0 +1,57 @@
+"""What the server says was spent, held against what this log knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from runner.cli.endpoint import ChosenEndpoint
+from runner.cli.reach import open_api
+from runner.wire.values import Json, as_int, as_list, as_object
+
+
+def booked_by_server(chosen: ChosenEndpoint, spent: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Credits that `/stats` shows for this key today, and what `/contracts` says is left.
+
+    spent  rows of this log: `{"day", "credits"}`
+    """
+    today = datetime.now(UTC).date()
+    stats, contracts = asyncio.run(_ask(chosen, today))
+    booked = sum(as_int(as_object(row).get("conversion_minutes")) for row in as_list(stats))
+    known = sum(row["credits"] for row in spent if row["day"] == today.isoformat())
+    remaining = _remaining(contracts)
+    return {
+        "day": today.isoformat(),
+        "booked": booked,
+        "known": known,
+        "remaining": remaining,
+        "lines": _lines(booked, known, remaining),
+    }
+
+
+async def _ask(chosen: ChosenEndpoint, today: date) -> tuple[Json, Json]:
+    async with open_api(chosen) as api:
+        return await api.stats_of_day(today.isoformat()), await api.contracts()
+
+
+def _remaining(contracts: Json) -> int | None:
+    """Credits left, None for a contract without an end. The API's pages show an object, its schema an array."""
+    if isinstance(contracts, Mapping) and "credits_remaining" in contracts:
+        return as_int(contracts["credits_remaining"])
+    rows = contracts.get("contracts") if isinstance(contracts, Mapping) else contracts
+    left = [as_object(row)["credits_remaining"] for row in as_list(rows) if "credits_remaining" in as_object(row)]
+    return sum(map(as_int, left)) if left else None
+
+
+def _lines(booked: int, known: int, remaining: int | None) -> list[str]:
+    lines = [f"the server booked {booked} credits for this key today (UTC), this log knows of {known}"]
+    if booked != known:
+        more = "more" if booked > known else "less"
+        lines.append(
+            f"  {abs(booked - known)} {more}: jobs of another log or program, or jobs still running"
+        )
+    if remaining is not None:
+        lines.append(f"{remaining} credits are left")
+    return lines

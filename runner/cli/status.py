@@ -1,0 +1,101 @@
+"""`runner status`: what was spent, per recipe and day, and what is under way."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runner.cli.options import endpoint_options, format_option
+
+if TYPE_CHECKING:
+    from runner.runlog import RunLog
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, type=click.Path(path_type=Path))
+@endpoint_options
+@format_option("text", "json")
+@click.option("--offline", is_flag=True, help="Don't ask the endpoint what it has booked.")
+def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, style: str, offline: bool) -> None:
+    """Say what was spent, per recipe and day (UTC), what is under way, and whether the server's books agree.
+
+    RECIPES only tell where the run log lies; without any, the current folder does.
+
+    Example: runner status recipes/ --format json | jq .spent
+
+    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer (--offline doesn't ask).
+    """
+    from runner.cli.context import RUN_LOG
+    from runner.cli.endpoint import choose_endpoint
+    from runner.runlog import open_log
+
+    chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
+    with open_log(chosen.log_place(RUN_LOG)) as log:
+        document = _document(log, endpoint=chosen.name)
+    if not offline and not chosen.embedded:
+        from runner.cli.booked import booked_by_server
+
+        document["server"] = booked_by_server(chosen, document["spent"])
+    if style == "json":
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(_text(document), nl=False)
+
+
+def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
+    from collections import Counter
+
+    states = log.states().values()
+    return {
+        "endpoint": endpoint,
+        "spent": [
+            {"recipe": row.recipe, "day": row.day.isoformat(), "credits": row.spent, "reserved": row.reserved}
+            for row in log.spent_by_day()
+        ],
+        "stages": dict(sorted(Counter(str(state.stage) for state in states).items())),
+        "leases": [
+            {"key": lease.key, "host": lease.owner.host, "pid": lease.owner.pid, "expires_in_s": lease.expires_in_s}
+            for lease in log.leases()
+        ],
+        "parked": [
+            {"key": state.key, "due_in_s": round(state.parked_until - time.time(), 1), "refusal": state.refusal}
+            for state in states
+            if state.parked_until is not None and state.parked_until > time.time()
+        ],
+        "unstarted": [{"key": left.key, "job_id": left.job_id} for left in log.unstarted()],
+        "server": None,
+    }
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    lines = [f"endpoint  {document['endpoint']}"]
+    lines += [f"{stage:<9} {count}" for stage, count in document["stages"].items()]
+    if document["spent"]:
+        lines += ["", f"{'DAY (UTC)':<12}{'CREDITS':>8}{'RESERVED':>10}  RECIPE"]
+        lines += [
+            f"{row['day']:<12}{row['credits']:>8}{row['reserved']:>10}  {row['recipe']}" for row in document["spent"]
+        ]
+    lines += _section(
+        "held by a run now", [f"{row['key']} (pid {row['pid']} on {row['host']})" for row in document["leases"]]
+    )
+    lines += _section(
+        "parked by the server",
+        [f"{row['key']} due in {row['due_in_s']:.0f} s: {row['refusal']}" for row in document["parked"]],
+    )
+    if document["unstarted"]:
+        lines += [
+            "",
+            f"{len(document['unstarted'])} unstarted jobs were left behind (free): runner sweep deletes them",
+        ]
+    if document["server"]:
+        lines += ["", *document["server"]["lines"]]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _section(title: str, rows: Sequence[str]) -> list[str]:
+    return ["", title, *(f"  {row}" for row in rows)] if rows else []

@@ -1,0 +1,71 @@
+"""What changed, in the payload's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.plan.changes import changes_between
+
+DIGEST = "a" * 64
+OTHER = "b" * 64
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        pytest.param({"conversion": [{"target": "png"}]}, {"conversion": [{"target": "png"}]}, [], id="nothing"),
+        pytest.param(
+            {"conversion": [{"options": {"quality": 80}}]},
+            {"conversion": [{"options": {"quality": 90}}]},
+            ["conversion[0].options.quality: 80 -> 90"],
+            id="option",
+        ),
+        pytest.param(
+            {"conversion": [{"options": {}}]},
+            {"conversion": [{"options": {"width": 8}}]},
+            ["conversion[0].options.width: nothing -> 8"],
+            id="added",
+        ),
+        pytest.param(
+            {"conversion": [{"target": "png"}, {"target": "gif"}]},
+            {"conversion": [{"target": "png"}]},
+            ["conversion[1]: {'target': 'gif'} -> nothing"],
+            id="dropped",
+        ),
+        pytest.param(
+            {"input": [{"sha256": DIGEST}]},
+            {"input": [{"sha256": OTHER}]},
+            ["input[0] content: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
+            id="content",
+        ),
+        pytest.param({"options": {"a": 1}}, {"options": {"a": True}}, ["options.a: 1 -> True"], id="true-is-not-1"),
+        pytest.param({"options": {"a": 1}}, {"options": {"a": 1.0}}, [], id="one-is-one"),
+        pytest.param({"o": {"b": 1, "a": 2}}, {"o": {"a": 2, "b": 1}}, [], id="order"),
+        pytest.param({"a": {"x": 1}}, {"a": [1]}, ["a: {'x': 1} -> [1]"], id="another-kind"),
+    ],
+)
+def test_changes_name_the_place_and_both_values(before: Any, after: Any, shown: list[str]) -> None:
+    assert [str(change) for change in changes_between(before, after)] == shown
+
+
+@pytest.mark.parametrize(
+    "name", ["callback", "notify_status", "limits", "download_passwords", "fail_on_input_error", "process"]
+)
+def test_what_is_no_part_of_a_key_is_never_the_reason(name: str) -> None:
+    assert changes_between({name: 1}, {name: 2}) == ()
+
+
+def test_credentials_are_never_shown() -> None:
+    before = {"input": [{"credentials": {"password": {"env": "OLD"}}}]}
+    after = {"input": [{"credentials": {"password": {"env": "NEW"}}}]}
+
+    assert changes_between(before, after) == ()
+
+
+def test_long_values_are_shortened_for_people_and_whole_in_json() -> None:
+    (change,) = changes_between({"a": "x" * 500}, {"a": "y"})
+
+    assert len(str(change)) < 100
+    assert change.before == "x" * 500

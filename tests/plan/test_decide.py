@@ -1,0 +1,256 @@
+"""What happens to one address: the table of stages, of what lies on disk, and of what a person allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runner.compile import Job
+from runner.errors import ExitCode
+from runner.plan import CHANGING, Action, Disk, Plan, Policy, Step, make_plan
+from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
+
+NOW = 1_795_444_000.0
+DAY_S = 24 * 3600.0
+TODAY = "2026-11-23"
+RESULT = "/srv/shop/out/a.jpg.webp"
+SAVE = "out/a.jpg.{output.ext}"
+FILE = DeliveredFile(path=RESULT, size_bytes=3, sha256="0" * 64, mtime_ns=1, inode=1)
+OUTPUT = OutputRecord(id="o", filename="a.webp", uri="http://x/o", size_bytes=3, checksum="", conversion_index=0)
+INTACT = Disk(intact=frozenset({RESULT}), present=frozenset({RESULT}))
+CHANGED = Disk(present=frozenset({RESULT}))
+EMPTY = Disk()
+
+
+def state_of(job: Job, stage: Stage, **more: Any) -> KeyState:
+    known: dict[str, Any] = {
+        "key": job.key,
+        "attempt": 1,
+        "stage": stage,
+        "addresses": frozenset({job.address}),
+        "payload": job.payload_for(run_date=TODAY),
+        "recipe": job.recipe,
+        "job_id": "job-1",
+    }
+    return KeyState(**(known | more))
+
+
+def planned(*jobs: Job, states: Mapping[str, KeyState] | None = None, disk: Disk = EMPTY, **more: Any) -> Plan:
+    return make_plan(jobs, states or {}, disk=disk, now=NOW, run_date=TODAY, **more)
+
+
+def step(job: Job, *states: KeyState, disk: Disk = EMPTY, **more: Any) -> Step:
+    return planned(job, states={one.key: one for one in states}, disk=disk, **more).steps[0]
+
+
+DELIVERED = {"deliveries": {"shop[a.jpg]": Delivery(save=SAVE, files=(FILE,))}, "outputs": (OUTPUT,)}
+ELSEWHERE = {"deliveries": {"shop[a.jpg]": Delivery(save="old/{output.filename}", files=())}, "outputs": (OUTPUT,)}
+JUST_NOW = {"finished_at": NOW - 60}
+LONG_AGO = {"finished_at": NOW - DAY_S - 1}
+AGAIN = Policy(retry_failed=True)
+LOST_AGAIN = Policy(retry_lost=True)
+ERROR = {"errors": ({"code": 15, "message": "no such codec"},), "spent": 3}
+
+TABLE = [
+    # stage, what else is known, disk, policy, recipe -> action, words in the reason
+    pytest.param(Stage.INTENT, {}, EMPTY, None, {}, Action.RESUME, "nothing was bought yet", id="intent"),
+    pytest.param(Stage.CREATED, {}, EMPTY, None, {}, Action.RESUME, "nothing was bought yet", id="created"),
+    pytest.param(Stage.STAGED, {}, EMPTY, None, {}, Action.RESUME, "nothing was bought yet", id="staged"),
+    pytest.param(Stage.STAGED, {}, CHANGED, None, {}, Action.BLOCKED, "nothing was bought", id="staged-in-the-way"),
+    pytest.param(
+        Stage.STAGED, {"parked_until": NOW + 90}, EMPTY, None, {}, Action.BLOCKED, "due again in 90 s", id="parked"
+    ),
+    pytest.param(Stage.STAGED, {"parked_until": NOW - 1}, EMPTY, None, {}, Action.RESUME, "interrupted", id="due"),
+    pytest.param(Stage.STARTING, {}, EMPTY, None, {}, Action.RESUME, "job job-1 was started", id="starting"),
+    pytest.param(Stage.STARTED, {}, EMPTY, None, {}, Action.RESUME, "end was not seen", id="started"),
+    pytest.param(Stage.STARTED, {}, CHANGED, None, {}, Action.RESUME, "end was not seen", id="started-in-the-way"),
+    pytest.param(Stage.FAILED, ERROR, EMPTY, None, {}, Action.BLOCKED, "(15: no such codec)", id="failed"),
+    pytest.param(Stage.FAILED, ERROR, EMPTY, AGAIN, {}, Action.RETRY, "(--retry-failed)", id="failed-by-hand"),
+    pytest.param(Stage.FAILED, ERROR, EMPTY, None, {"retry": 1}, Action.RETRY, "retry = 1", id="failed-by-recipe"),
+    pytest.param(
+        Stage.FAILED, {"attempt": 2}, EMPTY, None, {"retry": 1}, Action.BLOCKED, "attempt 2 failed", id="used-up"
+    ),
+    pytest.param(Stage.FAILED, ERROR, CHANGED, AGAIN, {}, Action.BLOCKED, "is in the way", id="failed-in-the-way"),
+    pytest.param(Stage.FAILED, {}, EMPTY, LOST_AGAIN, {}, Action.BLOCKED, "failed", id="failed-other-policy"),
+    pytest.param(Stage.LOST, {}, EMPTY, None, {}, Action.LOST, "gone from the server", id="lost"),
+    pytest.param(Stage.LOST, {}, EMPTY, LOST_AGAIN, {}, Action.RETRY, "(--retry-lost)", id="lost-by-hand"),
+    pytest.param(Stage.LOST, {}, EMPTY, AGAIN, {"retry": 9}, Action.LOST, "--retry-lost", id="lost-stays"),
+    pytest.param(Stage.LOST, {}, CHANGED, LOST_AGAIN, {}, Action.BLOCKED, "is in the way", id="lost-in-the-way"),
+    pytest.param(Stage.FINISHED, DELIVERED | JUST_NOW, INTACT, None, {}, Action.SKIP, "done", id="done"),
+    pytest.param(Stage.FINISHED, DELIVERED | LONG_AGO, INTACT, None, {}, Action.SKIP, "done", id="long-done"),
+    pytest.param(
+        Stage.FINISHED, DELIVERED | JUST_NOW, EMPTY, None, {}, Action.REDELIVER, f"{RESULT} is missing", id="deleted"
+    ),
+    pytest.param(Stage.FINISHED, DELIVERED | JUST_NOW, CHANGED, None, {}, Action.REDELIVER, "was changed", id="edited"),
+    pytest.param(
+        Stage.FINISHED, DELIVERED | LONG_AGO, EMPTY, None, {}, Action.BLOCKED, "no longer has it", id="deleted-and-gone"
+    ),
+    pytest.param(
+        Stage.FINISHED, DELIVERED | LONG_AGO, EMPTY, LOST_AGAIN, {}, Action.RETRY, "(--retry-lost)", id="gone-by-hand"
+    ),
+    pytest.param(
+        Stage.FINISHED, {"outputs": (OUTPUT,)} | JUST_NOW, EMPTY, None, {}, Action.REDELIVER, "not delivered", id="new"
+    ),
+    pytest.param(
+        Stage.FINISHED, {"outputs": (OUTPUT,)} | JUST_NOW, CHANGED, None, {}, Action.BLOCKED, "in the way", id="no-room"
+    ),
+    pytest.param(
+        Stage.FINISHED, ELSEWHERE | JUST_NOW, EMPTY, None, {}, Action.REDELIVER, "save.path changed: old/", id="moved"
+    ),
+    pytest.param(Stage.FINISHED, LONG_AGO, EMPTY, None, {}, Action.REDELIVER, "not delivered", id="cloud-target"),
+]
+
+
+@pytest.mark.parametrize(("stage", "more", "disk", "policy", "recipe", "action", "words"), TABLE)
+def test_every_stage_leads_to_its_action_with_a_reason(
+    job: Any,
+    stage: Stage,
+    more: dict[str, Any],
+    disk: Disk,
+    policy: Policy | None,
+    recipe: dict[str, Any],
+    action: Action,
+    words: str,
+) -> None:
+    one = job(**recipe)
+
+    got = step(one, state_of(one, stage, **more), disk=disk, policy=policy)
+
+    assert got.action is action, got.reason
+    assert words in got.reason
+    assert (got.address, got.key, got.job) == (one.address, one.key, one)
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "action", "words"),
+    [
+        ("error", Action.BLOCKED, "is in the way; nothing was bought"),
+        ("skip", Action.SKIP, "exists (on_conflict = skip)"),
+        ("overwrite", Action.RUN, "new"),
+        ("rename", Action.RUN, "new"),
+    ],
+)
+def test_a_stranger_in_the_way_is_met_by_policy_before_anything_is_bought(
+    job: Any, on_conflict: str, action: Action, words: str
+) -> None:
+    got = step(job(on_conflict=on_conflict), disk=CHANGED)
+
+    assert (got.action, words in got.reason) == (action, True), got.reason
+
+
+def test_a_result_that_somebody_edited_is_in_the_way_of_new_work_too(job: Any) -> None:
+    before = job(quality=80)
+
+    got = step(job(quality=90), state_of(before, Stage.FINISHED, **DELIVERED), disk=CHANGED)
+
+    assert got.action is Action.BLOCKED
+    assert "was changed since an earlier run delivered it" in got.reason
+
+
+def test_our_own_untouched_result_is_ours_to_replace(job: Any) -> None:
+    before = job(quality=80)
+
+    got = step(job(quality=90), state_of(before, Stage.FINISHED, spent=3, **DELIVERED), disk=INTACT)
+
+    assert got.action is Action.RUN
+    assert got.reason == "changed: conversion[0].options.quality: 80 -> 90"
+    assert (got.credits.cap, got.credits.estimate) == (2, 3)
+
+
+def test_work_of_another_account_is_left_alone_and_says_so(job: Any) -> None:
+    one = job()
+
+    got = step(one, state_of(one, Stage.STARTED, account="theirs"), account="ours")
+
+    assert (got.action, got.exit_code) == (Action.BLOCKED, ExitCode.AUTHENTICATION)
+    assert "another account" in got.reason
+
+
+def test_a_start_refused_for_want_of_credits_ends_a_run_with_quota(job: Any) -> None:
+    one = job()
+
+    plan = planned(one, states={one.key: state_of(one, Stage.STAGED, parked_until=NOW + 1)})
+
+    assert plan.exit_code is ExitCode.QUOTA
+
+
+def test_an_item_that_is_gone_is_an_orphan_whose_results_stay(job: Any) -> None:
+    kept, gone = job("a.jpg"), job("b.jpg")
+    states = {one.key: state_of(one, Stage.FINISHED, **JUST_NOW, **DELIVERED) for one in (kept, gone)}
+
+    plan = planned(kept, states=states, disk=INTACT)
+
+    assert [(one.address, one.action) for one in plan.steps] == [
+        ("shop[a.jpg]", Action.SKIP),
+        ("shop[b.jpg]", Action.ORPHAN),
+    ]
+    assert not plan.has_changes
+
+
+def test_orphans_of_recipes_that_were_not_asked_about_are_not_shown(job: Any) -> None:
+    other = job("b.jpg", name="other")
+
+    plan = planned(job("a.jpg"), states={other.key: state_of(other, Stage.FINISHED)})
+
+    assert [one.address for one in plan.steps] == ["shop[a.jpg]"]
+
+
+def test_equal_work_is_bought_once_and_only_the_first_address_has_credits_at_stake(job: Any) -> None:
+    first, second = job("a.jpg", digest="same"), job("b.jpg", digest="same")
+
+    plan = planned(first, second)
+
+    assert [one.action for one in plan.steps] == [Action.RUN, Action.RUN]
+    assert [one.credits.cap for one in plan.steps] == [2, 0]
+    assert plan.steps[1].reason == "same work as shop[a.jpg]: bought once, delivered here too"
+
+
+def test_equal_work_interrupted_before_its_start_is_counted_once(job: Any) -> None:
+    first, second = job("a.jpg", digest="same"), job("b.jpg", digest="same")
+
+    plan = planned(first, second, states={first.key: state_of(first, Stage.STAGED)})
+
+    assert [(one.action, one.credits.cap) for one in plan.steps] == [(Action.RESUME, 2), (Action.RESUME, 0)]
+
+
+def test_equal_work_whose_first_address_is_blocked_is_bought_for_the_second(job: Any) -> None:
+    first, second = job("a.jpg", digest="same"), job("b.jpg", digest="same")
+
+    plan = planned(first, second, disk=CHANGED)
+
+    assert [(one.action, one.credits.cap) for one in plan.steps] == [(Action.BLOCKED, 0), (Action.RUN, 2)]
+    assert plan.steps[1].reason == "new"
+
+
+def test_every_action_can_be_reached() -> None:
+    reached = {case.values[5] for case in TABLE} | {Action.RUN, Action.ORPHAN}
+
+    assert reached == set(Action)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # `job` is a plain function
+@given(order=st.permutations(range(4)))
+def test_the_plan_of_the_same_values_is_the_same_whatever_order_they_were_read_in(job: Any, order: list[int]) -> None:
+    jobs = [job(f"{name}.jpg") for name in "abcd"]
+    gone = [job(f"gone{number}.jpg") for number in range(4)]
+    known = [state_of(one, Stage.FINISHED) for one in gone]
+
+    usual = planned(*jobs, states={one.key: one for one in known})
+    shuffled = planned(*jobs, states={known[index].key: known[index] for index in order})
+
+    assert shuffled.as_json() == usual.as_json()
+
+
+def test_the_summary_counts_every_action_and_names_those_at_zero(job: Any) -> None:
+    plan = planned(job("a.jpg"), job("b.jpg"))
+
+    assert plan.summary == {action.value: 2 if action is Action.RUN else 0 for action in Action}
+    assert plan.has_changes
+
+
+def test_only_steps_that_do_something_count_as_changes() -> None:
+    assert set(Action) - CHANGING == {Action.SKIP, Action.BLOCKED, Action.LOST, Action.ORPHAN}

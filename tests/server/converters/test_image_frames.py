@@ -1,0 +1,150 @@
+"""Animations and pages: what holds several pictures keeps them where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageSequence
+
+from runner.server.converters.protocol import ConversionError, Guards, Product
+
+Convert = Callable[..., list[Product]]
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def halves(left: tuple[int, ...] = RED, right: tuple[int, ...] = BLUE, size: tuple[int, int] = (80, 60)) -> Image.Image:
+    """Left half one colour, right half the other."""
+    mode = "RGBA" if len(left) == 4 else "RGB"
+    picture = Image.new(mode, size, right)
+    picture.paste(left, (0, 0, size[0] // 2, size[1]))
+    return picture
+
+
+def opened(product: Product) -> Image.Image:
+    with Image.open(product.path) as picture:
+        picture.load()
+        return picture
+
+
+def near(pixel: object, wanted: tuple[int, ...], *, by: int = 12) -> bool:
+    assert isinstance(pixel, tuple)
+    return all(abs(one - other) <= by for one, other in zip(pixel, wanted, strict=False))
+
+
+def pixel(picture: Image.Image, at: tuple[int, int]) -> object:
+    return picture.convert("RGBA" if picture.mode in ("P", "LA", "PA", "RGBA") else "RGB").getpixel(at)
+
+
+DURATIONS = [100, 250, 70]
+
+
+@pytest.fixture
+def animation(tmp_path: Path) -> Callable[[str], Path]:
+    def build(kind: str, **options: object) -> Path:
+        frames = [halves(color, BLUE) for color in (RED, (0, 255, 0), WHITE)]
+        path = tmp_path / f"moving.{kind}"
+        arguments = {"save_all": True, "append_images": frames[1:], "duration": DURATIONS, **options}
+        frames[0].save(path, **arguments)  # type: ignore[arg-type]  # a table of keywords
+        return path
+
+    return build
+
+
+@pytest.mark.parametrize("target", ["gif", "webp", "png", "avif"])
+@pytest.mark.parametrize("kind", ["gif", "webp", "png", "avif"])
+def test_an_animation_stays_one(kind: str, target: str, animation: Callable[..., Path], convert: Convert) -> None:
+    (product,) = convert(target, animation(kind))
+
+    with Image.open(product.path) as result:
+        durations, colors = [], []
+        for frame in ImageSequence.Iterator(result):
+            frame.load()
+            durations.append(round(frame.info["duration"]))
+            colors.append(frame.convert("RGB").getpixel((10, 10)))
+    assert durations == DURATIONS
+    assert all(near(color, wanted, by=40) for color, wanted in zip(colors, (RED, (0, 255, 0), WHITE), strict=True))
+
+
+@pytest.mark.parametrize("target", ["gif", "webp"])
+@pytest.mark.parametrize(
+    ("kind", "said", "plays"),
+    [
+        ("gif", {}, 1),
+        ("gif", {"loop": 0}, 0),
+        ("gif", {"loop": 2}, 3),
+        ("webp", {"loop": 0}, 0),
+        ("webp", {"loop": 3}, 3),
+    ],
+)
+def test_an_animation_runs_as_often_as_before(
+    kind: str, said: dict[str, int], plays: int, target: str, animation: Callable[..., Path], convert: Convert
+) -> None:
+    (product,) = convert(target, animation(kind, **said))
+
+    loop = opened(product).info.get("loop")
+    assert (plays if target == "webp" else {0: 0, 1: None, 3: 2}[plays]) == loop
+
+
+def test_a_resized_animation_keeps_its_frames(animation: Callable[..., Path], convert: Convert) -> None:
+    (product,) = convert("webp", animation("gif"), width=40, color="gray")
+
+    with Image.open(product.path) as result:
+        assert result.size == (40, 30)
+        assert getattr(result, "n_frames", 1) == 3
+
+
+@pytest.mark.parametrize("target", ["gif", "avif", "png"])
+def test_transparent_frames_do_not_show_the_one_before(target: str, convert: Convert, tmp_path: Path) -> None:
+    frames = [halves((255, 0, 0, 255), (0, 0, 0, 0)), halves((0, 0, 0, 0), (0, 0, 255, 255))]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=50)
+
+    (product,) = convert(target, tmp_path / "a.png")
+
+    with Image.open(product.path) as result:
+        result.seek(1)
+        shown = result.convert("RGBA")
+    assert shown.getpixel((10, 10))[3] == 0  # type: ignore[index]  # four bands
+    assert near(shown.getpixel((70, 10)), BLUE)
+
+
+def test_an_animation_to_a_still_format_is_its_first_frame(animation: Callable[..., Path], convert: Convert) -> None:
+    (product,) = convert("jpg", animation("gif"))
+
+    assert near(opened(product).getpixel((10, 10)), RED)
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    rest = [Image.new("1", (50, 20), 1), Image.new("L", (30, 30), 9)]
+    halves().save(tmp_path / "pages.tiff", save_all=True, append_images=rest)
+    return tmp_path / "pages.tiff"
+
+
+def test_pages_of_a_tiff_stay_pages(pages: Path, convert: Convert) -> None:
+    (product,) = convert("tiff", pages)
+
+    with Image.open(product.path) as result:
+        sizes = [page.size for page in ImageSequence.Iterator(result)]
+    assert sizes == [(80, 60), (50, 20), (30, 30)]
+
+
+def test_pages_of_a_tiff_become_a_file_each(pages: Path, convert: Convert) -> None:
+    products = convert("jpg", pages)
+
+    assert [product.filename for product in products] == ["pages-1.jpg", "pages-2.jpg", "pages-3.jpg"]
+    assert [opened(product).size for product in products] == [(80, 60), (50, 20), (30, 30)]
+    assert {product.sources for product in products} == {(0,)}
+
+
+def test_too_many_frames_are_refused(animation: Callable[..., Path], convert: Convert) -> None:
+    with pytest.raises(ConversionError, match="3 pictures; at most 2") as caught:
+        convert("webp", animation("gif"), guards=Guards(frames=2))
+
+    assert caught.value.code == 6037
+
+
+def test_frames_too_large_together_are_refused(animation: Callable[..., Path], convert: Convert) -> None:
+    with pytest.raises(ConversionError, match="megapixels together"):
+        convert("webp", animation("gif"), guards=Guards(frame_pixels=10_000))
