@@ -7,6 +7,7 @@ for places. Many files are checked in several processes.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from runner import resources
 from runner.errors import Place, Problem
 from runner.recipe.build import build_recipe, default_name
 from runner.recipe.find import find_recipes
-from runner.recipe.finding import Finding
+from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
@@ -29,6 +30,7 @@ from runner.wire.catalog import Catalog
 from runner.wire.values import Json, JsonObject
 
 _MANY = 200
+_MOST = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +123,8 @@ class _Examiner:
         written = document.get("name")
         name = written if isinstance(written, str) and written else default_name(file)
         expanded = expand_constants(document, name)
-        findings = [*merged.findings, *refused, *expanded.findings, *self._judge(expanded.document, file, name)]
+        judged = self._judge(expanded.document, file, name)
+        findings = _at_most(itertools.chain(merged.findings, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         for variant in merged.variants():
             problems |= dict.fromkeys(self._variant(variant, file, name))
@@ -142,7 +145,7 @@ class _Examiner:
         """What is wrong with a profile that wasn't asked for: a check is for all that is written."""
         expanded = expand_constants(merged.document or {}, name)
         rules = rule_findings(expanded.document, file.parent, self.wanted.catalog)
-        yield from _placed(merged.layers, file, [*expanded.findings, *rules])
+        yield from _placed(merged.layers, file, _at_most(itertools.chain(expanded.findings, rules), file))
 
     def _judge(self, document: JsonObject, file: Path, name: str) -> Iterator[Finding]:
         if not self.is_valid(document):
@@ -151,6 +154,15 @@ class _Examiner:
         if "name" not in document or document["name"] in (".", ".."):
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
+
+
+def _at_most(findings: Iterator[Finding], file: Path) -> list[Finding]:
+    """The first thousand: nobody reads more of one file, and each costs a search for what was meant."""
+    first = list(itertools.islice(findings, _MOST + 1))
+    if len(first) > _MOST:
+        message = f"has more than {_MOST:,} problems; these are the first"
+        first[_MOST] = Finding(code="too-many-problems", message=message, file=file, span=Span())
+    return first
 
 
 def _without_profiles(document: JsonObject) -> JsonObject:

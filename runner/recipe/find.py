@@ -47,7 +47,7 @@ def _named(file: Path, problems: list[Problem]) -> dict[Path, None]:
     if file.name.endswith((".toml", ".json")) or not file.exists():
         return {file: None}
     message = "a recipe's name ends in .toml or .json"
-    problems.append(Problem(place=Place(file=file), code="not-a-recipe", message=message))
+    problems.append(Problem(place=Place(file=file), code="not-a-recipe", message=message, secret=True))
     return {}
 
 

@@ -121,9 +121,9 @@ def _object(value: JsonObject, schema: JsonObject, path: Steps, root: JsonObject
 
 def _missing_keys(value: JsonObject, schema: JsonObject, path: Steps) -> Iterator[Finding]:
     """Keys that must be there, unless a misspelt one was meant and is told already."""
-    misspelt = set(value) - set(schema.get("properties", ()))
+    known = schema.get("properties", ())
     for key in schema.get("required", ()):
-        if key not in value and nearest(key, misspelt) is None:
+        if key not in value and nearest(key, [name for name in value if name not in known][:100]) is None:
             yield Finding(path=path, key=True, code="missing-key", message=f"'{key}' is missing")
 
 
@@ -137,7 +137,7 @@ def _unknown_key(key: str, known: JsonObject, value: JsonObject, path: Steps) ->
     if path and name_of(path) in {"source", "callback", "download_passwords"}:
         message = f"unknown kind of secret reference {shown(key)}; there are {listed(known)}"
         return Finding(path=at, key=True, code="unknown-key", message=message, secret=True)
-    near = did_you_mean(key, set(known) - set(value))
+    near = did_you_mean(key, [name for name in known if name not in value])
     place = f" in {name_of(path)}" if path else ""
     hint = "" if near or len(known) > 12 else f"there are {listed(known)}"
     message = f"unknown key {shown(key)}{place}{near}"

@@ -35,6 +35,10 @@ class Transaction(Protocol):
         """Run one statement; the rows it answers."""
         ...
 
+    def run(self, sql: str, values: Sequence[Value] = ()) -> None:
+        """Run one statement whose answer nobody waits for; a failure may only show at the end."""
+        ...
+
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         """Run one statement for each of `rows`."""
         ...

@@ -64,7 +64,7 @@ def claim(
     wanted = list(dict.fromkeys(keys))
     _bury_the_dead(tx, db, owner, watch, monotonic)
     _beat(tx, db, owner, ttl_s)
-    tx.rows(
+    tx.run(
         f"INSERT INTO keys (key, fence, owner) SELECT value, 1, ? FROM {db.listed} WHERE true "  # noqa: S608 - ours
         "ON CONFLICT (key) DO UPDATE SET fence = keys.fence + 1, owner = excluded.owner WHERE keys.owner IS NULL",
         (owner.token, json.dumps(wanted)),
@@ -98,12 +98,12 @@ def _is_gone(db: Database, other: Owner, owner: Owner) -> bool:
 
 def bury(tx: Transaction, token: str) -> None:
     """Revoke every fence of an owner, and forget it."""
-    tx.rows("UPDATE keys SET owner = NULL, fence = fence + 1 WHERE owner = ?", (token,))
-    tx.rows("DELETE FROM owners WHERE token = ?", (token,))
+    tx.run("UPDATE keys SET owner = NULL, fence = fence + 1 WHERE owner = ?", (token,))
+    tx.run("DELETE FROM owners WHERE token = ?", (token,))
 
 
 def _beat(tx: Transaction, db: Database, owner: Owner, ttl_s: float) -> None:
-    tx.rows(
+    tx.run(
         "INSERT INTO owners (token, host, boot_id, pid_namespace, pid, pid_started, ttl_s, expires, beat) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (token) DO UPDATE "
         "SET ttl_s = excluded.ttl_s, expires = excluded.expires, beat = owners.beat + 1",
@@ -128,7 +128,7 @@ def renew(tx: Transaction, db: Database, fences: Iterable[Fence], ttl_s: float) 
         by_token.setdefault(fence.token, []).append(fence)
     for token, own in by_token.items():
         sql = "UPDATE owners SET ttl_s = ?, expires = ?, beat = beat + 1 WHERE token = ?"
-        tx.rows(sql, (ttl_s, db.lease_now(tx) + ttl_s, token))
+        tx.run(sql, (ttl_s, db.lease_now(tx) + ttl_s, token))
         held = _held(tx, db, token, [fence.key for fence in own])
         lost.update(fence.key for fence in own if held.get(fence.key) != fence.number)
     return frozenset(lost)

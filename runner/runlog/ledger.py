@@ -86,7 +86,7 @@ def append(tx: Transaction, at: float, lines: Lines, known: Known) -> None:
     money.check(tx, at, lines.events, lines.budget)
     _write(tx, at, lines)
     if lines.fence is not None and after is not state and after is not None:
-        tx.rows("UPDATE keys SET state = ? WHERE key = ?", (write_state(after), lines.fence.key))
+        tx.run("UPDATE keys SET state = ? WHERE key = ?", (write_state(after), lines.fence.key))
         if len(known.states) >= _MOST_KNOWN:
             known.forget()
         known.states[lines.fence] = after
@@ -120,7 +120,7 @@ def _check_start(tx: Transaction, event: Starting) -> None:
 def _write(tx: Transaction, at: float, lines: Lines) -> None:
     number = None if lines.fence is None else lines.fence.number
     for event, body in zip(lines.events, lines.bodies, strict=True):
-        tx.rows(
+        tx.run(
             "INSERT INTO events (at, run_id, fence, kind, key, body) VALUES (?, ?, ?, ?, ?, ?)",
             (at, lines.run_id, number, kind_of(type(event)), key_of(event), body),
         )
@@ -134,17 +134,17 @@ def project(tx: Transaction, at: float, run_id: str, event: Event) -> None:
             _project_run(tx, at, event)
         case RunEnded():
             sql = "UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?"
-            tx.rows(sql, (at, event.exit_code, event.run_id))
+            tx.run(sql, (at, event.exit_code, event.run_id))
         case Starting():
             _project_start(tx, event)
         case Refused():
-            tx.rows("UPDATE starts SET refused = 1 WHERE key = ? AND attempt = ?", (event.key, event.attempt))
+            tx.run("UPDATE starts SET refused = 1 WHERE key = ? AND attempt = ?", (event.key, event.attempt))
     if isinstance(event, Intent | Starting | Refused | Finished | Failed):
         money.project(tx, at, run_id, event)
 
 
 def _project_run(tx: Transaction, at: float, event: RunStarted) -> None:
-    tx.rows(
+    tx.run(
         "INSERT INTO runs (run_id, started_at, endpoint, account, command) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (run_id) DO NOTHING",
         (event.run_id, at, event.endpoint, event.account, event.command),
@@ -167,8 +167,8 @@ def rebuild(tx: Transaction, known: Known) -> None:
     """Make everything that follows from the events again, from nothing but the events."""
     known.forget()
     for table in ("starts", "money", "runs"):
-        tx.rows(f"DELETE FROM {table}")  # noqa: S608 - names of ours
-    tx.rows("UPDATE keys SET state = NULL")
+        tx.run(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+    tx.run("UPDATE keys SET state = NULL")
     states: dict[str, KeyState] = {}
     for _, at, run_id, event in _all_events(tx):
         project(tx, at, run_id, event)

@@ -109,16 +109,16 @@ def project(tx: Transaction, at: float, run_id: str, event: Intent | Starting | 
         case Intent():
             _reserve(tx, at, run_id, event)
         case Starting():
-            tx.rows("UPDATE money SET reserved = 1, started = 1 WHERE key = ? AND attempt = ?", attempt)
+            tx.run("UPDATE money SET reserved = 1, started = 1 WHERE key = ? AND attempt = ?", attempt)
         case Refused():
-            tx.rows("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
+            tx.run("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
         case Finished() | Failed():
             sql = "UPDATE money SET spent = ?, reserved = 0 WHERE key = ? AND attempt = ?"
-            tx.rows(sql, (event.spent, *attempt))
+            tx.run(sql, (event.spent, *attempt))
 
 
 def _reserve(tx: Transaction, at: float, run_id: str, event: Intent) -> None:
-    tx.rows(
+    tx.run(
         "INSERT INTO money (key, attempt, recipe, day, run_id, cap, reserved) VALUES (?, ?, ?, ?, ?, ?, 1) "
         "ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day, "
         "run_id = excluded.run_id, cap = excluded.cap, reserved = 1",

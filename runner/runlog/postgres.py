@@ -72,7 +72,9 @@ class PostgresDatabase:
         with self._write_lock, _explained(sending=True):
             connection = self._writer.begin(_BEGIN_WRITING)
             try:
-                yield _PostgresTransaction(connection)
+                # Statements are sent without waiting for the ones before: most of them have nothing to tell.
+                with connection.pipeline():
+                    yield _PostgresTransaction(connection)
             except BaseException:
                 self._writer.undo()
                 raise
@@ -122,16 +124,16 @@ class PostgresDatabase:
 
     def migrate(self) -> None:
         with self.writing() as tx:
-            tx.rows(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            tx.rows("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
+            tx.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            tx.run("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
             # Read again under the lock: another process may have done it while we waited.
             found = tx.rows("SELECT version FROM format")
             if not found:
-                tx.rows("INSERT INTO format (version) VALUES (0)")
+                tx.run("INSERT INTO format (version) VALUES (0)")
             for step in MIGRATIONS[found[0][0] if found else 0 :]:
                 for statement in step:
-                    tx.rows(statement)
-            tx.rows("UPDATE format SET version = ?", (len(MIGRATIONS),))
+                    tx.run(statement)
+            tx.run("UPDATE format SET version = ?", (len(MIGRATIONS),))
 
     def close(self) -> None:
         with self._read_lock, self._write_lock:
@@ -179,7 +181,16 @@ class _PostgresTransaction:
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         cursor = self._connection.execute(_statement(sql), tuple(values) or None)
-        return [] if cursor.description is None else cursor.fetchall()
+        try:
+            return cursor.fetchall()
+        except psycopg.ProgrammingError as error:
+            # The driver's own complaint that there is nothing to fetch; the server's are of derived kinds.
+            if type(error) is psycopg.ProgrammingError and cursor.description is None:
+                return []
+            raise
+
+    def run(self, sql: str, values: Sequence[Value] = ()) -> None:
+        self._connection.execute(_statement(sql), tuple(values) or None)
 
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         with self._connection.cursor() as cursor:

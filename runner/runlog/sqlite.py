@@ -168,6 +168,9 @@ class _SqliteTransaction:
     def rows(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         return self._connection.execute(sql, tuple(values)).fetchall()
 
+    def run(self, sql: str, values: Sequence[Value] = ()) -> None:
+        self._connection.execute(sql, tuple(values))
+
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> None:
         self._connection.executemany(sql, [tuple(row) for row in rows])
 

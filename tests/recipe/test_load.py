@@ -198,6 +198,13 @@ def test_good_recipe_beside_a_bad_one_is_loaded(load: Load, fetch: str) -> None:
     assert ([one.name for one in loaded.recipes], loaded.checked) == (["good"], 2)
 
 
+def test_file_with_a_hundred_thousand_problems_tells_the_first_thousand(load: Load) -> None:
+    loaded = load(x__recipe__toml="".join(f"inpt{n} = 1\n" for n in range(100_000)))
+
+    assert len(loaded.problems) == 1001
+    assert "has more than 1,000 problems; these are the first" in {problem.message for problem in loaded.problems}
+
+
 def test_locate_of_what_is_not_written_gives_the_nearest_above(load: Load, fetch: str) -> None:
     recipe = load(x__recipe__toml=fetch).recipes[0]
 

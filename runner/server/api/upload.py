@@ -37,6 +37,7 @@ from runner.wire.headers import UPLOAD_ID
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _MOST_UPLOAD_ID = 255
+_COMPARED = 1024 * 1024
 
 
 async def upload_file(house: House, request: Request) -> Response:
@@ -101,6 +102,8 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
     most = max_input_bytes(job.limits, house.config.contract)
     if chunk.total > most:
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(most))
+    if known := job.input(entry.id):
+        return await _repeated_chunk(house, request, known, chunk)
     collected = house.blobs.scratch(f"{entry.id}.{chunk.total}.part")
     try:
         got = await receive(request, collected, most=chunk.last - chunk.first + 1, offset=chunk.first)
@@ -117,6 +120,33 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         raise storage_full(error) from error
     await forget_chunks(house.database, job.id, entry.id)
     return await _accepted(house, job.id, taken, got.decrypt_password)
+
+
+async def _repeated_chunk(house: House, request: Request, known: Input, chunk: Chunk) -> Input:
+    """A chunk of an upload that is complete: good when the bytes are the same."""
+    scratch = house.blobs.scratch(new_id())
+    try:
+        await receive(request, scratch, most=chunk.last - chunk.first + 1)
+        same = await asyncio.to_thread(_is_part, scratch, house.blobs.path(known.blob), chunk)
+    except OSError as error:
+        raise storage_full(error) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+    if not same:
+        raise conflict(f"This upload is complete, with other bytes; another file needs another {UPLOAD_ID}")
+    return known
+
+
+def _is_part(part: Path, whole: Path, chunk: Chunk) -> bool:
+    """In a thread: whether `part` is what `whole` has at the place of `chunk`."""
+    if whole.stat().st_size != chunk.total or part.stat().st_size != chunk.last - chunk.first + 1:
+        return False
+    with part.open("rb") as one, whole.open("rb") as other:
+        other.seek(chunk.first)
+        while piece := one.read(_COMPARED):
+            if piece != other.read(len(piece)):
+                return False
+    return True
 
 
 def _kept(house: House, job_id: str, entry: Input, written: Path, got: Received) -> Input:

@@ -32,6 +32,8 @@ class Fields:
         return self._object.get(name)
 
     def wrong(self, name: str, message: str) -> None:
+        if name and self._at in self.problems:  # it isn't even an object: what it lacks is no news
+            return
         self.problems.setdefault(_join(self._at, name) or "body", message)
 
     def text(self, name: str, default: str = "", *, most: int = 65_536) -> str:

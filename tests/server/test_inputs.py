@@ -1,0 +1,349 @@
+"""Inputs of every type: fetched, decoded, reused, refused."""
+
+from __future__ import annotations
+
+import base64
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.server.engine.addresses import RefusedAddress, is_allowed, resolve
+
+
+async def with_remote(api: Any, *sources: str, **body: Any) -> dict[str, Any]:
+    job = await api.create(
+        input=[{"type": "remote", "source": one} for one in sources], conversion=[{"target": "png"}], **body
+    )
+    done: dict[str, Any] = await api.ended(job)
+    return done
+
+
+def test_a_remote_input_is_fetched_and_the_job_starts_by_itself(with_server: Any, web: Any, md5: Any) -> None:
+    web.pages["/a%20b.jpg?x=1"] = (200, {}, b"\xff\xd8\xff picture")
+
+    async def test(api: Any) -> None:
+        done = await with_remote(api, f"{web.url}/a%20b.jpg?x=1")
+
+        entry = done["input"][0]
+        assert (done["status"]["code"], done["spent"]) == ("completed", 1)
+        assert (entry["status"], entry["filename"], entry["content_type"]) == ("ready", "a b.jpg", "image/jpeg")
+        assert (entry["size"], entry["checksum"]) == (11, md5(b"\xff\xd8\xff picture"))
+        assert done["output"][0]["filename"] == "a b.png"
+        history = [row["status"] for row in (await api.http.get(f"/jobs/{done['id']}/history")).json()]
+        assert history == ["downloading", "queued", "processing", "completed"]
+
+    with_server(test)
+
+
+def test_a_staged_job_fetches_ahead_and_is_ready_then(with_server: Any, web: Any) -> None:
+    web.pages["/a.jpg"] = (200, {}, b"x")
+
+    async def test(api: Any) -> None:
+        job = await api.staged(input=[{"source": f"{web.url}/a.jpg"}])
+        assert job["status"]["code"] == "downloading"
+        await api.until(job, lambda one: one.phase == "staged-ready")
+        assert (await api.get(job))["process"] is False
+        assert (await api.converted(job))["status"]["code"] == "completed"
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("suggested", "shown", "result"),
+    [
+        ("Holiday 2018_0013", "Holiday 2018_0013.JPG", "Holiday 2018_0013.png"),
+        ("v1.2", "v1.2.JPG", "v1.2.png"),
+        ("x.jpg", "x.jpg", "x.png"),
+        ("", "DSC_0013.JPG", "DSC_0013.png"),
+    ],
+)
+def test_a_suggested_name_wins_and_gets_its_extension(
+    with_server: Any, web: Any, suggested: str, shown: str, result: str
+) -> None:
+    web.pages["/DSC_0013.JPG"] = (200, {}, b"\xff\xd8\xff")
+
+    async def test(api: Any) -> None:
+        source = {"type": "remote", "source": f"{web.url}/DSC_0013.JPG", "filename": suggested}
+        done = await api.ended(await api.create(input=source, conversion={"target": "png"}))
+        assert (done["input"][0]["filename"], done["output"][0]["filename"]) == (shown, result)
+
+    with_server(test)
+
+
+def test_a_redirect_is_followed_and_the_name_in_the_answer_counts(with_server: Any, web: Any) -> None:
+    web.pages["/here"] = (302, {"Location": "/there/"}, b"")
+    web.pages["/there/"] = (200, {"Content-Disposition": "attachment; filename*=UTF-8''na%C3%AFve.jpg"}, b"x")
+
+    async def test(api: Any) -> None:
+        done = await with_remote(api, f"{web.url}/here")
+        assert done["input"][0]["filename"] == "naïve.jpg"
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("/missing", 404, "HTTP 404"),
+        ("/private", 401, "password"),
+        ("/broken", 500, "HTTP 500"),
+        ("/loop", 404, "redirects"),
+        ("/short", 404, "broke off"),
+        ("/large", 413, "larger than the 20 bytes"),
+        ("/endless", 413, "larger than the 20 bytes"),
+        ("/file", 404, "http"),
+    ],
+)
+def test_an_input_that_cant_be_had_fails_the_job_without_cost(
+    with_server: Any, web: Any, path: str, code: int, words: str
+) -> None:
+    web.pages.update(
+        {
+            "/private": (403, {}, b""),
+            "/broken": (500, {}, b""),
+            "/loop": (302, {"Location": "/loop"}, b""),
+            "/short": (200, {"Content-Length": "10"}, b"x"),
+            "/large": (200, {}, b"x" * 21),
+            "/endless": (200, {"Content-Length": ""}, b"x" * 5000),
+            "/file": (302, {"Location": "file:///etc/passwd"}, b""),
+        }
+    )
+
+    async def test(api: Any) -> None:
+        done = await with_remote(api, f"{web.url}{path}", limits={"input": {"max_file_size": 20}})
+        assert (done["status"]["code"], done["spent"], done["output"]) == ("failed", 0, [])
+        error = done["errors"][0]
+        assert (error["source"], error["id_source"]) == ("input", done["input"][0]["id"])
+        assert error["code"] in (code, 404)
+        assert words in error["message"]
+        assert done["input"][0]["status"] == "failed"
+        assert [*api.opened.house.blobs.path("tmp").iterdir()] == []
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["http://127.0.0.1:1/", "http://[::1]:1/", "http://169.254.169.254/latest", "http://0/", "http://localhost:1/"],
+)
+def test_private_networks_are_refused_unless_allowed(with_server: Any, source: str) -> None:
+    async def test(api: Any) -> None:
+        done = await with_remote(api, source)
+        assert (done["status"]["code"], done["errors"][0]["code"]) == ("failed", 403)
+        assert "--allow-private" in done["errors"][0]["message"]
+
+    with_server(test, private=False)
+
+
+def test_a_redirect_into_a_private_network_is_refused(with_server: Any, web: Any) -> None:
+    web.pages["/"] = (302, {"Location": "http://[::1]:9/metadata"}, b"")
+
+    async def test(api: Any) -> None:
+        done = await with_remote(api, f"{web.url}/")
+        assert done["errors"][0]["code"] == 403
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    "source", ["http://", "http://x:99999/", "gopher://x/", "http://user:word@127.0.0.1/", "http://127.0.0.1:1/\n x", "http://[bad/"]
+)
+def test_odd_links_fail_with_a_message_and_without_their_password(with_server: Any, source: str) -> None:
+    async def test(api: Any) -> None:
+        done = await with_remote(api, source)
+        assert done["status"]["code"] == "failed"
+        assert "word" not in done["errors"][0]["message"].replace("password", "")
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("93.184.216.34", True),
+        ("10.0.0.1", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:93.184.216.34", True),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:7f00:1::", False),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("ff02::1", False),
+    ],
+)
+def test_only_public_addresses_are_good_however_they_are_wrapped(address: str, good: bool) -> None:
+    assert is_allowed(address, ()) is good
+
+
+def test_an_allowed_network_opens_itself_and_nothing_else() -> None:
+    allowed = (ip_network("10.1.0.0/16"),)
+
+    assert is_allowed("10.1.2.3", allowed)
+    assert is_allowed("::ffff:10.1.2.3", allowed)
+    assert not is_allowed("10.2.0.1", allowed)
+    with pytest.raises(RefusedAddress, match="localhost"):
+        resolve("localhost", 80, allowed)
+
+
+@given(st.ip_addresses(v=4))
+def test_wrapping_an_address_in_ipv6_never_makes_it_good(address: Any) -> None:
+    plain = is_allowed(str(address), ())
+
+    assert is_allowed(f"::ffff:{address}", ()) == plain
+    assert is_allowed(f"64:ff9b::{int(address) >> 16:x}:{int(address) & 0xFFFF:x}", ()) == plain
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
+def test_base64_is_decoded_and_not_echoed_at_length(with_server: Any, md5: Any, prefix: str) -> None:
+    content = b"\x89PNG\r\n\x1a\n" + bytes(1000)
+
+    async def test(api: Any) -> None:
+        source = prefix + base64.b64encode(content).decode()
+        entry = {"type": "base64", "source": source, "filename": "dot.png"}
+        job = await api.create(input=[entry], conversion=[{"target": "jpg"}])
+        done = await api.ended(job)
+        shown = done["input"][0]
+        assert (shown["size"], shown["checksum"]) == (1008, md5(content))
+        assert len(shown["source"]) <= 64
+        assert done["output"][0]["filename"] == "dot.jpg"
+
+    with_server(test)
+
+
+def test_inputs_and_outputs_of_earlier_jobs_are_used_again(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await api.upload(job, b"first", name="f.jpg")
+        done = await api.converted(job)
+        sources = [
+            {"type": "input_id", "source": done["input"][0]["id"]},
+            {"type": "output", "source": done["output"][0]["id"], "filename": "again"},
+        ]
+        second = await api.ended(await api.create(input=sources, conversion=[{"target": "webp"}]))
+
+        assert [one["checksum"] for one in second["input"]] == [md5(b"first"), md5(b"first0")]
+        assert [one["filename"] for one in second["input"]] == ["f.jpg", "again"]
+
+    with_server(test)
+
+
+def test_a_token_reaches_no_other_jobs_files(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        secret, mine = await api.staged(), await api.staged()
+        entry = (await api.upload(secret)).json()
+        answer = await api.stranger.post(
+            f"/jobs/{mine['id']}/input",
+            json={"type": "input_id", "source": entry["id"]},
+            headers={"X-Oc-Token": mine["token"]},
+        )
+        assert (answer.status_code, answer.json()["status"]) == (201, "failed")
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"type": "cloud", "source": "amazons3", "credentials": {"secretaccesskey": "s3cr3t"}},
+        {"type": "gdrive_picker", "source": "id", "credentials": {"token": "s3cr3t"}},
+        {"source": "http://127.0.0.1/", "engine": "screenshot"},
+        {"type": "input_id", "source": "nobody"},
+        {"type": "output", "source": "nobody"},
+    ],
+    ids=lambda entry: str(entry.get("type", "engine")),
+)
+def test_what_isnt_served_here_is_accepted_and_fails_with_a_reason(with_server: Any, entry: dict[str, Any]) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(input=entry, conversion={"target": "png"})
+        done = await api.ended(job)
+        assert (done["status"]["code"], done["spent"]) == ("failed", 0)
+        assert done["errors"][0]["id_source"] == done["input"][0]["id"]
+        assert "s3cr3t" not in str(done)
+
+    with_server(test)
+
+
+def test_missing_inputs_are_warnings_where_the_job_says_so(with_server: Any, web: Any) -> None:
+    web.pages["/a.jpg"] = (200, {}, b"x")
+
+    async def test(api: Any) -> None:
+        done = await with_remote(api, f"{web.url}/a.jpg", f"{web.url}/nope", fail_on_input_error=False)
+        assert (done["status"]["code"], done["spent"], done["errors"]) == ("completed", 1, [])
+        assert [one["code"] for one in done["warnings"]] == [404]
+        none = await with_remote(api, f"{web.url}/nope", fail_on_input_error="false")
+        assert (none["status"]["code"], none["errors"][0]["code"], none["warnings"]) == ("failed", 404, [])
+
+    with_server(test)
+
+
+def test_an_output_target_fails_the_job_without_cost_and_without_its_secret(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        target = {"type": "ftp", "parameters": {"host": "h", "file": "f"}, "credentials": {"password": "s3cr3t"}}
+        job = await api.create(process=False, conversion=[{"target": "png", "output_target": target}])
+        shown = job["conversion"][0]["output_target"]
+        assert shown == [{**target, "status": "waiting", "credentials": {}}]
+        await api.upload(job)
+        done = await api.converted(job)
+        assert (done["status"]["code"], done["errors"][0]["code"], done["spent"]) == ("failed", 501, 0)
+
+    with_server(test)
+
+
+def test_inputs_are_added_changed_and_removed_while_staged(with_server: Any, web: Any) -> None:
+    web.pages["/a.jpg"] = (200, {}, b"a")
+    web.pages["/b.jpg"] = (200, {}, b"b")
+
+    async def test(api: Any) -> None:
+        job = await api.create(process=False)
+        path = f"/jobs/{job['id']}"
+        one = await api.http.post(f"{path}/input", json={"source": f"{web.url}/a.jpg"})
+        two = await api.http.post(f"{path}/input", json=[{"source": f"{web.url}/b.jpg"}])
+        conversion = await api.http.post(f"{path}/conversions", json=[{"target": "png"}, {"target": "jpg"}])
+        assert [one.status_code, two.status_code, conversion.status_code] == [201] * 3
+        first, second = one.json(), two.json()[0]
+        await api.until(job, lambda now: now.phase == "staged-ready")
+
+        moved = await api.http.patch(
+            f"{path}/input", json=[{"id": first["id"], "options": {"position": 2}}, {"id": second["id"], "options": {"position": 1}}]
+        )
+        assert moved.status_code == 200
+        wrong = await api.http.patch(f"{path}/input", json=[{"id": "x", "options": {}}])
+        assert (wrong.status_code, "0.id" in wrong.json()["errors"]) == (400, True)
+        named = await api.http.patch(f"{path}/input/{second['id']}", json={"parameters": {"delete_after_use": True}})
+        assert named.json()["parameters"] == {"delete_after_use": True}
+        gone = conversion.json()[1]["id"]
+        assert (await api.http.delete(f"{path}/conversions/{gone}")).status_code == 204
+        better = {"options": {"rotate": "90"}, "metadata": {"author": "me"}}
+        patched = await api.http.patch(f"{path}/conversions/{conversion.json()[0]['id']}", json=better)
+        assert (patched.json()["options"]["rotate"], patched.json()["metadata"]) == (90, {"author": "me"})
+
+        done = await api.converted(job)
+        assert api.converter.seen == ["b.jpg>png", "a.jpg>png"]
+        assert len(done["output"]) == 1
+
+    with_server(test)
+
+
+def test_a_removed_input_takes_its_file_with_it(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        entry = (await api.upload(job)).json()
+        assert (await api.http.delete(f"/jobs/{job['id']}/input/{entry['id']}")).status_code == 204
+        assert (await api.get(job))["status"]["code"] == "incomplete"
+        assert list(api.opened.house.blobs.path(job["id"]).iterdir()) == []
+
+    with_server(test)
