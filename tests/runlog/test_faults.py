@@ -387,3 +387,15 @@ def test_a_log_leaves_no_thread_behind(tmp_path: Path) -> None:
         append_one(log)
 
     assert threading.active_count() == before
+
+
+def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str) -> None:
+    with open_log(postgres_url) as log, log._db.writing() as tx:
+        tx.run("DROP ROLE IF EXISTS limited")
+        tx.run("CREATE ROLE limited LOGIN")
+    theirs = postgres_url.replace("tests@", "limited@")
+
+    with pytest.raises(LogUnusable, match="refuses to write the run log") as caught:
+        open_log(theirs)
+
+    assert "grant the user" in caught.value.hint

@@ -1,0 +1,241 @@
+"""Jobs: payloads, uploads, templates, and where results will lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.compile import Item, compiled_json, drafts_of, shared_paths
+from runner.errors import InvalidError
+from runner.recipe import Budget, Foreach, Save
+
+UPLOAD = {"input": [{"type": "upload", "source": "{item.path}"}], "conversion": [{"target": "webp"}]}
+FILES = Foreach(kind="files", patterns=("*",))
+
+
+def photo(kitchen: Any, path: str = "in/a.jpg", *, job: dict[str, Any] | None = None, **more: Any) -> Any:
+    """The job of one file."""
+    made = kitchen.recipe(job or UPLOAD, **({"foreach": FILES} | more))
+    return kitchen.job_of(made, item=kitchen.file_item(path), files=[[kitchen.content(path)]])
+
+
+def test_a_job_says_what_is_sent_and_under_which_address(kitchen: Any) -> None:
+    job = photo(kitchen)
+
+    assert job.address == "shop[in/a.jpg]"
+    assert job.payload["input"] == [{"type": "upload", "source": "in/a.jpg"}]
+    assert [(one.input_index, one.filename) for one in job.uploads] == [(0, "a.jpg")]
+
+
+def test_without_foreach_the_address_is_the_recipe(kitchen: Any) -> None:
+    made = kitchen.recipe({"input": [{"source": "https://example.com/a.jpg"}], "conversion": [{"target": "webp"}]})
+
+    assert kitchen.job_of(made).address == "shop"
+
+
+def test_cap_retry_and_budget_come_from_the_recipe(kitchen: Any) -> None:
+    job = photo(
+        kitchen,
+        job=UPLOAD | {"limits": {"job": {"max_credit": 3}}},
+        retry=2,
+        budget=Budget(run=9, day=20),
+        after=("b",),
+    )
+
+    assert (job.cap, job.retry, job.run_budget, job.day_budget, job.after) == (3, 2, 9, 20, ("b",))
+    assert photo(kitchen).cap is None
+
+
+@pytest.mark.parametrize("name", ["{run.date}.jpg", "{output.ext}.jpg", "{item.name}.jpg", "{vars.x}{recipe.name}.jpg"])
+def test_the_name_of_a_file_cannot_smuggle_a_template_in(kitchen: Any, name: str) -> None:
+    job = photo(
+        kitchen,
+        name,
+        job=UPLOAD | {"input": [{"type": "upload", "source": "{item.path}", "filename": "{run.date}-{item.name}"}]},
+        save=Save(path="out/{item.name}/{output.filename}"),
+        vars={"x": "canary"},
+    )
+
+    sent = job.payload_for(run_date="2026-11-23")["input"][0]
+
+    assert (sent["source"], sent["filename"]) == (name, f"2026-11-23-{name}")
+    path = job.save.path_for("x.webp", index=0, run_date="2026-11-23")
+    assert path == kitchen.folder / "out" / name / "x.webp"
+
+
+def test_the_key_does_not_change_with_the_day_but_the_payload_does(kitchen: Any) -> None:
+    dated = UPLOAD | {"conversion": [{"target": "webp", "metadata": {"title": "of {run.date}"}}]}
+    job = photo(kitchen, job=dated)
+
+    days = [job.payload_for(run_date=day)["conversion"][0]["metadata"]["title"] for day in ("2026-11-23", "2026-11-24")]
+
+    assert days == ["of 2026-11-23", "of 2026-11-24"]
+    assert job.payload["conversion"][0]["metadata"]["title"] == "of {run.date}"
+
+
+def test_the_payload_of_a_run_notes_names_and_digests_of_uploads(kitchen: Any) -> None:
+    sent = photo(kitchen).payload_for(run_date="2026-11-23")
+
+    assert sent["input"] == [{"type": "upload", "source": "in/a.jpg", "filename": "a.jpg", "sha256": "a" * 64}]
+
+
+def test_a_lone_template_keeps_its_type(kitchen: Any) -> None:
+    made = kitchen.recipe(
+        {
+            "input": [{"source": "https://example.com/{item.id}"}],
+            "conversion": [{"target": "{item.to}", "options": {"width": "{item.width}", "text": "w {item.width}"}}],
+        },
+        foreach=Foreach(kind="matrix", matrix={}),
+    )
+
+    job = kitchen.job_of(made, item=Item(label="1", values={"id": 7, "to": "png", "width": 800}))
+
+    assert job.payload["input"][0]["source"] == "https://example.com/7"
+    assert job.payload["conversion"] == [{"target": "png", "options": {"width": 800, "text": "w 800"}}]
+
+
+def test_a_source_written_as_a_glob_becomes_several_inputs_in_order(kitchen: Any) -> None:
+    made = kitchen.recipe(
+        {
+            "input": [
+                {"type": "upload", "source": "pages/*.png", "options": {"dpi": 300}},
+                {"type": "remote", "source": "https://example.com/last.png"},
+            ],
+            "conversion": [{"target": "pdf"}],
+        }
+    )
+    (draft,) = drafts_of(made, [Item()])
+    assert [(one.source, one.is_glob) for one in draft.sources] == [("pages/*.png", True)]
+
+    job = kitchen.job_of(
+        made, files=[[kitchen.content("pages/1.png"), kitchen.content("pages/2.png", sha256="b" * 64)]]
+    )
+
+    assert [one["source"] for one in job.payload["input"]] == [
+        "pages/1.png",
+        "pages/2.png",
+        "https://example.com/last.png",
+    ]
+    assert [one.get("options") for one in job.payload["input"]] == [{"dpi": 300}, {"dpi": 300}, None]
+    assert [(one.input_index, one.filename) for one in job.uploads] == [(0, "1.png"), (1, "2.png")]
+
+
+@pytest.mark.parametrize("source", ["{item.path}", "{vars.folder}/*.png", "plain.png"])
+def test_what_a_template_expands_to_is_never_a_glob(kitchen: Any, source: str) -> None:
+    made = kitchen.recipe(UPLOAD | {"input": [{"type": "upload", "source": source}]}, vars={"folder": "a*"})
+
+    (draft,) = drafts_of(made, [kitchen.file_item("[a]*.png")])
+
+    assert [one.is_glob for one in draft.sources] == [False]
+
+
+def test_numbers_that_json_cannot_carry_are_a_problem_of_the_address(kitchen: Any) -> None:
+    made = kitchen.recipe(UPLOAD | {"conversion": [{"target": "webp", "options": {"width": 2**60}}]}, foreach=FILES)
+
+    job, problems = kitchen.compiled(made, item=kitchen.file_item("a.jpg"), files=[[kitchen.content("a.jpg")]])
+
+    assert job is None
+    assert [one.code for one in problems] == ["not-json"]
+    assert problems[0].message.startswith("shop[a.jpg]: ")
+
+
+@pytest.mark.parametrize(
+    ("template", "values", "ok"),
+    [
+        ("out/{item.to}", {"to": "../../etc/passwd"}, False),
+        ("out/{item.to}", {"to": ".."}, False),
+        ("out/{item.to}", {"to": ""}, False),
+        ("out/{item.to}", {"to": "a\0b"}, False),
+        ("{item.to}/{output.filename}", {"to": "/etc"}, False),
+        ("{item.to}/{output.filename}", {"to": ".."}, False),
+        ("out/{item.to}/{output.filename}", {"to": "/etc"}, True),
+        ("out/{item.to}/{output.filename}", {"to": "a/../b"}, True),
+        ("/srv/results/{item.to}", {"to": "a.webp"}, True),
+        ("/srv/results/{item.to}", {"to": "../a.webp"}, False),
+        ("../results/{item.to}", {"to": "a.webp"}, True),
+        ("../results/{item.to}", {"to": "../a.webp"}, False),
+        ("out/{item.to}", {"to": "-rf é\n'\"*"}, True),
+    ],
+)
+def test_nothing_that_a_row_brings_leads_out_of_the_folder_the_author_wrote(
+    kitchen: Any, template: str, values: dict[str, Any], *, ok: bool
+) -> None:
+    made = kitchen.recipe(
+        {"input": [{"source": "https://example.com/a", "filename": "a.jpg"}], "conversion": [{"target": "webp"}]},
+        foreach=Foreach(kind="rows", rows="o.csv"),
+        save=Save(path=template),
+    )
+
+    job, problems = kitchen.compiled(made, item=Item(label="1", values=values))
+
+    assert job is not None
+    assert [one.code for one in problems] == ([] if ok else ["unsafe-save-path"])
+
+
+def test_a_name_that_the_server_makes_up_cannot_leave_the_folder_either(kitchen: Any) -> None:
+    job = photo(kitchen, save=Save(path="out/{output.filename}"))
+
+    with pytest.raises(InvalidError, match="outside of"):
+        job.save.path_for("../../.bashrc", index=0, run_date="2026-11-23")
+
+
+def test_without_save_results_keep_the_folders_of_their_inputs(kitchen: Any) -> None:
+    assert photo(kitchen, "in/deep/a.jpg").expected_paths(run_date="2026-11-23") == (
+        kitchen.folder / "out/shop/in/deep/a.webp",
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "names"),
+    [
+        pytest.param({"conversion": [{"target": "jpeg"}, {"target": "TIF"}]}, ["a.jpg", "a.tiff"], id="long-names"),
+        pytest.param({"conversion": [{"target": "png", "options": {"output_filename": "b"}}]}, ["b.png"], id="option"),
+        pytest.param({"conversion": [{"target": "png", "output_target": [{"type": "ftp"}]}]}, [], id="cloud"),
+        pytest.param({"input": [{"source": "https://example.com/a"}]}, [], id="only-the-server-knows"),
+        pytest.param({"input": [{"source": "https://example.com/x", "filename": "c.png"}]}, ["c.webp"], id="named"),
+    ],
+)
+def test_expected_paths_are_named_after_the_first_input(kitchen: Any, job: dict[str, Any], names: list[str]) -> None:
+    made = kitchen.recipe(UPLOAD | job, foreach=FILES, save=Save(path="{output.filename}"))
+    uploads = [[kitchen.content("in/a.jpg")]] if "input" not in job else []
+
+    compiled = kitchen.job_of(made, item=kitchen.file_item("in/a.jpg"), files=uploads)
+
+    assert [path.name for path in compiled.expected_paths(run_date="2026-11-23")] == names
+
+
+def test_two_results_under_one_name_are_found_before_anything_is_bought(kitchen: Any) -> None:
+    made = kitchen.recipe(UPLOAD, foreach=FILES, save=Save(path="out/{output.filename}"))
+    jobs = []
+    for path in ("a/x.jpg", "b/x.png", "c/y.jpg"):
+        (draft,) = drafts_of(made, [kitchen.file_item(path)])
+        jobs.append((kitchen.job_of(made, item=draft.item, files=[[kitchen.content(path)]]), draft))
+
+    ((problem, addresses),) = shared_paths(jobs, run_date="2026-11-23")
+
+    assert addresses == ("shop[a/x.jpg]", "shop[b/x.png]")
+    assert problem.code == "shared-path"
+    assert "shop[a/x.jpg], shop[b/x.png] would all be saved as '/srv/shop/out/x.webp'" in problem.message
+
+
+def test_two_results_of_one_job_can_clash_too(kitchen: Any) -> None:
+    made = kitchen.recipe(
+        UPLOAD | {"conversion": [{"target": "jpg"}, {"target": "jpeg"}]},
+        foreach=FILES,
+        save=Save(path="{output.filename}"),
+    )
+    (draft,) = drafts_of(made, [kitchen.file_item("a.png")])
+    job = kitchen.job_of(made, item=draft.item, files=[[kitchen.content("a.png")]])
+
+    assert len(list(shared_paths([(job, draft)], run_date="2026-11-23"))) == 1
+
+
+def test_the_published_shape_holds_absolute_paths_and_references_only(kitchen: Any) -> None:
+    job = photo(kitchen, job=UPLOAD | {"download_passwords": [{"env": "DOOR"}]})
+
+    row = compiled_json(job)
+
+    assert list(row) == ["address", "key", "payload", "uploads"]
+    assert row["uploads"] == [{"path": "/srv/shop/in/a.jpg", "size": 7, "sha256": "a" * 64}]
+    assert row["payload"]["download_passwords"] == [{"env": "DOOR"}]
