@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from runner.cli.planning import Planning
 from runner.errors import Problem
@@ -11,6 +12,9 @@ from runner.execute.outcome import Report
 from runner.execute.trouble import settled_report
 from runner.plan import Policy
 from runner.runlog import new_run_id
+
+if TYPE_CHECKING:
+    from runner.cli.session import Outside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,15 +37,15 @@ class Done:
     recipes: int
 
 
-async def carry_out(planning: Planning, wishes: Wishes) -> Done:
-    """Plan and run."""
+async def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
+    """Plan and run; `outside` is how the run reaches the world."""
     run_id = new_run_id(datetime.now(UTC))
     planned = await planning.plan(wishes.policy)
     if planned.plan.has_changes:
         # Only now: the HTTP library takes longer to import than a run with nothing to do.
         from runner.cli.session import run_session
 
-        report = await run_session(planning, planned, wishes, run_id)
+        report = await run_session(planning, planned, wishes, run_id, outside)
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
     return Done(report=report, problems=planned.problems, recipes=len(planned.recipes))

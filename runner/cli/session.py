@@ -6,9 +6,11 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+
+import httpx
 
 from runner.cli.embedded import embedded_server
 from runner.cli.endpoint import ChosenEndpoint
@@ -20,6 +22,7 @@ from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode
+from runner.execute.claims import LEASE_S
 from runner.execute.outcome import Report
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
@@ -30,7 +33,27 @@ from runner.runlog import RunEnded, RunStarted
 SPARE_CONNECTIONS = 8
 
 
-async def run_session(planning: Planning, planned: Planned, wishes: Wishes, run_id: str) -> Report:
+def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    return open_http(endpoint, connections=connections)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outside:
+    """How a run reaches what lies outside of it; whoever rehearses disasters puts in what breaks.
+
+    progress  told of every step, in place of the bars
+    lease_s   how long a lease lasts when its owner falls silent
+    """
+
+    open_http: Callable[[Endpoint, int], AbstractAsyncContextManager[httpx.AsyncClient]] = _open_http
+    progress: Progress = field(default_factory=Silent)
+    lease_s: float = LEASE_S
+
+
+async def run_session(
+    planning: Planning, planned: Planned, wishes: Wishes, run_id: str, outside: Outside | None = None
+) -> Report:
+    outside = outside or Outside()
     await planning.log.append(
         RunStarted(
             run_id=run_id,
@@ -43,9 +66,13 @@ async def run_session(planning: Planning, planned: Planned, wishes: Wishes, run_
     )
     with _stoppable() as stop:
         limits = Limits(
-            jobs=wishes.jobs, lock_wait_s=wishes.lock_wait_s, deadline_s=wishes.deadline_s, policy=wishes.policy
+            jobs=wishes.jobs,
+            lock_wait_s=wishes.lock_wait_s,
+            lease_s=outside.lease_s,
+            deadline_s=wishes.deadline_s,
+            policy=wishes.policy,
         )
-        async with _open_site(planning, planned, wishes, run_id) as site:
+        async with _open_site(planning, planned, wishes, run_id, outside) as site:
             report = await run_plan(planned.plan, site, limits, stop=stop.asked)
     report = replace(report, interrupted=stop.exit_code)
     ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
@@ -54,11 +81,13 @@ async def run_session(planning: Planning, planned: Planned, wishes: Wishes, run_
 
 
 @asynccontextmanager
-async def _open_site(planning: Planning, planned: Planned, wishes: Wishes, run_id: str) -> AsyncIterator[Site]:
+async def _open_site(
+    planning: Planning, planned: Planned, wishes: Wishes, run_id: str, outside: Outside
+) -> AsyncIterator[Site]:
     with ExitStack() as stack:
         endpoint = _reached(planning.endpoint, stack)
-        progress = _progress(planned, stack, bars=wishes.bars)
-        async with open_http(endpoint, connections=wishes.jobs + SPARE_CONNECTIONS) as http:
+        progress = _bars(planned, stack) if wishes.bars else outside.progress
+        async with outside.open_http(endpoint, wishes.jobs + SPARE_CONNECTIONS) as http:
             api = ConversionApi(endpoint=endpoint, http=http)
             async with Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller:
                 yield Site(
@@ -82,9 +111,7 @@ def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
     return stack.enter_context(embedded_server(chosen.state / "server", settings=chosen.local))
 
 
-def _progress(planned: Planned, stack: ExitStack, *, bars: bool) -> Progress:
-    if not bars:
-        return Silent()
+def _bars(planned: Planned, stack: ExitStack) -> Progress:
     from runner.cli.bars import Bars
 
     return stack.enter_context(Bars(planned.plan, file=sys.stderr))

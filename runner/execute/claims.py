@@ -15,7 +15,7 @@ from runner.runlog import Fence, Owner
 from runner.state import KeyState
 
 LEASE_S = 30.0
-RENEW_EVERY_S = 10.0
+RENEWALS = 3  # in the time of one lease
 ASK_AGAIN_S = 0.5
 
 
@@ -31,7 +31,7 @@ class Claim:
 class Claims:
     """Hands out every key once. Use as a context: it renews what is held, and releases it at the end."""
 
-    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, wait_s: float) -> None:
+    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, wait_s: float, lease_s: float) -> None:
         self._site = site
         self._owner = Owner.this_process()
         self._unasked = deque(keys)
@@ -41,6 +41,7 @@ class Claims:
         self._settled: dict[str, Fence] = {}
         self._ahead = ahead
         self._wait_s = wait_s
+        self._lease_s = lease_s
         self._one_at_a_time = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
@@ -88,7 +89,7 @@ class Claims:
         settled, self._settled = self._settled, {}
         if settled:
             await self._site.log.release(settled)
-        won = await self._site.log.claim(keys, self._owner, ttl_s=LEASE_S)
+        won = await self._site.log.claim(keys, self._owner, ttl_s=self._lease_s)
         self._held.update(won)
         states = self._site.log.states(won)
         self._ready.extend(Claim(key=key, fence=won[key], state=states.get(key)) for key in keys if key in won)
@@ -96,6 +97,6 @@ class Claims:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_EVERY_S)
-            for key in await self._site.log.renew(self._held, ttl_s=LEASE_S):
+            await asyncio.sleep(self._lease_s / RENEWALS)
+            for key in await self._site.log.renew(self._held, ttl_s=self._lease_s):
                 self._held.pop(key, None)

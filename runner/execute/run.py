@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from runner.errors import DeadlineReached, RunnerError
-from runner.execute.claims import Claim, Claims
+from runner.execute.claims import LEASE_S, Claim, Claims
 from runner.execute.disk import look
 from runner.execute.order import Groups, layers, recipe_of
 from runner.execute.outcome import Outcome, Report, Status
@@ -31,12 +31,14 @@ class Limits:
     """
     jobs         how many jobs are under way at once
     lock_wait_s  how long to wait for work that another run holds
+    lease_s      how long our leases last when we fall silent; they are renewed three times as often
     deadline_s   how long the run may take, None for as long as it needs
     policy       what a person allowed this run to buy again
     """
 
     jobs: int = 8
     lock_wait_s: float = 0.0
+    lease_s: float = LEASE_S
     deadline_s: float | None = None
     policy: Policy = field(default_factory=Policy)
 
@@ -50,7 +52,8 @@ async def run_plan(plan: Plan, site: Site, limits: Limits, *, stop: asyncio.Even
     run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time())
     for groups in layers(plan.steps):
         ready = run.without_waiting(groups, plan.steps)
-        async with Claims(ready, site, ahead=CLAIM_AHEAD * limits.jobs, wait_s=limits.lock_wait_s) as claims:
+        ahead = CLAIM_AHEAD * limits.jobs
+        async with Claims(ready, site, ahead=ahead, wait_s=limits.lock_wait_s, lease_s=limits.lease_s) as claims:
             await run.work_off(ready, claims, stop or asyncio.Event())
             run.left |= claims.unclaimed
         if run.stopped:

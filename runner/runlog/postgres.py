@@ -37,18 +37,25 @@ _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
 def open_database(url: str, *, read_only: bool, clock: Clock) -> Database:
     """The run log at `url`. Read-only and not there yet, it is an empty one in memory."""
     database = PostgresDatabase(url, read_only=read_only)
+    try:
+        return _ready(database, clock=clock)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
     version = database.version()
     if version > len(MIGRATIONS):
-        database.close()
         raise LogNewer(
             f"the run log on PostgreSQL was written by a newer runner (format {version}; this one knows "
             f"{len(MIGRATIONS)}). Nothing was sent.",
             hint="update this runner with `pip install --upgrade conversion-runner`",
         )
-    if read_only and version == 0:
+    if database.read_only and version == 0:
         database.close()
         return SqliteDatabase(None, clock=clock, read_only=True)
-    if version < len(MIGRATIONS) and not read_only:
+    if version < len(MIGRATIONS) and not database.read_only:
         database.migrate()
     return database
 

@@ -20,7 +20,8 @@ def content(path: str, *, sha256: str = "a" * 64) -> FileContent:
 
 
 def recipe(job: dict[str, Any], **more: Any) -> Recipe:
-    return Recipe(**({"file": FOLDER / "shop.recipe.toml", "folder": FOLDER, "name": "shop", "job": job} | more))
+    usual: dict[str, Any] = {"file": FOLDER / "shop.recipe.toml", "folder": FOLDER, "name": "shop", "job": job}
+    return Recipe(**(usual | more))
 
 
 def compiled(

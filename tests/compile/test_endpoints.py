@@ -30,8 +30,16 @@ def test_an_endpoint_is_named_by_its_host_and_loopback_without_its_port(url: str
 
 @pytest.mark.parametrize(
     "url",
-    ["", "convert.example.com", "ftp://convert.example.com", "https://", "https:///v2"]
-    + ["https://me:canary/x@host:canary/", "http://[canary", "https://host:99999/"],
+    [
+        "",
+        "convert.example.com",
+        "ftp://convert.example.com",
+        "https://",
+        "https:///v2",
+        "https://me:canary/x@host:canary/",
+        "http://[canary",
+        "https://host:99999/",
+    ],
 )
 def test_what_is_no_base_url_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(InvalidError) as refused:

@@ -54,7 +54,8 @@ DIGESTS = {0: "a" * 64}
 
 
 def key(payload: Mapping[str, Any] = WORK, **more: Any) -> str:
-    return job_key(dict(payload), **({"digests": DIGESTS, "endpoint": "local", "epoch": 0} | more))
+    usual: dict[str, Any] = {"digests": DIGESTS, "endpoint": "local", "epoch": 0}
+    return job_key(dict(payload), **(usual | more))
 
 
 def changed(*steps: str | int, to: Any) -> dict[str, Any]:
@@ -210,5 +211,5 @@ def test_no_credential_has_a_say_in_the_key(secret: str) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**60, -(2**53), "\ud800", {1: 2}, {1, 2}])
 def test_what_json_cannot_carry_exactly_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="JCS|integer|UTF-8|keys|unsupported"):
+    with pytest.raises(ValueError, match=r"JCS|integer|UTF-8|keys|unsupported"):
         key(changed("conversion", 0, "options", to={"value": value}))

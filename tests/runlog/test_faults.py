@@ -14,13 +14,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from runner.errors import ExitCode, RunnerError
+from runner.errors import ExitCode
 from runner.runlog import (
     Created,
     Intent,
     LogCorrupt,
     LogNewer,
-    LogUnreachable,
     LogUnusable,
     OutOfOrder,
     Owner,
@@ -149,14 +148,6 @@ def test_a_log_from_a_newer_runner_is_refused_with_advice_and_left_alone(tmp_pat
 
     assert "update this runner" in caught.value.hint
     assert place.read_bytes() == before
-
-
-def test_a_newer_log_on_postgresql_is_refused_with_advice(postgres_url: str) -> None:
-    with open_log(postgres_url) as log, log._db.writing() as tx:
-        tx.rows("UPDATE format SET version = 99")
-
-    with pytest.raises(LogNewer, match=r"format 99"):
-        open_log(postgres_url)
 
 
 def test_the_database_of_another_program_is_not_touched(tmp_path: Path) -> None:
@@ -331,33 +322,6 @@ def test_what_was_acknowledged_survives_kill_9(where: str) -> None:
             assert all(fold(log.events(key=key)) == state for key, state in log.states(acknowledged).items())
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
-    with pytest.raises(LogUnreachable, match="PostgreSQL doesn't answer") as caught:
-        open_log("postgresql://someone:hunter2@127.0.0.1:1/nowhere")
-
-    assert "hunter2" not in str(caught.value) + caught.value.hint
-    assert caught.value.exit_code is ExitCode.UNREACHABLE
-
-
-def test_an_address_of_another_kind_is_refused() -> None:
-    with pytest.raises(RunnerError, match="mysql:// address"):
-        open_log("mysql://x/y")
-
-
-def test_a_connection_that_broke_between_two_lines_is_made_again(postgres_url: str) -> None:
-    with open_log(postgres_url) as log:
-        append_one(log)
-        with log._db.reading() as tx:
-            tx.rows(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-                "AND datname = current_database()"
-            )
-
-        append_one(log)
-
-        assert len(list(log.events())) == 2
-
-
 def test_a_closed_log_takes_no_more_lines(where: str) -> None:
     log = open_log(where)
     log.close()
@@ -387,15 +351,3 @@ def test_a_log_leaves_no_thread_behind(tmp_path: Path) -> None:
         append_one(log)
 
     assert threading.active_count() == before
-
-
-def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str) -> None:
-    with open_log(postgres_url) as log, log._db.writing() as tx:
-        tx.run("DROP ROLE IF EXISTS limited")
-        tx.run("CREATE ROLE limited LOGIN")
-    theirs = postgres_url.replace("tests@", "limited@")
-
-    with pytest.raises(LogUnusable, match="refuses to write the run log") as caught:
-        open_log(theirs)
-
-    assert "grant the user" in caught.value.hint

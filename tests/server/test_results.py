@@ -67,7 +67,7 @@ def test_more_files_than_the_threshold_are_packed_again(with_server: Any) -> Non
 
 def test_output_filename_names_the_result(with_server: Any) -> None:
     async def test(api: Any) -> None:
-        options = {"output_filename": "../Bericht", "allow_multiple_outputs": True}
+        options = {"output_filename": "Bericht", "allow_multiple_outputs": True}
         done = await api.converted(await job_with(api, ["a.jpg", "b.jpg"], "png", options=options))
         assert [one["filename"] for one in done["output"]] == ["Bericht.png", "Bericht-2.png"]
 

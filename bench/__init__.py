@@ -1,0 +1,1 @@
+"""Measurements, runnable by hand: `python -m bench` for all, `python -m bench NAME [--quick]` for one."""

@@ -1,0 +1,1 @@
+"""What the benches share: figures, processes, rounds, pictures, recipes, a small API server."""

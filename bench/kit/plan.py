@@ -1,0 +1,20 @@
+"""What a bench is given: a folder that is gone afterwards, and whether to be quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    folder: Path
+    quick: bool
+
+    def count(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    def subfolder(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path

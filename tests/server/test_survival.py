@@ -1,0 +1,314 @@
+"""What was accepted survives: a kill at any moment, a restart, a second server, a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import httpx
+import pytest
+from PIL import Image
+
+from runner.server.assembly import StateLocked, running
+from runner.server.book import read_book
+from runner.server.config import ServerConfig
+from runner.server.store.database import Database, StoreError
+from runner.server.store.jobs import JobStore
+from runner.server.store.migrations import MIGRATIONS
+
+KEY = "key-of-the-tests"
+ENDED = ("completed", "failed", "canceled")
+
+
+@contextmanager
+def server(state: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+    """A real server process on a socket, and a client of it; killed at the end if it still runs."""
+    uds = state.parent / "s"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner.server.embedded"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps({"state_dir": str(state), "uds": str(uds), "api_keys": [KEY]}) + "\n")
+        process.stdin.flush()
+        ready = json.loads(process.stdout.readline())
+        transport = httpx.HTTPTransport(uds=str(uds))
+        headers = {"X-Oc-Api-Key": KEY}
+        with httpx.Client(transport=transport, base_url=ready["base_url"], headers=headers, timeout=30) as http:
+            yield http, process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def picture(number: int, size: int = 900) -> bytes:
+    file = io.BytesIO()
+    noise = random.Random(number).randbytes(64 * 64 * 3)
+    Image.frombytes("RGB", (64, 64), noise).resize((size, size)).save(file, "png", compress_level=0)
+    return file.getvalue()
+
+
+def job_of(http: httpx.Client, count: int, **body: Any) -> str:
+    job = http.post("/jobs", json={"process": False, "conversion": [{"target": "webp"}], **body}).json()
+    for number in range(count):
+        files = {"file": (f"{number}.png", picture(number))}
+        assert http.post(f"{job['server']}/upload-file/{job['id']}", files=files).status_code == 200
+    return str(job["id"])
+
+
+def until_ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
+    for _ in range(100_000):
+        job: dict[str, Any] = http.get(f"/jobs/{job_id}").json()
+        if job["status"]["code"] in ENDED:
+            return job
+    raise AssertionError(f"the job doesn't end: {job}")
+
+
+@pytest.mark.parametrize("steps_done", [0, 1, 3])
+def test_a_kill_in_the_middle_of_a_job_loses_nothing_and_starts_nothing_twice(tmp_path: Path, steps_done: int) -> None:
+    state = tmp_path / "state"
+    with server(state) as (http, process):
+        job_id = job_of(http, 5)
+        staged_id = job_of(http, 1)
+        assert http.patch(f"/jobs/{job_id}", json={"process": True}).status_code == 200
+        for _ in range(100_000):
+            threads = http.get(f"/jobs/{job_id}/threads").json()
+            if len(threads) >= steps_done:
+                break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    with server(state) as (http, _):
+        done = until_ended(http, job_id)
+        staged = http.get(f"/jobs/{staged_id}").json()
+        after = http.get(f"/jobs/{job_id}/threads").json()
+        archive = http.get(done["output"][0]["uri"]).content
+        assert http.patch(f"/jobs/{job_id}", json={"process": True}).status_code == 409
+
+    assert (done["status"]["code"], done["spent"], staged["status"]["code"]) == ("completed", 5, "ready")
+    assert [one["hash"] for one in after[: len(threads)]] == [one["hash"] for one in threads]
+    packed = zipfile.ZipFile(io.BytesIO(archive))
+    assert sorted(packed.namelist()) == [f"{number}.webp" for number in range(5)]
+    for name in packed.namelist():
+        with Image.open(io.BytesIO(packed.read(name))) as result:
+            assert (result.format, result.size) == ("WEBP", (900, 900))
+    book = read_book(state)
+    assert (book[job_id].starts, book[job_id].credits) == (1, 5)
+    assert (book[staged_id].starts, book[staged_id].credits) == (0, 0)
+
+
+def test_steps_that_were_done_are_not_done_again(tmp_path: Path, with_server: Any) -> None:
+    """The second half runs in a new server on the same state, whose converter knows nothing of the first."""
+    seen: list[str] = []
+    job: dict[str, Any] = {}
+
+    async def first(api: Any) -> None:
+        job.update(await api.staged())
+        for name in ("a.jpg", "slow.jpg", "b.jpg"):
+            await api.upload(job, name.encode(), name=name)
+        await api.start(job)
+        await api.until(job, lambda one: len(one.steps) == 2)
+
+    async def second(api: Any) -> None:
+        await api.until(job, lambda one: one.phase == "processing")
+        while "slow.jpg>png" not in api.converter.seen:
+            await asyncio.sleep(0)
+        seen.extend(api.converter.seen)
+
+    with_server(first)
+    with_server(second)
+
+    assert seen == ["slow.jpg>png"]
+
+
+def test_random_kills_while_jobs_are_made_and_run_lose_nothing_that_was_answered(tmp_path: Path) -> None:
+    state, dice = tmp_path / "state", random.Random(7)
+    started: list[str] = []
+    for _ in range(4):
+        with server(state) as (http, process):
+            killer = subprocess.Popen(
+                [sys.executable, "-c", "import os,sys,time; time.sleep(float(sys.argv[1])); os.kill(int(sys.argv[2]), 9)",
+                 str(dice.uniform(0.1, 0.7)), str(process.pid)]
+            )  # fmt: skip
+            try:
+                while True:
+                    job_id = job_of(http, 1)
+                    if http.patch(f"/jobs/{job_id}", json={"process": True}).status_code == 200:
+                        started.append(job_id)
+            except (httpx.HTTPError, AssertionError, ValueError):
+                pass
+            finally:
+                killer.wait()
+
+    with server(state) as (http, _):
+        done = [until_ended(http, job_id) for job_id in started]
+        for job in done:
+            content = http.get(job["output"][0]["uri"]).content
+            assert hashlib.md5(content, usedforsecurity=False).hexdigest() == job["output"][0]["checksum"]
+
+    book = read_book(state)
+    assert started
+    assert {job["status"]["code"] for job in done} == {"completed"}
+    assert all((book[job_id].starts, book[job_id].credits) == (1, 1) for job_id in started)
+    assert all(entry.starts <= 1 and entry.credits <= 1 for entry in book.values())
+
+
+def test_a_job_whose_credentials_were_lost_fails_without_cost(with_server: Any, tmp_path: Path) -> None:
+    job: dict[str, Any] = {}
+
+    async def first(api: Any) -> None:
+        job.update(await api.staged())
+        answer = await api.http.post(
+            f"{job['server']}/upload-file/{job['id']}",
+            files={"file": ("a.jpg", b"x")},
+            data={"decrypt_password": "secret"},
+        )
+        assert answer.status_code == 200
+
+    async def second(api: Any) -> None:
+        done = await api.converted(job)
+        assert (done["status"]["code"], done["errors"][0]["code"], done["spent"]) == ("failed", 424, 0)
+        assert api.converter.seen == []
+
+    with_server(first)
+    with_server(second)
+    assert read_book(tmp_path / "state")[job["id"]].credits == 0
+
+
+def test_a_download_password_works_after_a_restart(with_server: Any) -> None:
+    output: dict[str, Any] = {}
+
+    async def first(api: Any) -> None:
+        job = await api.staged(download_passwords=["pa ss"])
+        await api.upload(job)
+        output.update((await api.converted(job))["output"][0])
+
+    async def second(api: Any) -> None:
+        assert (await api.stranger.get(output["uri"])).status_code == 401
+        good = await api.stranger.get(output["uri"], headers={"X-Oc-Download-Password": "pa ss"})
+        assert good.status_code == 200
+
+    with_server(first)
+    with_server(second)
+
+
+def test_a_second_server_on_one_state_folder_is_refused(tmp_path: Path) -> None:
+    async def both() -> None:
+        config = ServerConfig(state_dir=tmp_path)
+        async with running(config, base_url="http://a/v2"):
+            with pytest.raises(StateLocked, match=str(os.getpid())):
+                async with running(config, base_url="http://b/v2"):
+                    pass
+        async with running(config, base_url="http://c/v2"):
+            pass
+
+    asyncio.run(both())
+
+
+def test_a_key_that_was_made_is_good_after_a_restart_and_stored_only_as_a_digest(tmp_path: Path) -> None:
+    async def run() -> None:
+        config = ServerConfig(state_dir=tmp_path)
+        async with running(config, base_url="http://a/v2") as first:
+            key = first.api_key
+        async with running(config, base_url="http://a/v2") as second:
+            assert second.house.door._keys.account_of(key)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+
+    asyncio.run(run())
+
+
+def test_a_state_of_a_newer_version_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "server.db"
+    connection = apsw.Connection(str(path))
+    connection.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+    connection.close()
+
+    with pytest.raises(StoreError, match="newer version"):
+        Database(path)
+
+
+def test_one_failing_write_doesnt_take_its_neighbours_with_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "x.db")
+        insert = "insert into parts values (?, ?)"
+
+        async def write(part: str) -> None:
+            await database.write(lambda db: db.execute(insert, (part, "job")).fetchall())
+
+        results = await asyncio.gather(*(write(part) for part in "abacd"), return_exceptions=True)
+
+        assert [type(one) for one in results if one] == [apsw.ConstraintError]
+        assert [row[0] for row in database.rows("select id from parts order by id")] == list("abcd")
+        database.close()
+
+    asyncio.run(run())
+
+
+def test_what_a_write_answered_is_there_for_whoever_opens_the_file(tmp_path: Path, with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        other = Database(tmp_path / "state" / "server.db")
+        found = JobStore(other, retention_s=1).held(job["id"])
+        assert found is not None
+        assert found.token == job["token"]
+        other.close()
+
+    with_server(test)
+
+
+def test_files_that_no_record_knows_are_removed_at_a_restart(with_server: Any) -> None:
+    job: dict[str, Any] = {}
+    stray: list[Path] = []
+
+    async def first(api: Any) -> None:
+        job.update(await api.staged())
+        await api.upload(job)
+        stray.append(api.opened.house.blobs.path(job["id"]) / "out-of-a-killed-server")
+        stray[0].write_bytes(b"x")
+
+    async def second(api: Any) -> None:
+        assert not stray[0].exists()
+        assert (await api.converted(job))["status"]["code"] == "completed"
+
+    with_server(first)
+    with_server(second)
+
+
+def test_a_full_disk_is_said_and_the_server_goes_on(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        database = api.opened.house.database
+        pages = database.rows("pragma page_count")[0][0]
+        await database.write(lambda db: None)
+        database._writer.execute(f"pragma max_page_count = {pages + 2}")
+
+        answers = [await api.http.post("/jobs", json={"process": False}) for _ in range(40)]
+
+        full = [answer for answer in answers if answer.status_code != 201]
+        assert full
+        assert {answer.status_code for answer in full} == {507}
+        assert "could not write its state" in full[0].json()["message"]
+        assert (await api.get(job))["status"]["code"] == "incomplete"
+        database._writer.execute("pragma max_page_count = 1000000")
+        assert (await api.http.post("/jobs", json={"process": False})).status_code == 201
+
+    with_server(test)
