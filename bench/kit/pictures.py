@@ -41,5 +41,6 @@ def _scene(size: tuple[int, int], dice: random.Random) -> Image.Image:
         middle = Image.frombytes("L", (400, 300), dice.randbytes(120_000)).resize(size, Image.Resampling.BICUBIC)
         bands.append(Image.blend(coarse, middle, 0.2))
     scene = Image.merge("RGB", bands)
-    grain = Image.effect_noise(size, 12).convert("RGB").filter(ImageFilter.GaussianBlur(0.6))
+    noise = Image.frombytes("L", size, dice.randbytes(size[0] * size[1])).filter(ImageFilter.GaussianBlur(0.6))
+    grain = noise.point(lambda value: 128 + (value - 128) // 4).convert("RGB")
     return ImageChops.add(scene, grain, scale=1, offset=-128)

@@ -49,9 +49,7 @@ def _lines(booked: int, known: int, remaining: int | None) -> list[str]:
     lines = [f"the server booked {booked} credits for this key today (UTC), this log knows of {known}"]
     if booked != known:
         more = "more" if booked > known else "less"
-        lines.append(
-            f"  {abs(booked - known)} {more}: jobs of another log or program, or jobs still running"
-        )
+        lines.append(f"  {abs(booked - known)} {more}: jobs of another log or program, or jobs still running")
     if remaining is not None:
         lines.append(f"{remaining} credits are left")
     return lines

@@ -56,7 +56,7 @@ class Planning:
         return Planned(
             plan=replace(made, steps=_with_refused(made.steps, prepared.refusals)),
             recipes=self.recipes,
-            problems=tuple(one.problem for one in prepared.refusals),
+            problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,
             run_date=run_date,
         )

@@ -59,7 +59,7 @@ def load(paths: Sequence[Path], *, profile: str | None, overrides: Mapping[str, 
 def raise_refusals(prepared: Prepared) -> None:
     """Raises InvalidInput where anything was refused."""
     if prepared.refusals:
-        raise InvalidInput([refusal.problem for refusal in prepared.refusals])
+        raise InvalidInput(tuple(dict.fromkeys(refusal.problem for refusal in prepared.refusals)))
 
 
 async def prepare(recipes: Sequence[Recipe], *, project: Path, endpoint: str, log: RunLog, run_date: str) -> Prepared:

@@ -102,7 +102,8 @@ def _say(done: object, *, aloud: bool, quiet: bool, seconds: float) -> None:
     assert isinstance(done, Done)
     color = wants_color(sys.stderr)
     if done.problems:
-        text = findings_text(done.problems, checked=done.recipes, color=color)
+        sent = "Their items were left out." if any(one.key for one in done.report.outcomes) else "Nothing was sent."
+        text = findings_text(done.problems, checked=done.recipes, color=color, sent=sent)
         click.echo(text, err=True, nl=False)
     click.echo(troubles_text(done.report, color=color), err=True, nl=False)
     if aloud or (done.report.exit_code != 0 and not quiet):

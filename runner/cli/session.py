@@ -23,7 +23,9 @@ from runner.client.http import open_http
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode
 from runner.execute.claims import LEASE_S
+from runner.execute.durations import Durations
 from runner.execute.outcome import Report
+from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
 from runner.execute.run import Limits, run_plan
@@ -102,6 +104,8 @@ async def _open_site(
                     now=time.time,
                     sleep=asyncio.sleep,
                     progress=progress,
+                    pace=Pace(wishes.jobs),
+                    durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
 
 

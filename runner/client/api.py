@@ -69,10 +69,14 @@ class ConversionApi:
         return Page(jobs=tuple(read_job(row) for row in rows), full=len(rows) >= PAGE_SIZE)
 
     async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job | None:
-        """Start the job: the purchase. None where the server says that it was started before (409)."""
+        """Start the job: the purchase. None where the server says that it was started before (409).
+
+        A 429 is the caller's to wait for: it says that too many jobs run, which the caller knows more about.
+        """
         try:
             path = f"/jobs/{_segment(job_id)}"
-            return read_job(await self._call("PATCH", path, {**(changes or {}), "process": True}))
+            body = {**(changes or {}), "process": True}
+            return read_job(await self._call("PATCH", path, body, waits_for_a_place=False))
         except RefusedError as error:
             if error.status == httpx.codes.CONFLICT:
                 return None
@@ -101,7 +105,15 @@ class ConversionApi:
     async def contracts(self) -> Json:
         return await self._call("GET", "/contracts")
 
-    async def _call(self, method: str, path: str, body: Json = None, *, extra: JsonObject | None = None) -> Json:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json = None,
+        *,
+        extra: JsonObject | None = None,
+        waits_for_a_place: bool = True,
+    ) -> Json:
         doing = f"{method} {path.partition('?')[0]}"
         waits = self.backoff.waits(self.rng)
         while True:
@@ -109,7 +121,7 @@ class ConversionApi:
                 return await self._once(method, path, body, extra or {}, doing=doing)
             except ApiError as error:
                 wait_s = next(waits, None)
-                if wait_s is None or not _worth_repeating(error, method):
+                if wait_s is None or not _worth_repeating(error, method, waits_for_a_place):
                     raise
                 await self.sleep(_wait(error, wait_s))
 
@@ -125,7 +137,7 @@ class ConversionApi:
                 headers=sent,
             )
         except FOREIGN as error:
-            raise translated(error, doing=doing) from error
+            raise translated(error, doing=doing) from None  # aiohttp's words quote URLs, tokens and all
         return answer(response, doing=doing)
 
 
@@ -167,11 +179,11 @@ def _said(response: httpx.Response) -> str:
     return printable[:300]
 
 
-def _worth_repeating(error: ApiError, method: str) -> bool:
+def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> bool:  # noqa: FBT001
     if isinstance(error, ApiUnreachableError):
         return True
     if isinstance(error, RefusedError):
-        return error.status == httpx.codes.TOO_MANY_REQUESTS
+        return error.status == httpx.codes.TOO_MANY_REQUESTS and waits_for_a_place
     return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
 
 

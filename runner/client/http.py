@@ -23,6 +23,7 @@ READ_TIMEOUT_S = 60.0
 # What a request may raise: the transport lets some of aiohttp's errors through, and a bad URL is no HTTPError.
 Foreign = httpx.HTTPError | httpx.InvalidURL | aiohttp.ClientError
 FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError)
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @asynccontextmanager
@@ -44,14 +45,15 @@ async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncItera
 
 
 def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
-    """`error` as ours. Only a refused connection proves that nothing was sent.
+    """`error` as ours. Only a connection that was never made proves that nothing was sent.
 
-    (The transport reports a connection that the server dropped as a connect timeout, so that proves nothing.)
+    (The transport calls a refused connection a connect timeout, and one that the server dropped too. The error
+    below it tells them apart.)
     """
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return ApiUnreachableError(f"{doing}: the address is not an http(s) URL; nothing was sent")
     # aiohttp's own words may quote the URL, and that of a download may hold a token.
     why = type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error.__cause__, _NEVER_CONNECTED):
         return ApiUnreachableError(f"{doing}: no connection ({why}); nothing was sent")
     return OutcomeUnknownError(f"{doing}: no answer ({why})")

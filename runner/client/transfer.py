@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote, urlsplit
 
-import httpx
-
-from runner.client.api import ConversionApi, answer, refusal
-from runner.client.errors import ApiError, ChangedFileError, CorruptDownloadError
+from runner.client.api import ConversionApi, answer
+from runner.client.digest import BLOCK_BYTES, Digests, Hasher
+from runner.client.download import Download, Progress
+from runner.client.errors import ApiError, ChangedFileError
 from runner.client.http import FOREIGN, translated
 from runner.wire import headers
 from runner.wire.job import Job, JobInput, JobOutput, read_job
 from runner.wire.values import as_object
-
-BLOCK_BYTES = 1 << 20
-Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Digests:
-    size_bytes: int
-    sha256: str
-    md5: str
-
-
-class _Hasher:
-    """Both digests of a stream. MD5 is what the API shows; it protects nothing here but against accidents."""
-
-    def __init__(self) -> None:
-        self.size_bytes = 0
-        self.failure: ApiError | None = None  # why our own side of the stream ended early
-        self._sha256 = hashlib.sha256()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-
-    def add(self, block: bytes) -> None:
-        self.size_bytes += len(block)
-        self._sha256.update(block)
-        self._md5.update(block)
-
-    def digests(self) -> Digests:
-        return Digests(size_bytes=self.size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +41,7 @@ class Transfer:
         Answers the digests of what was really sent, and the input as the server describes it where it does.
         Raises ChangedFileError where the file has another size now than `size_bytes`.
         """
-        hasher = _Hasher()
+        hasher = Hasher()
         boundary = secrets.token_hex(16)
         head, tail = _multipart(boundary, filename, decrypt_password)
         sent = {
@@ -86,7 +57,7 @@ class Transfer:
                 f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}", content=body, headers=sent
             )
         except FOREIGN as error:
-            raise hasher.failure or translated(error, doing=doing) from error
+            raise hasher.failure or translated(error, doing=doing) from None
         shown = as_object(answer(response, doing=doing))
         described = read_job({"input": [shown]}).inputs[0] if shown.get("checksum") else None
         return hasher.digests(), described
@@ -103,25 +74,17 @@ class Transfer:
         return {headers.API_KEY[0]: self.api.endpoint.api_key}
 
     async def download(
-        self, output: JobOutput, into: IO[bytes], *, password: str = "", progress: Progress | None = None
+        self,
+        output: JobOutput,
+        into: IO[bytes],
+        *,
+        password: str = "",
+        progress: Progress | None = None,
+        tries: int = 4,
     ) -> Digests:
-        """Write the bytes of `output` to `into`, which starts empty.
-
-        Raises CorruptDownloadError where size or checksum are not the announced ones.
-        """
-        doing = f"downloading {output.filename!r}"
-        # Bytes as they are: size and checksum are announced of the file, not of a compressed form of it.
-        sent = {"Accept-Encoding": "identity"} | ({headers.DOWNLOAD_PASSWORD[0]: password} if password else {})
-        hasher = _Hasher()
-        try:
-            async with self.api.http.stream("GET", output.uri, headers=sent) as response:
-                if not response.is_success:
-                    await response.aread()
-                    raise refusal(response, doing=doing)
-                await _write_all(response, into, hasher, progress)
-        except FOREIGN as error:
-            raise translated(error, doing=doing) from error
-        return _verified(hasher.digests(), output)
+        """Write the bytes of `output` to `into`, which starts empty; raises as `Download.fetch` does."""
+        download = Download(api=self.api, output=output, into=into, password=password, progress=progress, tries=tries)
+        return await download.fetch()
 
 
 def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[bytes, bytes]:
@@ -138,7 +101,7 @@ def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[byt
 
 
 async def _body(
-    head: bytes, path: Path, tail: bytes, *, size_bytes: int, hasher: _Hasher, progress: Progress | None
+    head: bytes, path: Path, tail: bytes, *, size_bytes: int, hasher: Hasher, progress: Progress | None
 ) -> AsyncIterator[bytes]:
     yield head
     try:
@@ -159,38 +122,7 @@ async def _body(
     yield tail
 
 
-def _read_hashed(file: IO[bytes], hasher: _Hasher) -> bytes:
+def _read_hashed(file: IO[bytes], hasher: Hasher) -> bytes:
     block = file.read(BLOCK_BYTES)
     hasher.add(block)
     return block
-
-
-async def _write_all(response: httpx.Response, into: IO[bytes], hasher: _Hasher, progress: Progress | None) -> None:
-    """Blocks are gathered to a useful size first: a thread hop for every network read would cost more than it."""
-    gathered = bytearray()
-    async for block in response.aiter_bytes():
-        gathered += block
-        if len(gathered) >= BLOCK_BYTES:
-            await asyncio.to_thread(_write_hashed, into, bytes(gathered), hasher)
-            if progress is not None:
-                progress(len(gathered))
-            gathered.clear()
-    if gathered:
-        _write_hashed(into, bytes(gathered), hasher)
-        if progress is not None:
-            progress(len(gathered))
-
-
-def _write_hashed(into: IO[bytes], block: bytes, hasher: _Hasher) -> None:
-    hasher.add(block)
-    into.write(block)
-
-
-def _verified(got: Digests, output: JobOutput) -> Digests:
-    if output.size_bytes and got.size_bytes != output.size_bytes:
-        raise CorruptDownloadError(
-            f"{output.filename!r}: {got.size_bytes} bytes came of the {output.size_bytes} announced"
-        )
-    if len(output.checksum) == 32 and got.md5 != output.checksum.lower():
-        raise CorruptDownloadError(f"{output.filename!r}: the MD5 is {got.md5}, the API announced {output.checksum}")
-    return got

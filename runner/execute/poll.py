@@ -48,11 +48,15 @@ class Poller:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def wait(self, job_id: str) -> Job:
-        """The job as it ended. Raises GoneError where the server no longer knows it, and other ApiErrors."""
+    async def wait(self, job_id: str, *, expected_s: float = 0.0) -> Job:
+        """The job as it ended; the first look comes after about `expected_s`.
+
+        Raises GoneError where the server no longer knows it, and other ApiErrors.
+        """
         ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        first_s = max(FIRST_WAIT_S, expected_s)
         self._waits[job_id] = _Wait(
-            job_id=job_id, ended=ended, due=self._clock() + FIRST_WAIT_S, wait_s=FIRST_WAIT_S * FACTOR
+            job_id=job_id, ended=ended, due=self._clock() + first_s, wait_s=FIRST_WAIT_S * FACTOR
         )
         self._wanted.set()
         try:

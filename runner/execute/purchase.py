@@ -10,8 +10,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import httpx
+
+from runner.client.digest import Digests
 from runner.client.errors import ApiError, ChangedFileError, GoneError, OutcomeUnknownError, RefusedError
-from runner.client.transfer import Digests
+from runner.client.pacing import Backoff
 from runner.execute.faults import LostJobError, ParkedError
 from runner.execute.site import Site
 from runner.execute.staging import create_body, late_upload_options, later_inputs
@@ -36,9 +39,15 @@ from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
-PARKED_STATUSES = frozenset({402, 429})
-PARK_S = 3600.0  # after a 402 without Retry-After: quotas count by the day
+# Seconds until a refused start is due again where the server doesn't say: quotas count by the day, places come sooner.
+PARK_S = {402: 3600.0, 429: 60.0}
+PARKED_STATUSES = frozenset(PARK_S)
+START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
 CREATIONS = 3
+
+
+class _TooManyError(RefusedError):
+    """The start was refused since too many jobs run (429); it may be asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,36 +202,59 @@ class Purchase:
         payload: JsonObject,
         before: tuple[Event, ...] = (),
     ) -> Ended:
-        """The commit point and the purchase. Safe to repeat for one job id: it is started once whoever asks."""
-        self._say("starting")
-        await self._log(*before, Starting(key=self.job.key, attempt=attempt, job_id=job_id), budget=self._budget())
-        try:
-            started = await self.site.api.start_job(job_id)
-        except GoneError as error:
-            raise await self._lost(job_id, attempt) from error
-        except RefusedError as error:
-            raise await self._refused(error, attempt) from error
-        await self._log(Started(key=self.job.key, attempt=attempt, job_id=job_id))
-        if started is not None and started.ended:
-            return await self._ended(started, attempt=attempt, payload=payload)
-        return await self._follow(job_id, attempt=attempt, payload=payload)
+        """The commit point and the purchase. Safe to repeat for one job id: it is started once whoever asks.
+
+        Too many running jobs (429) are waited for; what is refused to the end is parked.
+        """
+        waits = START_BACKOFF.waits(self.site.api.rng)
+        while True:
+            try:
+                return await self._start_once(job_id, attempt=attempt, payload=payload, before=before)
+            except _TooManyError as error:
+                wait_s = next(waits, None)
+                if wait_s is None:
+                    raise ParkedError(f"{error}; nothing was bought") from error
+                self._say("waiting for a place")
+                await self.site.sleep(max(wait_s, error.retry_after_s or 0.0))
+                before = ()
+
+    async def _start_once(self, job_id: str, *, attempt: int, payload: JsonObject, before: tuple[Event, ...]) -> Ended:
+        async with self.site.pace.slot():
+            self._say("starting")
+            await self._log(*before, Starting(key=self.job.key, attempt=attempt, job_id=job_id), budget=self._budget())
+            try:
+                started = await self.site.api.start_job(job_id)
+            except GoneError as error:
+                raise await self._lost(job_id, attempt) from error
+            except RefusedError as error:
+                raise await self._refused(error, attempt) from error
+            self.site.pace.went_well()
+            await self._log(Started(key=self.job.key, attempt=attempt, job_id=job_id))
+            if started is not None and started.ended:
+                return await self._ended(started, attempt=attempt, payload=payload)
+            return await self._follow(job_id, attempt=attempt, payload=payload)
 
     async def _refused(self, error: RefusedError, attempt: int) -> Exception:
         """A definite no: back to staged, and parked where it was for want of credits or capacity."""
         parked = error.status in PARKED_STATUSES
-        wait_s = error.retry_after_s if error.retry_after_s is not None else PARK_S
+        wait_s = error.retry_after_s if error.retry_after_s is not None else PARK_S[error.status] if parked else 0.0
         until = self.site.now() + wait_s if parked else None
         await self._log(
             Refused(key=self.job.key, attempt=attempt, status=error.status, message=str(error), until=until)
         )
+        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+            self.site.pace.too_many()
+            return _TooManyError(str(error), status=error.status, retry_after_s=error.retry_after_s)
         return ParkedError(f"{error}; nothing was bought") if parked else error
 
     async def _follow(self, job_id: str, *, attempt: int, payload: JsonObject) -> Ended:
         self._say("converting")
+        began = self.site.now()
         try:
-            job = await self.site.poller.wait(job_id)
+            job = await self.site.poller.wait(job_id, expected_s=self.site.durations.expected(self.job.recipe))
         except GoneError as error:
             raise await self._lost(job_id, attempt) from error
+        self.site.durations.add(self.job.recipe, self.site.now() - began)
         return await self._ended(job, attempt=attempt, payload=payload)
 
     async def _ended(self, job: wire.Job, *, attempt: int, payload: JsonObject) -> Ended:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from runner.client.api import ConversionApi
 from runner.client.transfer import Transfer
+from runner.execute.durations import Durations
+from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
 from runner.runlog import RunLog
@@ -23,6 +25,8 @@ class Site:
     run_date  UTC day of the run's begin, "2026-11-23"
     resolve   the value of a secret reference found in a recipe of the given folder; raises InvalidError
     now       seconds since the epoch
+    pace      how many started jobs the account bears
+    durations how long jobs usually take
     """
 
     api: ConversionApi
@@ -36,3 +40,5 @@ class Site:
     now: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     progress: Progress = field(default_factory=Silent)
+    pace: Pace = field(default_factory=lambda: Pace(8))
+    durations: Durations = field(default_factory=Durations)

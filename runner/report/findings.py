@@ -24,16 +24,23 @@ _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
 
 
 def findings_text(
-    problems: Sequence[Problem], *, checked: int, color: bool, base: Path | None = None, closing: bool = True
+    problems: Sequence[Problem],
+    *,
+    checked: int,
+    color: bool,
+    base: Path | None = None,
+    closing: bool = True,
+    sent: str = "Nothing was sent.",
 ) -> str:
     """All problems with excerpts, each ending in a line break, and how many there are.
 
     checked  how many recipes were looked at
     base     paths below it are shown relative to it
+    sent     what the closing sentence says about the work itself
     """
     lines = [line for problem in problems for line in _problem(problem, color=color, base=base)]
     if closing and problems:
-        lines.append(_closing(problems, checked))
+        lines.append(_closing(problems, checked, sent))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -126,7 +133,7 @@ def _columns(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _closing(problems: Sequence[Problem], checked: int) -> str:
+def _closing(problems: Sequence[Problem], checked: int, sent: str) -> str:
     counts: Mapping[str, int] = {
         severity: sum(problem.severity == severity for problem in problems) for severity in ("error", "warning", "note")
     }
@@ -134,7 +141,7 @@ def _closing(problems: Sequence[Problem], checked: int) -> str:
         said = " and ".join(_counted(count, kind) for kind, count in counts.items() if count)
         return f"{said} in {_counted(checked, 'recipe')}."
     other = "".join(f", {_counted(counts[kind], kind)}" for kind in ("warning", "note") if counts[kind])
-    return f"{_counted(counts['error'], 'problem')}{other} in {_counted(checked, 'recipe')}. Nothing was sent."
+    return f"{_counted(counts['error'], 'problem')}{other} in {_counted(checked, 'recipe')}. {sent}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -14,8 +14,11 @@ MOST_SHOWN = 20
 
 
 def troubles_text(report: Report, *, color: bool) -> str:
-    """Every address that isn't done, with its reason; empty when all is well."""
-    bad = [outcome for outcome in report.outcomes if outcome.status in _TONES]
+    """Every address that isn't done, with its reason; empty when all is well.
+
+    What could not even be compiled has no key: the findings have named it, at its line.
+    """
+    bad = [outcome for outcome in report.outcomes if outcome.status in _TONES and outcome.key]
     lines = [line for outcome in bad[:MOST_SHOWN] for line in _trouble(outcome, color=color)]
     if len(bad) > MOST_SHOWN:
         lines.append(f"... and {len(bad) - MOST_SHOWN} more: runner log {report.run_id}")

@@ -32,11 +32,13 @@ class Copying:
     wall_s   what every conversion claims to have taken
     pages    files that one conversion makes
     seen     the sources' names, in the order they were asked for
+    endless  set when a conversion began that never ends
     """
 
     wall_s: float = 0.1
     pages: int = 1
     seen: list[str] = field(default_factory=list)
+    endless: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, request: Request, *, on_start: Callable[[int], None] | None = None) -> Outcome:
         source = request.sources[0]
@@ -44,6 +46,7 @@ class Copying:
         if on_start:
             on_start(0)
         if source.filename.startswith("slow"):
+            self.endless.set()
             await asyncio.Event().wait()
         if source.filename.startswith("bad"):
             return Refused(code=6005, message="it can't be read", details={"text_1": "broken"})
@@ -145,9 +148,7 @@ async def _run(test: Test, config: ServerConfig, converter: Copying) -> None:
     async with running(config, base_url=base_url, convert=converter) as opened:
         transport = httpx.ASGITransport(opened.app)
         async with (
-            httpx.AsyncClient(
-                transport=transport, base_url=base_url, headers={"X-Api2convert-Api-Key": KEY}
-            ) as http,
+            httpx.AsyncClient(transport=transport, base_url=base_url, headers={"X-Api2convert-Api-Key": KEY}) as http,
             httpx.AsyncClient(transport=transport, base_url=base_url) as stranger,
         ):
             await test(Api(http=http, stranger=stranger, opened=opened, converter=converter))

@@ -93,7 +93,10 @@ def test_names_are_plain_file_names_whatever_was_sent(with_server: Any, name: st
         (form(b"x"), {"Content-Type": "application/octet-stream"}),
         (form(b"x"), {"Content-Type": "multipart/form-data"}),
         (form(b"x"), {}),
-        (form(b"x", extra=f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="n"\r\n\r\n{"y" * 70_000}\r\n'), HEADERS),
+        (
+            form(b"x", extra=f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="n"\r\n\r\n{"y" * 70_000}\r\n'),
+            HEADERS,
+        ),
         (form(b"x"), {**HEADERS, "Content-Range": "bytes 0-0/1"}),
         (form(b"x"), {**HEADERS, "Content-Range": "lines 0-0/1", "x-oc-upload-uuid": "u"}),
         (form(b"x"), {**HEADERS, "Content-Range": "bytes 5-0/9", "x-oc-upload-uuid": "u"}),
@@ -226,7 +229,9 @@ def test_the_name_of_a_download_is_given_in_ascii_and_in_full(with_server: Any) 
         assert output["filename"] == 'naïve "☃".png'
         assert output["uri"].endswith("/na%C3%AFve%20%22%E2%98%83%22.png")
         disposition = (await api.stranger.head(output["uri"])).headers["content-disposition"]
-        assert disposition == "attachment; filename=\"na_ve ___.png\"; filename*=UTF-8''na%C3%AFve%20%22%E2%98%83%22.png"
+        assert (
+            disposition == "attachment; filename=\"na_ve ___.png\"; filename*=UTF-8''na%C3%AFve%20%22%E2%98%83%22.png"
+        )
 
     with_server(test)
 

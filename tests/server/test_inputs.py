@@ -149,7 +149,15 @@ def test_a_redirect_into_a_private_network_is_refused(with_server: Any, web: Any
 
 
 @pytest.mark.parametrize(
-    "source", ["http://", "http://x:99999/", "gopher://x/", "http://user:word@127.0.0.1/", "http://127.0.0.1:1/\n x", "http://[bad/"]
+    "source",
+    [
+        "http://",
+        "http://x:99999/",
+        "gopher://x/",
+        "http://user:word@127.0.0.1/",
+        "http://127.0.0.1:1/\n x",
+        "http://[bad/",
+    ],
 )
 def test_odd_links_fail_with_a_message_and_without_their_password(with_server: Any, source: str) -> None:
     async def test(api: Any) -> None:
@@ -318,7 +326,8 @@ def test_inputs_are_added_changed_and_removed_while_staged(with_server: Any, web
         await api.until(job, lambda now: now.phase == "staged-ready")
 
         moved = await api.http.patch(
-            f"{path}/input", json=[{"id": first["id"], "options": {"position": 2}}, {"id": second["id"], "options": {"position": 1}}]
+            f"{path}/input",
+            json=[{"id": first["id"], "options": {"position": 2}}, {"id": second["id"], "options": {"position": 1}}],
         )
         assert moved.status_code == 200
         wrong = await api.http.patch(f"{path}/input", json=[{"id": "x", "options": {}}])

@@ -312,7 +312,13 @@ def test_an_idempotency_key_makes_one_job_and_another_body_is_refused(with_serve
 def test_what_isnt_there_is_404_in_the_apis_words(with_server: Any) -> None:
     async def test(api: Any) -> None:
         job = await api.staged()
-        for path in ("/jobs/x", "/nowhere", f"/jobs/{job['id']}/conversions/x", f"/jobs/{job['id']}/output/x", "/jobs/"):
+        for path in (
+            "/jobs/x",
+            "/nowhere",
+            f"/jobs/{job['id']}/conversions/x",
+            f"/jobs/{job['id']}/output/x",
+            "/jobs/",
+        ):
             answer = await api.http.get(path)
             assert (answer.status_code, answer.json()["code"]) == (404, 404), path
         assert (await api.http.put("/jobs", json={})).status_code == 405

@@ -30,6 +30,7 @@ from runner.server.store.jobs import JobStore
 from runner.server.store.migrations import MIGRATIONS
 
 KEY = "key-of-the-tests"
+KILLER = "import os, sys, time; time.sleep(float(sys.argv[1])); os.kill(int(sys.argv[2]), 9)"
 ENDED = ("completed", "failed", "canceled")
 
 
@@ -130,8 +131,7 @@ def test_steps_that_were_done_are_not_done_again(tmp_path: Path, with_server: An
 
     async def second(api: Any) -> None:
         await api.until(job, lambda one: one.phase == "processing")
-        while "slow.jpg>png" not in api.converter.seen:
-            await asyncio.sleep(0)
+        await asyncio.wait_for(api.converter.endless.wait(), 10)
         seen.extend(api.converter.seen)
 
     with_server(first)
@@ -140,15 +140,14 @@ def test_steps_that_were_done_are_not_done_again(tmp_path: Path, with_server: An
     assert seen == ["slow.jpg>png"]
 
 
+# httpcore leaves a socket open whose connect failed, which is what happens to the client of a killed server.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_random_kills_while_jobs_are_made_and_run_lose_nothing_that_was_answered(tmp_path: Path) -> None:
     state, dice = tmp_path / "state", random.Random(7)
     started: list[str] = []
     for _ in range(4):
         with server(state) as (http, process):
-            killer = subprocess.Popen(
-                [sys.executable, "-c", "import os,sys,time; time.sleep(float(sys.argv[1])); os.kill(int(sys.argv[2]), 9)",
-                 str(dice.uniform(0.1, 0.7)), str(process.pid)]
-            )  # fmt: skip
+            killer = subprocess.Popen([sys.executable, "-c", KILLER, str(dice.uniform(0.1, 0.7)), str(process.pid)])
             try:
                 while True:
                     job_id = job_of(http, 1)
@@ -225,15 +224,16 @@ def test_a_second_server_on_one_state_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_was_made_is_good_after_a_restart_and_stored_only_as_a_digest(tmp_path: Path) -> None:
-    async def run() -> None:
+    async def run() -> str:
         config = ServerConfig(state_dir=tmp_path)
         async with running(config, base_url="http://a/v2") as first:
             key = first.api_key
         async with running(config, base_url="http://a/v2") as second:
             assert second.house.door._keys.account_of(key)
-        assert not [path for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
+        return key
 
-    asyncio.run(run())
+    key = asyncio.run(run())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and key.encode() in path.read_bytes()]
 
 
 def test_a_state_of_a_newer_version_is_refused_with_advice(tmp_path: Path) -> None:
@@ -275,19 +275,21 @@ def test_what_a_write_answered_is_there_for_whoever_opens_the_file(tmp_path: Pat
     with_server(test)
 
 
-def test_files_that_no_record_knows_are_removed_at_a_restart(with_server: Any) -> None:
-    job: dict[str, Any] = {}
+def test_files_that_no_record_knows_are_removed_when_a_restart_takes_a_job_up(with_server: Any) -> None:
     stray: list[Path] = []
 
     async def first(api: Any) -> None:
-        job.update(await api.staged())
-        await api.upload(job)
+        job = await api.staged()
+        await api.upload(job, name="slow.jpg")
+        await api.start(job)
+        await asyncio.wait_for(api.converter.endless.wait(), 10)
         stray.append(api.opened.house.blobs.path(job["id"]) / "out-of-a-killed-server")
         stray[0].write_bytes(b"x")
 
     async def second(api: Any) -> None:
+        await asyncio.wait_for(api.converter.endless.wait(), 10)
         assert not stray[0].exists()
-        assert (await api.converted(job))["status"]["code"] == "completed"
+        assert len(list(stray[0].parent.iterdir())) == 1
 
     with_server(first)
     with_server(second)

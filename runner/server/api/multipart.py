@@ -57,6 +57,10 @@ class Sink:
         for chunk in batch:
             self._digest.update(chunk)
 
+    def finish(self, batch: list[bytes]) -> None:
+        self.write(batch)
+        self.digest(batch)
+
     def checksum(self) -> str:
         return self._digest.hexdigest()
 
@@ -95,7 +99,7 @@ async def _stream(request: Request, form: _Form, sink: Sink) -> None:
             await asyncio.wait([writing])
     if writing:
         writing.result()
-    await _write(sink, form.take())
+    await asyncio.to_thread(sink.finish, form.take())
 
 
 def _write(sink: Sink, batch: list[bytes]) -> asyncio.Future[tuple[None, None]]:

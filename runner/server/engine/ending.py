@@ -59,8 +59,12 @@ def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Jo
     )
 
 
+def has_to_pack(job: Job, steps: Iterable[Step]) -> bool:
+    return any(parcel.packed for parcel in parcels(job, steps))
+
+
 def published(job: Job, steps: Iterable[Step], blobs: Blobs) -> tuple[Output, ...]:
-    """The outputs of a job, packed where they have to be; reads and writes files, so call it in a thread."""
+    """The outputs of a job, packed where they have to be; in a thread where it has to pack."""
     now = time.time()
     outputs: list[Output] = []
     for parcel in parcels(job, steps):

@@ -16,13 +16,13 @@ from pathlib import Path
 import apsw
 
 from runner.server.config import ServerConfig
-from runner.server.engine.ending import ended_badly, ended_well, must_fail, published
+from runner.server.engine.ending import ended_badly, ended_well, has_to_pack, must_fail, published
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.stepping import Convert, Stepper
 from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
-from runner.server.jobs.record import Input, Job, Step
+from runner.server.jobs.record import Input, Job, Output, Step
 from runner.server.jobs.staging import settle
 from runner.server.jobs.targets import for_source
 from runner.server.jobs.vault import Vault
@@ -65,7 +65,7 @@ class Engine:
         self._runners: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        for job in self._jobs.unended():
+        for job in self._jobs.busy():
             self._blobs.keep_only(job.id, _known_blobs(job))
             self._watch(None, job)
             if job.phase is Phase.PROCESSING:
@@ -171,7 +171,7 @@ class Engine:
 
     async def _publish(self, job: Job, steps: list[Step]) -> None:
         try:
-            outputs = await asyncio.to_thread(published, job, steps, self._blobs)
+            outputs = await self._published(job, steps)
         except OSError as error:
             reason = error.strerror or str(error)
             await self._fail(job, [{"code": 507, "message": f"The server could not store the result: {reason}"}])
@@ -180,6 +180,11 @@ class Engine:
             await self._fail(job, [*input_errors(job), *step_errors(steps)])
             return
         await self._jobs.change(job.id, lambda now: ended_well(now, steps, outputs))
+
+    async def _published(self, job: Job, steps: list[Step]) -> tuple[Output, ...]:
+        if has_to_pack(job, steps):
+            return await asyncio.to_thread(published, job, steps, self._blobs)
+        return published(job, steps, self._blobs)
 
     async def _fail(self, job: Job, errors: list[JsonObject]) -> None:
         failed = await self._jobs.change(job.id, lambda now: ended_badly(now, errors))

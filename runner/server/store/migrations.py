@@ -20,7 +20,8 @@ MIGRATIONS: tuple[str, ...] = (
         document blob not null,
         record blob not null
     );
-    create index jobs_of_account on jobs (account, status);
+    create index jobs_of_account on jobs (account);
+    create index jobs_of_account_by_status on jobs (account, status);
     create index jobs_by_expiry on jobs (expires);
     create table parts (id text primary key, job_id text not null) without rowid;
     create table ledger (

@@ -1,0 +1,52 @@
+"""A run of remote jobs without work, by us or by the SDK, against a server of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.kit.api import fake_api
+from bench.kit.plan import Setup
+from bench.kit.processes import PYTHON, RUNNER, Spent, spend
+from bench.kit.recipes import remote_jobs
+
+SOURCE = "http://files.example.com"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Took:
+    """What a side took for all jobs; `server_cpu_s` says how far the server was from being the bottleneck."""
+
+    spent: Spent
+    server_cpu_s: float
+    requests: Mapping[str, int]
+
+    @property
+    def requests_count(self) -> int:
+        return sum(self.requests.values())
+
+
+def ours(setup: Setup, jobs: int, *, at_once: int) -> Took:
+    """`runner run`, whole: with its start, its log on this disk, every result on disk and synced."""
+    folder = _empty(setup, "ours")
+    recipe = remote_jobs(folder, jobs, source=SOURCE)
+    return _took(folder, [RUNNER, "run", str(recipe), "--state", str(folder / "state"), "--jobs", str(at_once)])
+
+
+def sdk(setup: Setup, jobs: int, *, threads: int, way: str = "staged") -> Took:
+    folder = _empty(setup, "sdk")
+    return _took(folder, [PYTHON, "-m", "bench.kit.sdk_jobs", str(threads), str(jobs), str(folder), SOURCE, way])
+
+
+def _empty(setup: Setup, name: str) -> Path:
+    shutil.rmtree(setup.folder / name, ignore_errors=True)
+    return setup.subfolder(name)
+
+
+def _took(folder: Path, command: list[str]) -> Took:
+    with fake_api(folder) as api:
+        before = api.cpu_s()
+        spent = spend(command, folder=folder, env=api.env)
+        return Took(spent=spent, server_cpu_s=api.cpu_s() - before, requests=api.requests())

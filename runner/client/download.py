@@ -1,0 +1,135 @@
+"""Downloads: streamed in blocks, hashed as they pass, taken up again where they broke off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO
+
+import httpx
+
+from runner.client.api import ConversionApi, refusal
+from runner.client.digest import BLOCK_BYTES, Digests, Hasher
+from runner.client.errors import (
+    ApiError,
+    ApiUnreachableError,
+    CorruptDownloadError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from runner.client.http import FOREIGN, translated
+from runner.client.pacing import Backoff
+from runner.wire import headers
+from runner.wire.job import JobOutput
+
+Progress = Callable[[int], None]
+
+
+@dataclass(kw_only=True, slots=True)
+class Download:
+    """One output on its way into `into`, which starts empty and can seek.
+
+    tries  how often the server is asked at most: each may count against the output's downloads
+    """
+
+    api: ConversionApi
+    output: JobOutput
+    into: IO[bytes]
+    password: str = ""
+    progress: Progress | None = None
+    tries: int = 4
+    _hasher: Hasher = field(default_factory=Hasher)
+    _etag: str = ""
+
+    async def fetch(self) -> Digests:
+        """The digests of what was written.
+
+        Raises CorruptDownloadError where size or checksum are not the announced ones in the end, GoneError and
+        its like where the server refuses, OutcomeUnknownError where it stops answering.
+        """
+        waits = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).waits(self.api.rng)
+        while True:
+            try:
+                await self._fetch_rest()
+                return self._verified()
+            except ApiError as error:
+                wait_s = next(waits, None)
+                if wait_s is None or not _is_passing(error):
+                    raise
+                await self.api.sleep(wait_s)
+
+    async def _fetch_rest(self) -> None:
+        doing = f"downloading {self.output.filename!r}"
+        try:
+            async with self.api.http.stream("GET", self.output.uri, headers=self._headers()) as response:
+                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    self._start_over()
+                if not response.is_success:
+                    await response.aread()
+                    raise refusal(response, doing=doing)
+                if not self._is_the_rest(response):
+                    self._start_over()
+                self._etag = response.headers.get("ETag", "")
+                await self._write(response)
+        except FOREIGN as error:
+            raise translated(error, doing=doing) from None
+
+    def _headers(self) -> dict[str, str]:
+        """Bytes as they are: size and checksum are announced of the file, not of a compressed form of it."""
+        sent = {"Accept-Encoding": "identity"}
+        if self.password:
+            sent[headers.DOWNLOAD_PASSWORD[0]] = self.password
+        if self._hasher.size_bytes:
+            sent["Range"] = f"bytes={self._hasher.size_bytes}-"
+            if self._etag and not self._etag.startswith("W/"):
+                sent["If-Range"] = self._etag
+        return sent
+
+    def _is_the_rest(self, response: httpx.Response) -> bool:
+        """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
+        have = self._hasher.size_bytes
+        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+            return have == 0
+        return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
+
+    def _start_over(self) -> None:
+        self._hasher = Hasher()
+        self.into.seek(0)
+        self.into.truncate()
+
+    async def _write(self, response: httpx.Response) -> None:
+        """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
+        gathered = bytearray()
+        try:
+            async for block in response.aiter_bytes():
+                gathered += block
+                if len(gathered) >= BLOCK_BYTES:
+                    await asyncio.to_thread(self._keep, bytes(gathered))
+                    gathered.clear()
+        finally:
+            self._keep(bytes(gathered))
+
+    def _keep(self, block: bytes) -> None:
+        self.into.write(block)
+        self._hasher.add(block)
+        if self.progress is not None and block:
+            self.progress(len(block))
+
+    def _verified(self) -> Digests:
+        got, name = self._hasher.digests(), f"{self.output.filename!r}"
+        if self.output.size_bytes and got.size_bytes < self.output.size_bytes:
+            raise CorruptDownloadError(f"{name}: {got.size_bytes} bytes came of the {self.output.size_bytes} announced")
+        if self.output.size_bytes and got.size_bytes > self.output.size_bytes:
+            self._start_over()
+            raise CorruptDownloadError(f"{name}: more bytes came than the {self.output.size_bytes} announced")
+        if len(self.output.checksum) == len(got.md5) and got.md5 != self.output.checksum.lower():
+            self._start_over()
+            raise CorruptDownloadError(f"{name}: the MD5 is {got.md5}, the API announced {self.output.checksum}")
+        return got
+
+
+def _is_passing(error: ApiError) -> bool:
+    if isinstance(error, RefusedError):
+        return error.status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE)
+    return isinstance(error, OutcomeUnknownError | ApiUnreachableError | CorruptDownloadError)

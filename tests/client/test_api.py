@@ -1,0 +1,321 @@
+"""The calls against a server that misbehaves: what is tried again, what never is, and what is said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import traceback
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from runner.client.errors import (
+    ApiError,
+    ApiUnreachableError,
+    GoneError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from runner.errors import AuthenticationError, ExitCode, RunnerError
+
+Do = Callable[[Any], Awaitable[Any]]
+JOB = {"id": "j1", "token": "canarytoken", "status": {"code": "created"}, "server": "http://127.0.0.1:9"}
+
+
+async def create(scene: Any) -> Any:
+    return await scene.api.create_job({"input": []}, idempotency_key="k:1:1")
+
+
+async def read(scene: Any) -> Any:
+    return await scene.api.job("j1")
+
+
+async def start(scene: Any) -> Any:
+    return await scene.api.start_job("j1")
+
+
+async def delete(scene: Any) -> Any:
+    return await scene.api.delete_job("j1")
+
+
+async def add_input(scene: Any) -> Any:
+    return await scene.api.add_input("j1", {"type": "remote"})
+
+
+POSTS = pytest.mark.parametrize("post", [create, add_input])
+REPEATED = pytest.mark.parametrize("call", [read, start, delete])
+ALL = pytest.mark.parametrize("call", [create, add_input, read, start, delete])
+HANG_UPS = pytest.mark.parametrize("how", [{"deaf": True}, {}, {"mute": True, "timeout_s": 0.2}])
+
+
+def test_a_job_is_created_unstarted_with_key_and_idempotency_key(stage: Any) -> None:
+    played = stage.play(create, stage.reply(201, JOB))
+
+    (request,) = played.server.requests
+    assert (played.value.id, played.value.token) == ("j1", "canarytoken")
+    assert (request.method, request.path) == ("POST", "/v2/jobs")
+    assert json.loads(request.body) == {"input": [], "process": False}
+    assert request.headers["x-api2convert-api-key"] == stage.key
+    assert request.headers["idempotency-key"] == "k:1:1"
+    assert request.headers["user-agent"].startswith("conversion-runner/")
+
+
+def test_starting_is_a_patch_and_409_says_that_it_was_started_before(stage: Any) -> None:
+    fresh = stage.play(start, stage.reply(200, JOB))
+    again = stage.play(start, stage.reply(409, {"message": "already started"}))
+
+    assert [(one.method, json.loads(one.body)) for one in fresh.server.requests] == [("PATCH", {"process": True})]
+    assert (fresh.value.id, again.value, again.error) == ("j1", None, None)
+
+
+@pytest.mark.parametrize("status", [204, 404, 410])
+def test_deleting_what_is_gone_is_fine(stage: Any, status: int) -> None:
+    assert stage.play(delete, stage.reply(status)).error is None
+
+
+def test_an_id_cannot_change_the_path(stage: Any) -> None:
+    played = stage.play(lambda scene: scene.api.job("../contracts?x=1#"), stage.reply(200, JOB))
+
+    assert played.server.requests[0].path == "/v2/jobs/..%2Fcontracts%3Fx=1%23"
+
+
+def test_a_full_page_says_that_there_may_be_another(stage: Any) -> None:
+    full = stage.play(lambda scene: scene.api.jobs(), stage.reply(200, [JOB] * 50))
+    last = stage.play(lambda scene: scene.api.jobs(page=2), stage.reply(200, [JOB]))
+
+    assert (len(full.value.jobs), full.value.full, last.value.full) == (50, True, False)
+    assert last.server.requests[0].path == "/v2/jobs?page=2"
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (400, RefusedError, ExitCode.FAILED),
+        (401, AuthenticationError, ExitCode.AUTHENTICATION),
+        (402, RefusedError, ExitCode.FAILED),
+        (403, AuthenticationError, ExitCode.AUTHENTICATION),
+        (404, GoneError, ExitCode.FAILED),
+        (409, RefusedError, ExitCode.FAILED),
+        (410, GoneError, ExitCode.FAILED),
+        (422, RefusedError, ExitCode.FAILED),
+        (302, RefusedError, ExitCode.FAILED),
+    ],
+)
+def test_a_refusal_is_sorted_by_its_meaning_and_never_repeated(
+    stage: Any, status: int, error: type[RunnerError], code: ExitCode
+) -> None:
+    played = stage.play(create, stage.reply(status, {"message": "that won't do"}))
+
+    assert type(played.error) is error
+    assert str(played.error) == f"POST /jobs: {status} that won't do"
+    assert isinstance(played.error, RunnerError)
+    assert played.error.exit_code is code
+    assert (len(played.server.requests), played.waits) == (1, [])
+
+
+@pytest.mark.parametrize("call", [create, add_input, read, delete])
+@pytest.mark.parametrize("form", ["7", "date"])
+def test_too_many_requests_is_tried_again_when_the_server_says(stage: Any, call: Do, form: str) -> None:
+    wanted = form if form == "7" else stage.date(datetime.now(UTC) + timedelta(seconds=9), usegmt=True)
+    busy = stage.reply(429, {"message": "slow down"}, Retry_After=wanted)
+
+    played = stage.play(call, busy, busy, stage.reply(200, JOB))
+
+    assert played.error is None
+    assert len(played.server.requests) == 3
+    assert all(6.5 <= wait_s <= 9.1 for wait_s in played.waits)
+
+
+def test_a_start_that_was_refused_for_want_of_a_place_is_left_to_the_caller(stage: Any) -> None:
+    played = stage.play(start, stage.reply(429, Retry_After="7"))
+
+    assert isinstance(played.error, RefusedError)
+    assert (played.error.status, played.error.retry_after_s) == (429, 7.0)
+    assert len(played.server.requests) == 1
+
+
+def test_rate_limited_to_the_end_keeps_the_status_and_the_wish(stage: Any) -> None:
+    played = stage.play(create, stage.reply(429, Retry_After="900"))
+
+    assert isinstance(played.error, RefusedError)
+    assert (played.error.status, played.error.retry_after_s) == (429, 600.0)
+    assert (len(played.server.requests), played.waits) == (6, [600.0] * 5)
+
+
+@REPEATED
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_one_bad_moment_of_the_server_is_survived(stage: Any, call: Do, status: int) -> None:
+    played = stage.play(call, stage.reply(status), stage.reply(200, JOB))
+
+    assert played.error is None
+    assert (len(played.server.requests), len(played.waits)) == (2, 1)
+
+
+@POSTS
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_post_that_the_server_broke_down_on_is_never_sent_twice(stage: Any, post: Do, status: int) -> None:
+    played = stage.play(post, stage.reply(status, {"message": "oops"}))
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert (len(played.server.requests), played.waits) == (1, [])
+
+
+@POSTS
+@HANG_UPS
+def test_a_post_whose_answer_was_lost_is_never_sent_twice(stage: Any, post: Do, how: dict[str, Any]) -> None:
+    played = stage.play(post, None, **how)
+
+    assert type(played.error) is OutcomeUnknownError
+    assert (played.server.connections, played.waits) == (1, [])
+
+
+@REPEATED
+@pytest.mark.parametrize("how", [{"deaf": True}, {}])
+def test_what_changes_nothing_when_repeated_is_tried_again_to_the_end(
+    stage: Any, call: Do, how: dict[str, Any]
+) -> None:
+    played = stage.play(call, None, **how)
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert played.error.exit_code is ExitCode.UNREACHABLE
+    assert len(played.waits) == 5
+    assert played.server.connections >= 6
+
+
+def test_a_connection_that_the_server_closed_meanwhile_does_not_double_a_post(stage: Any) -> None:
+    async def two_posts(scene: Any) -> Any:
+        await create(scene)
+        return await create(scene)
+
+    played = stage.play(two_posts, stage.reply(201, JOB, keep=True), None)
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert [one.method for one in played.server.requests] == ["POST", "POST"]
+
+
+@ALL
+def test_where_nobody_listens_everything_is_tried_again_since_nothing_was_sent(stage: Any, call: Do) -> None:
+    async def after_closing_time(scene: Any) -> Any:
+        async with stage.rogue() as closed:
+            pass
+        object.__setattr__(scene.api.endpoint, "base_url", f"{closed.url}/v2")
+        return await call(scene)
+
+    played = stage.play(after_closing_time)
+
+    assert isinstance(played.error, ApiUnreachableError)
+    assert "nothing was sent" in str(played.error)
+    assert len(played.waits) == 5
+    assert played.waits == sorted(played.waits)
+
+
+NO_ANSWERS = {
+    "not JSON": b"<html>welcome</html>",
+    "half JSON": b'{"id": "j1"',
+    "not UTF-8": b'{"id": "\xff"}',
+    "deep": b"[" * 200_000,
+}
+
+
+@pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_a_200_without_json_leaves_the_outcome_unknown(stage: Any, body: bytes) -> None:
+    posted = stage.play(create, stage.reply(200, body))
+    patched = stage.play(start, stage.reply(200, body), stage.reply(200, JOB))
+
+    assert isinstance(posted.error, OutcomeUnknownError)
+    assert len(posted.server.requests) == 1
+    assert patched.error is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"welcome to ftp\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n"]
+)
+def test_what_is_no_http_leaves_the_outcome_unknown(stage: Any, answer: bytes) -> None:
+    played = stage.play(create, answer)
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert len(played.server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [None, b"null", [], {}], ids=["empty", "null", "array", "object"])
+def test_an_answer_without_content_is_a_job_of_which_nothing_is_known(stage: Any, body: Any) -> None:
+    played = stage.play(start, stage.reply(200, body))
+
+    assert (played.error, played.value.id, played.value.status) == (None, "", "")
+
+
+def test_sixteen_mebibytes_of_job_are_read(stage: Any) -> None:
+    played = stage.play(read, stage.reply(200, JOB | {"errors": [{"message": "x" * (1 << 24)}]}))
+
+    assert played.error is None
+    assert len(played.value.errors[0].message) == 1 << 24
+
+
+def test_an_answer_cut_short_is_no_answer(stage: Any) -> None:
+    cut = stage.reply(200, b'{"id": "j1"}', Content_Length="500")
+
+    assert isinstance(stage.play(create, cut).error, OutcomeUnknownError)
+    assert stage.play(read, cut, stage.reply(200, JOB)).value.id == "j1"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@ALL
+def test_redirects_are_never_followed_with_the_key(stage: Any, call: Do, status: int) -> None:
+    async def main() -> tuple[Any, Any]:
+        async with stage.rogue(stage.reply(200, JOB)) as elsewhere:
+            away = stage.reply(status, Location=f"{elsewhere.url}/v2/jobs")
+            played = await asyncio.to_thread(stage.play, call, away)
+            return played, elsewhere
+
+    played, elsewhere = asyncio.run(main())
+
+    assert isinstance(played.error, RefusedError)
+    assert played.error.status == status
+    assert elsewhere.connections == 0
+
+
+def test_the_servers_words_are_short_and_cannot_steer_the_terminal(stage: Any) -> None:
+    played = stage.play(create, stage.reply(400, {"message": "\x1b[2J\n\u202e" + "x" * 5000}))
+
+    assert str(played.error).isprintable()
+    assert len(str(played.error)) < 400
+
+
+@pytest.mark.parametrize("body", [b"plain", b"[1]", b'{"message": null}', b'{"message": {"a": 1}}', b"[" * 200_000])
+def test_a_refusal_may_say_anything(stage: Any, body: bytes) -> None:
+    played = stage.play(create, stage.reply(400, body))
+
+    assert isinstance(played.error, RefusedError)
+    assert str(played.error).startswith("POST /jobs: 400")
+
+
+def echo(status: int) -> Callable[[Any], bytes]:
+    """Repeats every header of the request, as some servers do when they refuse it."""
+
+    def answer(request: Any) -> bytes:
+        message = json.dumps({"message": "refused: " + " ".join(request.headers.values())})
+        head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(message)}\r\nConnection: close\r\n\r\n"
+        return head.encode() + message.encode()
+
+    return answer
+
+
+@ALL
+@pytest.mark.parametrize("answer", [echo(400), echo(401), echo(404), echo(429), echo(500), b"what?\r\n\r\n", None])
+def test_the_key_is_in_no_error(stage: Any, call: Do, answer: Any) -> None:
+    played = stage.play(call, answer)
+
+    if played.error is None:  # a deletion of what is gone
+        return
+    whole = "".join(traceback.format_exception(played.error)) + repr(played.error) + str(played.error)
+    assert isinstance(played.error, ApiError | AuthenticationError)
+    assert stage.key not in whole + played.error.hint
+
+
+def test_the_key_is_in_no_repr(stage: Any) -> None:
+    async def shown(scene: Any) -> str:
+        return repr(scene.api) + repr(scene.api.endpoint) + str(scene.api.endpoint)
+
+    assert stage.key not in stage.play(shown).value

@@ -1,0 +1,213 @@
+"""One run in a process of its own that dies where it is told to: the victim of the tests about crashes.
+
+An order is one JSON object; what came of the run is written to the file it names. Nothing of the runner is patched:
+the run is given an HTTP session with hooks, a progress that counts, and a run log whose `append` counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import httpx
+
+from runner.cli.planning import open_planning
+from runner.cli.prepare import load
+from runner.cli.running import Wishes, carry_out
+from runner.cli.session import Outside
+from runner.client.endpoint import Endpoint
+from runner.client.http import open_http
+from runner.errors import RunnerError
+from runner.execute.progress import Silent
+from runner.plan import Policy, Step
+from runner.runlog import BudgetGuard, Clock, Event, Fence, RunLog
+from runner.runlog.sqlite import SqliteDatabase
+
+FILE_CALLS = frozenset({"os.link", "os.rename", "os.remove", "os.mkdir"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What to run, and where it ends.
+
+    point, ordinal  the end comes when this point is passed for the ordinal-th time ("" never)
+    victim          the process that SIGKILL is sent to: 0 is the run itself
+    signals         sent to the run itself instead of SIGKILL, one each time the point is passed from then on
+    halt            wait at the point for ever instead (until somebody signals)
+    result          file for the outcome, written when the run ends by itself
+    """
+
+    recipes: list[str]
+    endpoint: str
+    state: str
+    result: str
+    jobs: int = 1
+    lock_wait_s: float = 0.0
+    lease_s: float = 30.0
+    retry_failed: bool = False
+    point: str = ""
+    ordinal: int = 1
+    victim: int = 0
+    signals: list[int] = field(default_factory=list)
+    halt: bool = False
+
+
+@dataclass(kw_only=True)
+class Trap:
+    """Counts the points that are passed, and springs at one of them."""
+
+    order: Order
+    passed: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    pending: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.pending = list(self.order.signals)
+
+    def pass_by(self, point: str) -> None:
+        self.passed.append(point)
+        self.counts[point] += 1
+        if point == self.order.point and self.counts[point] >= self.order.ordinal:
+            self._spring()
+
+    def _spring(self) -> None:
+        if self.order.signals:
+            if self.pending:
+                os.kill(os.getpid(), self.pending.pop(0))
+        elif self.order.halt:
+            Path(self.order.result + ".halted").touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif self.counts[self.order.point] == self.order.ordinal:
+            os.kill(self.order.victim or os.getpid(), signal.SIGKILL)
+
+    @asynccontextmanager
+    async def open_http(self, endpoint: Endpoint, connections: int) -> AsyncIterator[httpx.AsyncClient]:
+        async with open_http(endpoint, connections=connections) as http:
+            http.event_hooks = {"request": [self._before_call], "response": [self._after_call]}
+            yield http
+
+    async def _before_call(self, request: httpx.Request) -> None:
+        self.pass_by(f"before {_call(request)}")
+
+    async def _after_call(self, response: httpx.Response) -> None:
+        self.pass_by(f"after {_call(response.request)}")
+
+    def watch_files(self) -> None:
+        """Points before every step that names, renames or removes a file of the results."""
+
+        def on_event(event: str, args: tuple[object, ...]) -> None:
+            if event in FILE_CALLS and _is_result(str(args[0])):
+                self.pass_by(f"before {event}")
+
+        sys.addaudithook(on_event)
+
+
+def _is_result(path: str) -> bool:
+    return "/out/" in path or path.endswith("/out")
+
+
+def _call(request: httpx.Request) -> str:
+    parts = request.url.path.split("/")
+    if "upload-file" in parts or "download-file" in parts:
+        return "upload" if "upload-file" in parts else "download"
+    return f"{request.method} {'/'.join(one if len(one) < 30 else '*' for one in parts)}"
+
+
+class CountingProgress(Silent):
+    def __init__(self, trap: Trap) -> None:
+        self._trap = trap
+
+    def moved(self, step: Step, size_bytes: int) -> None:
+        self._trap.pass_by("amid a transfer")
+
+
+class CountingLog(RunLog):
+    """A run log that passes a point before and after every line."""
+
+    def __init__(self, path: Path, trap: Trap) -> None:
+        clock = Clock()
+        super().__init__(SqliteDatabase(path, clock=clock), clock=clock)
+        self._trap = trap
+
+    async def append(
+        self, *events: Event, run_id: str, fence: Fence | None = None, budget: BudgetGuard | None = None
+    ) -> None:
+        names = "+".join(type(event).__name__ for event in events)
+        self._trap.pass_by(f"before {names}")
+        await super().append(*events, run_id=run_id, fence=fence, budget=budget)
+        self._trap.pass_by(f"after {names}")
+
+
+def run(order: Order) -> int:
+    """Run it to its end, or to the order's. Answers the exit code."""
+    trap = Trap(order=order)
+    trap.watch_files()
+    outcome: dict[str, object]
+    try:
+        outcome = _carried_out(order, trap)
+    except RunnerError as error:
+        outcome = {"exit_code": int(error.exit_code), "error": str(error), "report": None}
+    outcome["points"] = trap.passed
+    fresh = Path(order.result + ".new")
+    fresh.write_text(json.dumps(outcome))
+    fresh.replace(order.result)
+    code = outcome["exit_code"]
+    return code if isinstance(code, int) else 1
+
+
+def _carried_out(order: Order, trap: Trap) -> dict[str, object]:
+    state = Path(order.state)
+    paths = [Path(one) for one in order.recipes]
+    with open_planning(paths, profile=None, overrides={}, endpoint=order.endpoint, state=state) as planning:
+        log = CountingLog(state / "runs.db", trap)
+        try:
+            outside = Outside(open_http=trap.open_http, progress=CountingProgress(trap), lease_s=order.lease_s)
+            wishes = Wishes(
+                jobs=order.jobs, lock_wait_s=order.lock_wait_s, policy=Policy(retry_failed=order.retry_failed)
+            )
+            done = asyncio.run(carry_out(replace(planning, log=log), wishes, outside))
+        finally:
+            log.close()
+    return {"exit_code": int(done.report.exit_code), "error": "", "report": done.report.as_json()}
+
+
+def forge() -> None:
+    """Forks a run for every order on stdin; answers its process id and then how it ended, one line each."""
+    load([Path(__file__).resolve().parents[2] / "recipes"], profile=None, overrides={})  # what is read once is warm now
+    for line in sys.stdin:
+        order = Order(**json.loads(line))
+        child = os.fork()
+        if child == 0:
+            _be(lambda: run(order), Path(order.result + ".stderr"))
+        print(json.dumps(child), flush=True)
+        _, status = os.waitpid(child, 0)
+        print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
+
+
+def _be(main: Callable[[], int], stderr: Path) -> None:
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+        code = main()
+    except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as the forge
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def order_line(order: Order) -> str:
+    return json.dumps(asdict(order)) + "\n"
+
+
+if __name__ == "__main__":
+    forge()
