@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("runner.cli.run", "Do what is left to do."),
     "status": ("runner.cli.status", "Say what was spent and what is under way."),
     "log": ("runner.cli.log", "List earlier runs, or show one."),
+    "doctor": ("runner.cli.doctor", "Say what works here, what is missing, and how to get it."),
     "sweep": ("runner.cli.sweep", "Delete unstarted leftovers of killed runs."),
     "serve": ("runner.cli.serve", "Serve the API on this machine."),
     "schema": ("runner.cli.schema", "Print a JSON Schema for editors and scripts."),

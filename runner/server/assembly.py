@@ -42,17 +42,43 @@ class Running:
 
 @asynccontextmanager
 async def running(config: ServerConfig, *, base_url: str, convert: Convert | None = None) -> AsyncIterator[Running]:
-    """A server without a socket. `convert` replaces the worker processes, for tests of the rest.
+    """A server without a socket, for who holds the `state_lock`.
 
-    Raises StateLocked, StoreError for a state that can't be used, OSError for a folder that can't be written.
+    convert  replaces the worker processes, for tests of the rest
+
+    Raises StoreError for a state that can't be used, OSError for a folder that can't be written.
     """
     state = config.state_dir.resolve()
-    with _locked(state):
-        async with (
-            _conversions(config, convert) as converting,
-            _opened(config, state, base_url, converting) as opened,
-        ):
-            yield opened
+    async with (
+        _conversions(config, convert) as converting,
+        _opened(config, state, base_url, converting) as opened,
+    ):
+        yield opened
+
+
+@contextmanager
+def state_lock(state_dir: Path) -> Iterator[None]:
+    """One server per state folder; the kernel frees the lock when the process is gone, however it went.
+
+    Raises StateLocked, OSError for a folder that can't be written.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(descriptor, state_dir)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, state_dir: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
+        raise StateLocked(f"another server (process {owner}) uses the state folder {state_dir}") from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
 
 @asynccontextmanager
@@ -110,21 +136,3 @@ def _empty_folder(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
-
-
-@contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """One server per state folder; the kernel frees the lock when the process is gone, however it went."""
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise StateLocked(f"another server (process {owner}) uses the state folder {state}") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)

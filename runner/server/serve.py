@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import re
@@ -19,7 +20,7 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from runner.server.assembly import Running, running
+from runner.server.assembly import Running, running, state_lock
 from runner.server.config import ServerConfig
 
 _BACKLOG = 1024
@@ -43,11 +44,17 @@ async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop
 
     Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
     """
-    listening = _bind(config)
-    try:
+    with state_lock(config.state_dir), _listening(config) as listening:
         base_url = config.base_url or _base_url(config, listening)
         async with running(config, base_url=base_url) as opened:
             await _serve_app(opened, listening, config, on_ready, stop)
+
+
+@contextmanager
+def _listening(config: ServerConfig) -> Iterator[socket.socket]:
+    listening = _bind(config)
+    try:
+        yield listening
     finally:
         listening.close()
         if config.uds:
@@ -169,9 +176,7 @@ def _bind_uds(path: Path) -> socket.socket:
     """A socket that only this user may connect to; one that a killed server left is replaced."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with suppress(FileNotFoundError):
-            if stat.S_ISSOCK(path.lstat().st_mode):
-                path.unlink()
+        _remove_dead(path)
         mask = os.umask(0o177)
         try:
             listening.bind(str(path))
@@ -181,6 +186,17 @@ def _bind_uds(path: Path) -> socket.socket:
     except BaseException:
         listening.close()
         raise
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove a socket that nobody answers on; raises OSError where somebody does."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), str(path))
+        path.unlink()
 
 
 def _base_url(config: ServerConfig, listening: socket.socket) -> str:

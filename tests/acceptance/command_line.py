@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,11 +82,24 @@ class Desk:
         return path
 
     def book(self, state: str = ".runner/server") -> tuple[BookEntry, ...]:
-        return tuple(read_book(self.folder / state))
+        """What the server that keeps its state there says it was asked for."""
+        return tuple(read_book(self.folder / state).values())
 
     def delivered(self, folder: str = "out") -> set[str]:
         base = self.folder / folder
         return {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
+
+
+def new_desk(place: Path) -> Desk:
+    folder, home = place / "project", place / "home"
+    folder.mkdir()
+    home.mkdir()
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    return Desk(folder=folder, home=home)
+
+
+def copy_examples(desk: Desk) -> None:
+    shutil.copytree(ROOT / "recipes", desk.folder / "recipes", ignore=shutil.ignore_patterns("out", ".runner"))
 
 
 def png(*, size: tuple[int, int] = (24, 16), color: str = "teal") -> bytes:

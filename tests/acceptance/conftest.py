@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.command_line import ROOT, Desk
+from tests.acceptance.command_line import Desk, copy_examples, new_desk
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     """An empty project under git, and a shell that knows nothing of the outer one's settings."""
-    folder, home = tmp_path / "project", tmp_path / "home"
-    folder.mkdir()
-    home.mkdir()
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    return Desk(folder=folder, home=home)
+    return new_desk(tmp_path)
 
 
 @pytest.fixture
 def examples(desk: Desk) -> Desk:
     """A project that holds the recipes that ship."""
-    shutil.copytree(ROOT / "recipes", desk.folder / "recipes", ignore=shutil.ignore_patterns("out", ".runner"))
+    copy_examples(desk)
     return desk

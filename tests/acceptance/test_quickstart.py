@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-from tests.acceptance.command_line import ROOT, Desk
+from tests.acceptance.command_line import ROOT, Desk, Done, copy_examples, new_desk, one_file, png
 
 QUICKSTART = "recipes/quickstart.recipe.toml"
+FEW = ("harbour.png", "badge.png")
 PICTURES = {
     "badge.png": (800, 800),
     "compass.svg": (400, 400),
@@ -56,18 +59,33 @@ def test_plan_says_what_is_new_and_touches_nothing(examples: Desk) -> None:
     assert examples.runner("plan", "recipes/", "--detailed-exitcode").code == 10
 
 
-def test_results_open_as_what_they_claim_to_be(examples: Desk) -> None:
-    done = examples.runner("run", QUICKSTART, "--format", "json")
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The project after its first run, and what that run said."""
 
-    validate(done.json, "run-report")
-    assert (done.code, done.err) == (0, "")
-    assert {file["path"] for job in done.json["jobs"] for file in job["outputs"]} == {
-        str(examples.folder / "recipes/out/quickstart" / Path(name).with_suffix(suffix))
-        for name in PICTURES
-        for suffix in (".webp", ".pdf")
+    desk: Desk
+    first: Done
+
+    @property
+    def out(self) -> Path:
+        return self.desk.folder / "recipes/out/quickstart"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    desk = new_desk(tmp_path_factory.mktemp("quickstart"))
+    copy_examples(desk)
+    return Finished(desk, desk.runner("run", QUICKSTART, "--format", "json"))
+
+
+def test_results_open_as_what_they_claim_to_be(finished: Finished) -> None:
+    validate(finished.first.json, "run-report")
+    assert (finished.first.code, finished.first.err) == (0, "")
+    assert {file["path"] for job in finished.first.json["jobs"] for file in job["outputs"]} == {
+        str(finished.out / Path(name).with_suffix(suffix)) for name in PICTURES for suffix in (".webp", ".pdf")
     }
     for name in PICTURES:
-        _assert_small_and_whole(examples.folder / "recipes/out/quickstart", name)
+        _assert_small_and_whole(finished.out, name)
 
 
 def _assert_small_and_whole(out: Path, name: str) -> None:
@@ -84,11 +102,9 @@ def _assert_small_and_whole(out: Path, name: str) -> None:
     pages.close()
 
 
-def test_a_picture_held_upright_stands_upright_in_webp_and_pdf(examples: Desk) -> None:
-    assert examples.runner("run", QUICKSTART).said == (0, "", "")
-
-    out = examples.folder / "recipes/out/quickstart"
-    with Image.open(examples.folder / "recipes/pictures/night, held upright.jpg") as stored:
+def test_a_picture_held_upright_stands_upright_in_webp_and_pdf(finished: Finished) -> None:
+    out = finished.out
+    with Image.open(finished.desk.folder / "recipes/pictures/night, held upright.jpg") as stored:
         upright = ImageOps.exif_transpose(stored).convert("RGB").resize((70, 106))
     with Image.open(out / "night, held upright.webp") as small:
         assert small.getexif().get(274, 1) == 1
@@ -104,36 +120,60 @@ def _difference(one: Image.Image, other: Image.Image) -> float:
     return max(means)
 
 
-def test_the_second_run_finds_nothing_left_and_asks_nobody(examples: Desk) -> None:
-    examples.runner("run", QUICKSTART)
-    book = examples.book()
-    server = {path: path.stat().st_mtime_ns for path in (examples.folder / ".runner/server").rglob("*")}
+def test_the_second_run_finds_nothing_left_and_asks_nobody(finished: Finished) -> None:
+    desk = finished.desk
+    book = desk.book()
+    server = {path: path.stat().st_mtime_ns for path in (desk.folder / ".runner/server").rglob("*")}
 
-    again = examples.runner("run", QUICKSTART, "-v")
-    report = examples.runner("run", QUICKSTART, "--format", "json").json
+    again = desk.runner("run", QUICKSTART, "-v")
+    report = desk.runner("run", QUICKSTART, "--format", "json").json
 
-    assert again.code == 0
-    assert again.out == ""
-    assert "Nothing to do: 6 done before." in again.err
+    assert again.said == (0, "", f"12 results in {finished.out}\nNothing to do: 6 done before.\n")
     validate(report, "run-report")
     assert report["summary"] == dict.fromkeys(report["summary"], 0) | {"skipped": 6}
     assert all(len(job["outputs"]) == 2 for job in report["jobs"])
-    assert examples.book() == book
-    assert {path: path.stat().st_mtime_ns for path in (examples.folder / ".runner/server").rglob("*")} == server
+    assert desk.book() == book
+    assert {path: path.stat().st_mtime_ns for path in (desk.folder / ".runner/server").rglob("*")} == server
 
 
-def test_results_are_told_apart_from_talk(examples: Desk) -> None:
-    loud = examples.runner("run", QUICKSTART, "-v")
-
-    assert (loud.code, loud.out) == (0, "")
-    assert loud.err.startswith(f"12 results in {examples.folder / 'recipes/out/quickstart'}\n")
-    assert "6 succeeded in " in loud.err
+def test_quiet_says_nothing_when_nothing_is_wrong(finished: Finished) -> None:
+    assert finished.desk.runner("run", QUICKSTART, "--quiet").said == (0, "", "")
+    assert finished.desk.runner("check", "recipes/", "--quiet").said == (0, "", "")
+    assert finished.desk.runner("plan", QUICKSTART, "--quiet").said == (0, "Nothing to do: 6 done.\n", "")
 
 
-def test_quiet_is_silent_and_wins_over_nothing_being_wrong(examples: Desk) -> None:
-    assert examples.runner("run", QUICKSTART, "--quiet").said == (0, "", "")
-    assert examples.runner("check", "recipes/", "--quiet").said == (0, "", "")
-    assert examples.runner("plan", QUICKSTART, "--quiet").said == (0, "Nothing to do: 6 done.\n", "")
+def test_without_a_terminal_a_good_run_is_silent(finished: Finished) -> None:
+    assert finished.desk.runner("run", QUICKSTART).said == (0, "", "")
+
+
+def test_the_current_folder_changes_nothing(finished: Finished, tmp_path: Path) -> None:
+    again = finished.desk.runner("run", finished.desk.folder / QUICKSTART, "-v", cwd=tmp_path)
+
+    assert "Nothing to do: 6 done before." in again.err
+    assert not (tmp_path / ".runner").exists()
+
+
+def test_the_log_lists_runs_and_shows_one(finished: Finished) -> None:
+    run_id = finished.first.json["run_id"]
+
+    listed = finished.desk.runner("log", "--format", "json")
+    shown = finished.desk.runner("log", run_id, "--format", "json")
+    text = finished.desk.runner("log").out + finished.desk.runner("log", run_id).out
+
+    assert [one["run_id"] for one in listed.json["runs"]] == [run_id]
+    assert run_id in shown.out
+    assert text.count(run_id) >= 2
+    assert "quickstart[pictures/harbour.png]" in text
+
+
+@pytest.fixture
+def few(examples: Desk) -> Desk:
+    """The quickstart with two of its pictures, done."""
+    for path in (examples.folder / "recipes/pictures").iterdir():
+        if path.name not in FEW:
+            path.unlink()
+    assert examples.runner("run", QUICKSTART, "-v").err.startswith(f"{2 * len(FEW)} results in ")
+    return examples
 
 
 def _repaint(desk: Desk) -> None:
@@ -152,59 +192,42 @@ def _remove(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("change", "touched", "action", "named"),
     [
-        pytest.param(_repaint, 1, "run", "harbour.png", id="an input"),
-        pytest.param(_requalify, 6, "run", "quality", id="an option"),
+        pytest.param(_repaint, 1, "run", "content", id="an input"),
+        pytest.param(_requalify, len(FEW), "run", "quality", id="an option"),
         pytest.param(_remove, 1, "redeliver", "harbour.webp", id="a missing output"),
     ],
 )
 def test_what_changed_is_named_by_plan_and_done_by_run(
-    examples: Desk, change: Any, touched: int, action: str, named: str
+    few: Desk, change: Callable[[Desk], None], touched: int, action: str, named: str
 ) -> None:
-    examples.runner("run", QUICKSTART)
-    bought = len(examples.book())
-    change(examples)
+    change(few)
 
-    planned = examples.runner("plan", QUICKSTART, "--format", "json").json
-    text = examples.runner("plan", QUICKSTART).out
-    report = examples.runner("run", QUICKSTART, "--format", "json").json
+    planned = few.runner("plan", QUICKSTART, "--format", "json").json
+    text = few.runner("plan", QUICKSTART).out
+    report = few.runner("run", QUICKSTART, "--format", "json").json
 
     assert planned["summary"][action] == touched
-    assert planned["summary"]["skip"] == 6 - touched
+    assert planned["summary"]["skip"] == len(FEW) - touched
     harbour = next(job for job in planned["jobs"] if "harbour" in job["address"])
     assert named in json.dumps([harbour["reason"], harbour["changes"]])
     assert named in text
     assert report["summary"]["succeeded"] == touched
-    assert len(examples.book()) == bought + (touched if action == "run" else 0)
-    assert examples.runner("plan", QUICKSTART, "--detailed-exitcode").code == 0
+    assert len(few.book()) == len(FEW) + (touched if action == "run" else 0)
+    assert few.runner("plan", QUICKSTART, "--detailed-exitcode").code == 0
 
 
-def test_the_log_lists_runs_and_shows_one(examples: Desk) -> None:
-    assert examples.runner("log", "--format", "json").said == (0, "[]\n", "")
-    run_id = examples.runner("run", QUICKSTART, "--format", "json").json["run_id"]
-
-    listed, shown = examples.runner("log", "--format", "json"), examples.runner("log", run_id, "--format", "json")
-    text = examples.runner("log").out + examples.runner("log", run_id).out
-
-    assert [one["run_id"] for one in listed.json] == [run_id]
-    assert run_id in shown.out
-    assert text.count(run_id) >= 2
-    assert "quickstart[pictures/harbour.png]" in text
-
-
-def test_state_may_live_elsewhere(examples: Desk, tmp_path: Path) -> None:
+def test_state_may_live_elsewhere(desk: Desk, tmp_path: Path) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
     state = tmp_path / "elsewhere"
 
-    assert examples.runner("run", QUICKSTART, "--state", state).said == (0, "", "")
+    assert desk.runner("run", ".", "--state", state).said == (0, "", "")
 
     assert (state / "runs.db").is_file()
-    assert not (examples.folder / ".runner").exists()
-    assert "Nothing to do" in examples.runner("run", QUICKSTART, "--state", state, "-v").err
+    assert not (desk.folder / ".runner").exists()
+    assert "Nothing to do" in desk.runner("run", ".", "--state", state, "-v").err
 
 
-def test_the_current_folder_changes_nothing(examples: Desk, tmp_path: Path) -> None:
-    assert examples.runner("run", QUICKSTART).code == 0
-
-    again = examples.runner("run", examples.folder / QUICKSTART, "-v", cwd=tmp_path)
-
-    assert "Nothing to do: 6 done before." in again.err
-    assert not (tmp_path / ".runner").exists()
+def test_a_project_that_never_ran_has_an_empty_log(desk: Desk) -> None:
+    assert desk.runner("log", "--format", "json").json == {"runs": []}
+    assert desk.runner("log").code == 0

@@ -70,6 +70,20 @@ def test_a_second_one_says_that_the_folder_is_taken(tmp_path: Path) -> None:
     assert end(process) == 0
 
 
+def test_a_second_one_on_the_same_socket_leaves_the_first_in_peace(tmp_path: Path) -> None:
+    uds = tmp_path / "s"
+    process, ready = start({"state_dir": str(tmp_path / "state"), "uds": str(uds)})
+
+    for state in ("state", "other"):
+        second, answer = start({"state_dir": str(tmp_path / state), "uds": str(uds)})
+        assert answer["error"] in ("locked", "address")
+        end(second)
+
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(uds)), base_url=ready["base_url"]) as http:
+        assert http.get("/statuses").status_code == 200
+    assert end(process) == 0
+
+
 def test_a_killed_one_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     config = {"state_dir": str(tmp_path / "state"), "uds": str(tmp_path / "s")}
     process, _ = start(config)

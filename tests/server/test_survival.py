@@ -22,7 +22,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from runner.server.assembly import StateLocked, running
+from runner.server.assembly import StateLocked, running, state_lock
 from runner.server.book import read_book
 from runner.server.config import ServerConfig
 from runner.server.store.database import Database, StoreError
@@ -210,17 +210,19 @@ def test_a_download_password_works_after_a_restart(with_server: Any) -> None:
     with_server(second)
 
 
-def test_a_second_server_on_one_state_folder_is_refused(tmp_path: Path) -> None:
-    async def both() -> None:
-        config = ServerConfig(state_dir=tmp_path)
-        async with running(config, base_url="http://a/v2"):
-            with pytest.raises(StateLocked, match=str(os.getpid())):
-                async with running(config, base_url="http://b/v2"):
-                    pass
-        async with running(config, base_url="http://c/v2"):
-            pass
+def test_a_state_folder_has_one_server_at_a_time(tmp_path: Path) -> None:
+    with state_lock(tmp_path), pytest.raises(StateLocked, match=str(os.getpid())), state_lock(tmp_path):
+        pass
+    with state_lock(tmp_path):
+        pass
 
-    asyncio.run(both())
+
+def test_a_file_that_is_no_database_is_refused_with_advice(tmp_path: Path) -> None:
+    path = tmp_path / "server.db"
+    path.write_bytes(b"no database" * 1000)
+
+    with pytest.raises(StoreError, match="move it away"):
+        Database(path)
 
 
 def test_a_key_that_was_made_is_good_after_a_restart_and_stored_only_as_a_digest(tmp_path: Path) -> None:

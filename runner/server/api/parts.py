@@ -47,6 +47,7 @@ async def add_conversions(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
     body = await house.body(request)
     made, credentials = new_conversions(body)
+    require_staged(house.job(request), "Its conversions")
     for part_id, given in credentials.items():
         house.vault.put(job_id, part_id, given)
 

@@ -177,6 +177,7 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         job = await house.jobs.change(job_id, edit)
     except BaseException:
         house.blobs.remove(taken.blob)
+        house.vault.forget(job_id, taken.id)
         raise
     for blob in unused:
         house.blobs.remove(blob)

@@ -32,6 +32,8 @@ def choose_target(category: str, target: str, given: JsonObject, fields: Fields)
     row = find(known.category, target) if known else None
     if row is None:
         return choose_target(category, target, {}, fields)
+    if given.get("preset") is not None:
+        fields.part("options").wrong("preset", "can't be used: this server has no presets yet")
     expanded = expand_options(row, given)
     for problem in expanded.problems:
         fields.part("options").wrong(problem.option, problem.message)

@@ -20,5 +20,8 @@ class Vault:
     def get(self, job_id: str, part_id: str) -> JsonObject | None:
         return self._secrets.get(job_id, {}).get(part_id)
 
+    def forget(self, job_id: str, part_id: str) -> None:
+        self._secrets.get(job_id, {}).pop(part_id, None)
+
     def wipe(self, job_id: str) -> None:
         self._secrets.pop(job_id, None)

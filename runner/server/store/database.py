@@ -40,9 +40,12 @@ class Database:
     """Open with `Database(path)`, close with `close()`; `write` only from the loop it was started on."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = connect(path)
-        migrate(self._writer, path)
-        self._reader = connect(path)
+        try:
+            self._writer = connect(path)
+            migrate(self._writer, path)
+            self._reader = connect(path)
+        except apsw.Error as error:
+            raise StoreError(f"{path} can't be used: {error}; move it away, or give another state folder") from error
         self._queue: queue.SimpleQueue[_Write[object] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()

@@ -1,0 +1,126 @@
+"""`runner doctor`: what is here, what is missing, and whether the API keeps to what we rely on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from runner.cli.options import endpoint_options, format_option
+
+if TYPE_CHECKING:
+    from runner.cli.endpoint import ChosenEndpoint
+    from runner.cli.live import Finding
+
+Verdict = Literal["ok", "missing", "wrong", "unknown"]
+_MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "red"), "unknown": ("??", None)}
+
+
+@click.command()
+@click.argument("recipes", nargs=-1, type=click.Path(path_type=Path))
+@endpoint_options
+@format_option("text", "json")
+@click.option("--live", is_flag=True, help="Ask the endpoint, with one staged job that is never started (free).")
+def doctor(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, style: str, live: bool) -> None:
+    """Say what works on this machine, what is missing, and how to get it.
+
+    RECIPES only tell where settings and run log lie; without any, the current folder does.
+
+    \b
+    Examples: runner doctor
+              runner doctor --live --endpoint hosted
+
+    Exits 0, or 6 when something that is there is wrong.
+    """
+    from runner.cli.endpoint import choose_endpoint
+    from runner.cli.live import Finding, ask_endpoint
+    from runner.cli.terminal import wants_color
+
+    chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=live)
+    findings = [Finding(*row) for row in _here(chosen)]
+    if live:
+        findings += asyncio.run(ask_endpoint(chosen))
+    if style == "json":
+        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(_line(finding, color=wants_color(sys.stdout)))
+    sys.exit(6 if any(finding.verdict == "wrong" for finding in findings) else 0)
+
+
+def _line(finding: Finding, *, color: bool) -> str:
+    mark, tone = _MARKS[finding.verdict]
+    shown = click.style(mark, fg=tone) if color and tone else mark
+    return f"{shown}  {finding.what:<30}{finding.said}"
+
+
+def _here(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
+    from runner import __version__
+
+    yield "runner", "ok", f"{__version__} on Python {sys.version.split()[0]}"
+    key = "" if chosen.embedded else f", key {'set' if chosen.api_key else 'missing (API2CONVERT_API_KEY)'}"
+    yield "endpoint", "ok" if chosen.embedded or chosen.api_key else "missing", f"{chosen.name}{key}"
+    yield from _log(chosen)
+    yield from _extras()
+    yield from _isolation()
+    yield from _converters()
+
+
+def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
+    from runner.cli.context import RUN_LOG
+    from runner.errors import RunnerError
+    from runner.runlog import open_log
+
+    try:
+        with open_log(chosen.log_place(RUN_LOG), read_only=True) as log:
+            damage, runs = log.check(), log.runs(limit=1)
+    except RunnerError as error:
+        yield "run log", "wrong", str(error)
+        return
+    where = chosen.state / RUN_LOG if not chosen.run_log else "the database of RUNNER_RUN_LOG"
+    if damage:
+        yield "run log", "wrong", f"{where}: {damage[0]}"
+    else:
+        yield "run log", "ok", f"{where}: {'sound' if runs else 'no runs yet'}"
+
+
+def _extras() -> Iterator[tuple[str, Verdict, str]]:
+    from importlib.util import find_spec
+
+    for extra, module, what in (
+        ("keyring", "keyring", "secrets from the desktop's store"),
+        ("postgres", "psycopg", "a run log in PostgreSQL"),
+    ):
+        if find_spec(module) is not None:
+            yield f"extra {extra}", "ok", what
+        else:
+            yield f"extra {extra}", "missing", f"{what}: pip install 'conversion-runner[{extra}]'"
+
+
+def _isolation() -> Iterator[tuple[str, Verdict, str]]:
+    from runner.server.workers.landlock import abi
+
+    version = abi()
+    if version:
+        yield "isolation", "ok", f"a process per conversion, limits, Landlock (ABI {version}): no files, no network"
+    else:
+        yield (
+            "isolation",
+            "missing",
+            "a process per conversion, limits; this kernel has no Landlock (Linux 5.13 or newer)",
+        )
+
+
+def _converters() -> Iterator[tuple[str, Verdict, str]]:
+    from runner.server.converters.catalog import conversions
+
+    by_category: dict[str, list[str]] = {}
+    for row in conversions():
+        by_category.setdefault(row.category, []).append(row.target)
+    for category, targets in sorted(by_category.items()):
+        yield f"converts to {category}", "ok", ", ".join(sorted(targets))

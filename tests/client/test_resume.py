@@ -1,0 +1,86 @@
+"""A download that broke off is taken up where it broke, and never glued together from two different files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import pytest
+
+from runner.client.errors import CorruptDownloadError
+from runner.client.transfer import Transfer
+from runner.wire.job import JobOutput
+
+BYTES = bytes(range(256)) * 40
+OTHER = BYTES[::-1]
+HALF = len(BYTES) // 2
+MD5 = hashlib.md5(BYTES, usedforsecurity=False).hexdigest()
+
+
+def cut(reply: Any, whole: bytes = BYTES, **headers: str) -> bytes:
+    """The first half of an answer that announces the whole."""
+    made: bytes = reply(200, whole[:HALF], Content_Length=str(len(whole)), **headers)
+    return made
+
+
+def rest(reply: Any, start: int = HALF) -> bytes:
+    made: bytes = reply(206, BYTES[start:], Content_Range=f"bytes {start}-{len(BYTES) - 1}/{len(BYTES)}")
+    return made
+
+
+def fetch(stage: Any, *answers: bytes | None) -> tuple[Any, bytes]:
+    into = io.BytesIO()
+
+    async def do(scene: Any) -> Any:
+        output = JobOutput(
+            id="o1",
+            filename="a.webp",
+            uri=f"{scene.server.url}/o1",
+            size_bytes=len(BYTES),
+            checksum=MD5,
+            status="",
+            conversion="",
+            inputs=(),
+        )
+        return await Transfer(api=scene.api).download(output, into)
+
+    return stage.play(do, *answers), into.getvalue()
+
+
+def test_only_what_is_missing_is_asked_for_again(stage: Any) -> None:
+    played, got = fetch(stage, cut(stage.reply, ETag='"1"'), rest(stage.reply))
+
+    assert (played.error, got == BYTES, played.value.md5) == (None, True, MD5)
+    asked = [(one.headers.get("range"), one.headers.get("if-range")) for one in played.server.requests]
+    assert asked == [(None, None), (f"bytes={HALF}-", '"1"')]
+
+
+def test_a_weak_tag_is_no_proof_and_is_not_sent(stage: Any) -> None:
+    played, _ = fetch(stage, cut(stage.reply, ETag='W/"1"'), rest(stage.reply))
+
+    assert "if-range" not in played.server.requests[1].headers
+
+
+@pytest.mark.parametrize("again", ["whole", "wrong range", "unsatisfiable"])
+def test_a_server_that_does_not_go_on_where_we_are_makes_it_start_over(stage: Any, again: str) -> None:
+    reply = stage.reply
+    second = {"whole": reply(200, BYTES), "wrong range": rest(reply, 0), "unsatisfiable": reply(416)}[again]
+
+    played, got = fetch(stage, cut(reply), second, reply(200, BYTES))
+
+    assert (played.error, got == BYTES) == (None, True)
+
+
+def test_halves_of_two_files_are_noticed_and_fetched_anew(stage: Any) -> None:
+    played, got = fetch(stage, cut(stage.reply, OTHER), rest(stage.reply), stage.reply(200, BYTES))
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert "range" not in played.server.requests[2].headers
+
+
+def test_a_server_that_only_has_other_bytes_is_given_up(stage: Any) -> None:
+    played, _ = fetch(stage, stage.reply(200, OTHER))
+
+    assert type(played.error) is CorruptDownloadError
+    assert (len(played.server.requests), len(played.waits)) == (4, 3)
