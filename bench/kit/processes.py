@@ -66,6 +66,14 @@ def wall_s(command: Sequence[str], *, folder: Path | None = None, good: Sequence
     return spend(command, folder=folder, good=good).wall_s
 
 
+def output(command: Sequence[str], *, folder: Path, env: Mapping[str, str] | None = None) -> str:
+    """What `command` prints. Raises UnexpectedExit."""
+    done = subprocess.run(command, cwd=folder, env=environment(env), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UnexpectedExit(f"{' '.join(command)[:300]} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
 @contextmanager
 def serving(command: Sequence[str], *, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server and the line that it says when it is ready; asked to stop at the end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,31 +22,35 @@ class Took:
     spent: Spent
     server_cpu_s: float
     requests: Mapping[str, int]
+    delays: Sequence[float]
 
     @property
     def requests_count(self) -> int:
         return sum(self.requests.values())
 
 
-def ours(setup: Setup, jobs: int, *, at_once: int) -> Took:
+def ours(setup: Setup, jobs: int, *, at_once: int, length_s: float = 0.0) -> Took:
     """`runner run`, whole: with its start, its log on this disk, every result on disk and synced."""
-    folder = _empty(setup, "ours")
+    folder = empty(setup, "ours")
     recipe = remote_jobs(folder, jobs, source=SOURCE)
-    return _took(folder, [RUNNER, "run", str(recipe), "--state", str(folder / "state"), "--jobs", str(at_once)])
+    command = [RUNNER, "run", str(recipe), "--state", str(folder / "state"), "--jobs", str(at_once)]
+    return _took(folder, command, length_s)
 
 
-def sdk(setup: Setup, jobs: int, *, threads: int, way: str = "staged") -> Took:
-    folder = _empty(setup, "sdk")
-    return _took(folder, [PYTHON, "-m", "bench.kit.sdk_jobs", str(threads), str(jobs), str(folder), SOURCE, way])
+def sdk(setup: Setup, jobs: int, *, threads: int, way: str = "staged", length_s: float = 0.0) -> Took:
+    folder = empty(setup, "sdk")
+    command = [PYTHON, "-m", "bench.kit.sdk_jobs", str(threads), str(jobs), str(folder), SOURCE, way]
+    return _took(folder, command, length_s)
 
 
-def _empty(setup: Setup, name: str) -> Path:
+def empty(setup: Setup, name: str) -> Path:
     shutil.rmtree(setup.folder / name, ignore_errors=True)
     return setup.subfolder(name)
 
 
-def _took(folder: Path, command: list[str]) -> Took:
-    with fake_api(folder) as api:
+def _took(folder: Path, command: list[str], length_s: float) -> Took:
+    with fake_api(folder, length_s=length_s) as api:
         before = api.cpu_s()
         spent = spend(command, folder=folder, env=api.env)
-        return Took(spent=spent, server_cpu_s=api.cpu_s() - before, requests=api.requests())
+        server_cpu_s = api.cpu_s() - before
+        return Took(spent=spent, server_cpu_s=server_cpu_s, requests=api.requests(), delays=api.delays())

@@ -60,7 +60,8 @@ def _near_miss(args: list[str]) -> str:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    # `color`: whoever makes a text decides whether it is coloured; click must not strip what FORCE_COLOR asked for.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "color": True},
     epilog="Start with: runner check recipes/ && runner plan recipes/ && runner run recipes/",
 )
 @click.version_option(package_name="conversion-runner", prog_name="runner", message="%(prog)s %(version)s")

@@ -73,7 +73,8 @@ def choose_endpoint(
     file = find_settings_file(paths)
     project, where = find_project(paths), find_state(paths, state)
     if not _anything_said(file, endpoint):
-        return ChosenEndpoint(name=LOCAL, base_url="", api_key="", said=False, project=project, state=where)
+        said = endpoint is not None
+        return ChosenEndpoint(name=LOCAL, base_url="", api_key="", said=said, project=project, state=where)
     from runner.settings import load_settings
 
     settings = load_settings(file, endpoint=endpoint)

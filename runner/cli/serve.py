@@ -28,7 +28,14 @@ from runner.server.store.database import StoreError
     show_default=True,
     help="Folder for jobs and files; one server at a time.",
 )
-@click.option("--key", "keys", multiple=True, help="API key that is good; without one a key is made and shown.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    envvar="RUNNER_SERVE_KEY",
+    show_envvar=True,
+    help="API key that is good; without one a key is made and shown. Command lines are public: prefer the variable.",
+)
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
 @click.option("--allow-private", "private", multiple=True, metavar="NET", help="Private network inputs may reach.")
 @click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -49,7 +56,7 @@ def serve(
 
     \b
     Example:
-      runner serve --port 8080 --key $(openssl rand -hex 16)
+      RUNNER_SERVE_KEY=$(openssl rand -hex 16) runner serve --port 8080
       curl -H "X-Api2convert-Api-Key: KEY" http://127.0.0.1:8080/v2/jobs
 
     With --format json it prints one line when it is ready, for scripts:

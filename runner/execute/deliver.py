@@ -11,9 +11,10 @@ from pathlib import Path
 
 from runner.client.transfer import Transfer
 from runner.errors import InvalidError
-from runner.execute.disk import is_intact
+from runner.execute.disk import is_announced, is_intact
 from runner.execute.faults import DeliveryError
 from runner.execute.naming import own_name, safe_name
+from runner.execute.parts import open_part, remove_leftovers
 from runner.plan import Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
@@ -33,6 +34,7 @@ class Deliverer:
 
     bought_as  the stem that the outputs are named after
     ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
+    tidied     folders where this run has removed what killed ones left half written; grows
     again      paths of this address that are delivered again: what somebody made of them is kept beside,
                under a name that ends in ".changed"
     """
@@ -44,6 +46,7 @@ class Deliverer:
     password: str
     ours: Callable[[str], DeliveredFile | None]
     moved: Callable[[int], None]
+    tidied: set[Path]
     again: frozenset[str] = frozenset()
 
     async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
@@ -78,6 +81,9 @@ class Deliverer:
         base = self.job.save.base
         if not path.parent.resolve().is_relative_to((base if base.is_dir() else base.parent).resolve()):
             raise DeliveryError(f"{path.parent} is a link that leads out of {base}", hint="remove the link")
+        if path.parent not in self.tidied:
+            self.tidied.add(path.parent)
+            remove_leftovers(path.parent)
 
     def _place(self, path: Path) -> _Place | None:
         """Where to really write: `path`, a free name beside it, or nowhere."""
@@ -103,35 +109,24 @@ class Deliverer:
         return file is not None and is_intact(file)
 
     async def _fetch(self, output: JobOutput, place: _Place, index: int) -> DeliveredFile:
-        part = place.path.with_name(f".{self.job.key[3:15]}-{index}.part")
-        try:
-            with part.open("w+b") as file:
-                digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
-                file.flush()
-                await asyncio.to_thread(os.fsync, file.fileno())
+        with open_part(place.path.parent, key=self.job.key, index=index) as (part, file):
+            digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
             await asyncio.to_thread(_put, part, place)
-        finally:
-            part.unlink(missing_ok=True)
         return _delivered(place.path, sha256=digests.sha256)
 
 
 def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     """The file at `path` where it already is the output, by size and MD5: a run was killed just after the rename."""
     try:
-        if not path.is_file() or path.is_symlink() or path.stat().st_size != output.size_bytes:
+        if not is_announced(path, size_bytes=output.size_bytes, checksum=output.checksum):
             return None
         with path.open("rb") as file:
-            if hashlib.file_digest(file, _md5).hexdigest() != output.checksum:
-                return None
-            file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
     return _delivered(path, sha256=sha256)
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
 
 
 def _delivered(path: Path, *, sha256: str) -> DeliveredFile:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from runner.errors import DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
@@ -28,6 +29,7 @@ class Settlement:
     time_left  seconds until the deadline of a job's recipe or of the run, None without one
     failed     told every error that isn't one job's own end
     room       where a job waits for others to end
+    tidied     folders of results where half files of killed runs were removed; grows
     """
 
     site: Site
@@ -35,6 +37,7 @@ class Settlement:
     time_left: Callable[[Job], float | None]
     failed: Callable[[RunnerError], None]
     room: Room
+    tidied: set[Path] = field(default_factory=set)
 
     async def settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         active = [step for step in steps if step.action in CHANGING and step.job is not None]
@@ -108,6 +111,7 @@ class Settlement:
             password=self._password(step, ended.payload),
             ours=self.delivered.get,
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
+            tidied=self.tidied,
             again=_delivered_before(step),
         )
         files = [await deliverer.deliver(output, index=index) for index, output in enumerate(ended.job.outputs)]

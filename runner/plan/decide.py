@@ -29,10 +29,12 @@ class Policy:
 class Disk:
     """What lies on disk now, of all that the plan asks about.
 
-    intact  paths of delivered files that are as we left them
+    records delivered files that are still what the run log says of them
+    intact  paths of files that are as we left them, whichever work left them there
     present paths that exist, delivered by us or not
     """
 
+    records: frozenset[DeliveredFile] = field(default_factory=frozenset)
     intact: frozenset[str] = field(default_factory=frozenset)
     present: frozenset[str] = field(default_factory=frozenset)
 
@@ -68,7 +70,7 @@ def make_plan(
     known = _Known(
         states=states,
         previous=_by_address(states.values()),
-        ours={file.path: file for state in states.values() for file in _delivered_files(state)},
+        ours=_ours(states.values(), disk),
         disk=disk,
         policy=policy or Policy(),
         account=account,
@@ -83,6 +85,12 @@ def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
     """The newest state of each address: later ones of the fold's order win."""
     ordered = sorted(states, key=lambda state: (state.finished_at or state.started_at or 0.0, state.key))
     return {address: state for state in ordered for address in state.addresses}
+
+
+def _ours(states: Iterable[KeyState], disk: Disk) -> Mapping[str, DeliveredFile]:
+    """What was delivered at each path; of several works that went there, the one that still lies there."""
+    files = [file for state in states for file in _delivered_files(state)]
+    return {file.path: file for file in sorted(files, key=disk.records.__contains__)}
 
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
@@ -199,10 +207,12 @@ def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
         return f"save.path changed: {delivery.save} -> {job.save.path}"
-    return next((_missing(file, known.disk) for file in delivery.files if file.path not in known.disk.intact), None)
+    return next((_missing(file, known.disk) for file in delivery.files if file not in known.disk.records), None)
 
 
 def _missing(file: DeliveredFile, disk: Disk) -> str:
+    if file.path in disk.intact:
+        return f"{file.path} holds the result of other work now"
     return f"{file.path} {'was changed' if file.path in disk.present else 'is missing'} since it was delivered"
 
 

@@ -225,7 +225,7 @@ def entries(server_state: Path, keys: set[str] | None = None) -> list[Entry]:
 
 @dataclass(kw_only=True)
 class Verdict:
-    """What the judge found; `wrong` is empty when every promise was kept. `unknown` are leftovers without a known id."""
+    """What the judge found. `wrong` is empty when every promise was kept; `unknown` counts leftovers without an id."""
 
     wrong: list[str] = field(default_factory=list)
     unknown: int = 0

@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
+from runner.cli.endpoint import choose_endpoint
 from runner.cli.planning import open_planning
 from runner.cli.prepare import load
 from runner.cli.running import Wishes, carry_out
@@ -181,23 +182,27 @@ def _carried_out(order: Order, trap: Trap) -> dict[str, object]:
 
 def forge() -> None:
     """Forks a run for every order on stdin; answers its process id and then how it ended, one line each."""
-    load([Path(__file__).resolve().parents[2] / "recipes"], profile=None, overrides={})  # what is read once is warm now
+    recipes = [Path(__file__).resolve().parents[2] / "recipes"]
+    load(recipes, profile=None, overrides={})  # what is read once in a process is warm now, and what is imported late
+    choose_endpoint(recipes, endpoint="http://localhost/v2", state=None)
     for line in sys.stdin:
         order = Order(**json.loads(line))
         child = os.fork()
         if child == 0:
-            _be(lambda: run(order), Path(order.result + ".stderr"))
+            _be(order)
         print(json.dumps(child), flush=True)
         _, status = os.waitpid(child, 0)
         print(json.dumps(os.waitstatus_to_exitcode(status)), flush=True)
 
 
-def _be(main: Callable[[], int], stderr: Path) -> None:
+def _be(order: Order) -> None:
+    """Become the run of `order`."""
+    stderr = order.result + ".stderr"
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
-        code = main()
+        code = run(order)
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as the forge
         sys.excepthook(*sys.exc_info())
     finally:

@@ -25,7 +25,7 @@ POINTS = {
     "upload": 31,
     "two_conversions": 37,
     "broken": 23,
-    "broken_with_retry": 42,
+    "broken_with_retry": 40,
     "equal_bytes": 39,
     "budgeted": 31,
 }

@@ -21,7 +21,7 @@ RESULT = "/srv/shop/out/a.jpg.webp"
 SAVE = "out/a.jpg.{output.ext}"
 FILE = DeliveredFile(path=RESULT, size_bytes=3, sha256="0" * 64, mtime_ns=1, inode=1)
 OUTPUT = OutputRecord(id="o", filename="a.webp", uri="http://x/o", size_bytes=3, checksum="", conversion_index=0)
-INTACT = Disk(intact=frozenset({RESULT}), present=frozenset({RESULT}))
+INTACT = Disk(records=frozenset({FILE}), intact=frozenset({RESULT}), present=frozenset({RESULT}))
 CHANGED = Disk(present=frozenset({RESULT}))
 EMPTY = Disk()
 

@@ -1,0 +1,332 @@
+"""Inputs, names and folders as they really are. One that can't be used is told; the other jobs are done."""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.acceptance.command_line import RUNNER, Desk, one_file, png, recipe_of, serving
+
+# Root may read and write everything, unless it gives that up.
+RIGHTLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", str(RUNNER))
+WITHOUT_RIGHTS = RIGHTLESS if os.geteuid() == 0 else (str(RUNNER),)
+
+
+def huge_png(pixels: int) -> bytes:
+    """A whole PNG of `pixels` x `pixels`, one bit each, in some kilobytes."""
+    packed = zlib.compressobj(9)
+    row = b"\0" + bytes(pixels // 8)
+    rows = b"".join(packed.compress(row * 1000) for _ in range(pixels // 1000)) + packed.flush()
+    head = struct.pack(">IIBBBBB", pixels, pixels, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in ((b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def noise_jpg(path: Path) -> bytes:
+    Image.frombytes("RGB", (200, 120), random.Random(1).randbytes(200 * 120 * 3)).save(path)
+    return path.read_bytes()
+
+
+def test_pictures_that_are_none_fail_alone_and_the_server_lives(desk: Desk, tmp_path: Path) -> None:
+    desk.write("pics/good.png", png())
+    desk.write("pics/text.jpg", "hello, I am no picture")
+    desk.write("pics/empty.png", b"")
+    desk.write("pics/cut.jpg", noise_jpg(tmp_path / "a.jpg")[:9000])
+    desk.write("pics/header.png", png()[:30])
+    desk.write("pics/huge.png", huge_png(50_000))
+    desk.write("pics/liar.png", b"%PDF-1.7\n")
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+
+    done = desk.runner("run", "a.recipe.toml", "--format", "json")
+
+    status = {job["address"][7:-1]: job["status"] for job in done.json["jobs"]}
+    wrong = {job["address"][7:-1]: job["errors"][0]["message"] for job in done.json["jobs"] if job["errors"]}
+    assert done.code == 6
+    assert status.pop("good.png") == "succeeded"
+    assert set(status.values()) == {"failed"}
+    assert desk.delivered() == {"good.webp"}
+    assert "plain text" in wrong["text.jpg"]
+    assert "empty" in wrong["empty.png"]
+    assert "truncated" in wrong["cut.jpg"]
+    assert "50000 x 50000" in wrong["huge.png"]
+    assert done.err.count("failed: a[pics/") == 6
+    assert sum(job["spent"] for job in done.json["jobs"]) == 1
+
+    again = desk.runner("run", "a.recipe.toml")  # a failure is not bought again by itself
+    assert again.code == 6
+    assert "--retry-failed" in again.err
+    assert len(desk.book()) == 7
+
+
+def test_one_server_goes_on_after_every_bad_input(desk: Desk) -> None:
+    desk.write("bad.png", huge_png(50_000))
+    desk.write("good.png", png())
+    desk.write("bad.recipe.toml", one_file("bad.png"))
+    desk.write("good.recipe.toml", one_file("good.png"))
+
+    with serving(desk) as server:
+        known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": server["api_key"]})
+        endpoint = ("--endpoint", server["base_url"])
+        assert known.runner("run", "bad.recipe.toml", *endpoint).code == 6
+        assert known.runner("run", "good.recipe.toml", *endpoint).said == (0, "", "")
+
+
+NAMES = [
+    "with blank.png",
+    " leading and trailing .png",
+    "quo'te.png",
+    'double"quote.png',
+    "new\nline.png",
+    "tab\t.png",
+    "-dash.png",
+    "--help.png",
+    ".hidden.png",
+    "ünï☃🎨.png",
+    "cafe\u0301.png",
+    "[x]*?.png",
+    "{item.path}.png",
+    "a%20b&c=d;e#f.png",
+    "back\\slash.png",
+    "$(touch gotcha).png",
+    "n" * 240 + ".png",
+    "noextension",
+]
+
+
+def test_files_may_be_called_anything(desk: Desk) -> None:
+    for number, name in enumerate(NAMES):
+        desk.write(f"pics/{name}", png(size=(10 + number, 10)))
+    desk.write("a.recipe.toml", recipe_of("pics/*") + "on_conflict = 'error'\n")
+    desk.write("b.recipe.toml", recipe_of("pics/.hidden.png", save="hidden/{output.filename}"))
+
+    done = desk.runner("run", "a.recipe.toml", "b.recipe.toml", "--format", "json")
+
+    assert (done.code, done.err) == (0, "")
+    assert {job["address"] for job in done.json["jobs"]} == {
+        f"a[pics/{name}]" for name in NAMES if name != ".hidden.png"
+    } | {"b[pics/.hidden.png]"}
+    for job in done.json["jobs"]:
+        number = NAMES.index(job["address"].removeprefix("a[pics/").removeprefix("b[pics/")[:-1])
+        with Image.open(job["outputs"][0]["path"]) as made:
+            assert (made.format, made.width) == ("WEBP", 10 + number)
+    assert len(desk.delivered()) == len(NAMES) - 1
+    assert not any(set("/\n\t\\") & set(name) for name in desk.delivered())
+    assert not (desk.folder / "gotcha").exists()
+    assert "Nothing to do" in desk.runner("run", ".", "-v").err
+
+
+def test_a_name_that_is_not_utf8_is_refused_by_name_and_the_rest_done(desk: Desk) -> None:
+    desk.write("pics/good.png", png())
+    (Path(os.fsdecode(os.fsencode(desk.folder / "pics") + b"/\xff\xfe.png"))).write_bytes(png(color="red"))
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert "a.recipe.toml:1:17: error: 'pics/\\xff\\xfe.png' has a name that is not UTF-8" in done.err
+    assert desk.delivered() == {"good.webp"}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("gone.png", "'gone.png' isn't there"),
+        ("pics", "'pics' is a folder"),
+        ("pics/out.png", "leads out of the project"),
+        ("pics/dangling.png", "link to something that isn't there"),
+        ("pics/pipe.png", "not a regular file"),
+        ("none/*.png", "matches no file"),
+        ("locked.png", "Permission denied"),
+        ("closed/a.png", "Permission denied"),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_named_at_its_place_and_the_other_recipe_done(
+    desk: Desk, tmp_path: Path, source: str, words: str
+) -> None:
+    _awkward_files(desk, tmp_path)
+    desk.write("bad.recipe.toml", one_file(source))
+    desk.write("good.recipe.toml", one_file("pics/good.png"))
+
+    planned = desk.runner("plan", ".", launcher=WITHOUT_RIGHTS)
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    for one in (planned, done):
+        assert one.code == 5
+        assert f"{desk.folder / 'bad.recipe.toml'}:3:10: error: " in one.err
+        assert words in one.err
+    assert desk.delivered("out/good") == {"good.webp"}
+    (desk.folder / "closed").chmod(0o755)
+
+
+def _awkward_files(desk: Desk, outside: Path) -> None:
+    desk.write("pics/good.png", png())
+    secret = outside / "outside.png"
+    secret.write_bytes(png())
+    (desk.folder / "pics/out.png").symlink_to(secret)
+    (desk.folder / "pics/dangling.png").symlink_to("nowhere")
+    os.mkfifo(desk.folder / "pics/pipe.png")
+    desk.write("locked.png", png()).chmod(0o000)
+    desk.write("closed/a.png", png()).parent.chmod(0o000)
+
+
+def test_a_glob_that_matches_nothing_is_an_error_and_not_silence(desk: Desk) -> None:
+    desk.write("a.recipe.toml", recipe_of("pics/**/*.tif"))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert "a.recipe.toml:1:17: error: 'pics/**/*.tif' gives no items" in done.err
+    assert done.err.endswith("Nothing was sent.\n")
+
+
+def test_a_recipe_and_a_folder_that_may_not_be_read_are_named(desk: Desk) -> None:
+    desk.write("locked.recipe.toml", one_file("a.png")).chmod(0o000)
+    desk.write("closed/a.recipe.toml", one_file("a.png")).parent.chmod(0o000)
+
+    done = desk.runner("check", "locked.recipe.toml", "closed", launcher=WITHOUT_RIGHTS)
+
+    (desk.folder / "closed").chmod(0o755)
+    assert done.code == 5
+    assert "locked.recipe.toml:1:1: error: " in done.err
+    assert done.err.count("Permission denied") == 2
+
+
+def test_links_within_the_project_are_followed(desk: Desk) -> None:
+    desk.write("pics/real.png", png())
+    desk.write("a.recipe.toml", recipe_of("links/*"))
+    (desk.folder / "links").mkdir()
+    (desk.folder / "links/alias.png").symlink_to("../pics/real.png")
+
+    assert desk.runner("run", ".").said == (0, "", "")
+    assert desk.delivered() == {"alias.webp"}
+
+
+def test_two_items_with_one_output_path_are_found_before_anything_is_bought(desk: Desk) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("pics/a.jpg", png(color="red"))
+    desk.write("pics/b.png", png(color="blue"))
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert done.err.count("would all be saved as") == 1
+    assert "a.recipe.toml:7:8: error: a[pics/a.jpg], a[pics/a.png] would all be saved as" in done.err
+    assert desk.delivered() == {"b.webp"}
+    assert len(desk.book()) == 1
+
+
+def test_a_file_that_is_not_ours_is_never_overwritten_nor_bought_around(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    desk.write("out/a/a.webp", "somebody's own")
+
+    done = desk.runner("run", ".")
+
+    assert done.code in (5, 6)
+    assert "in the way" in done.err
+    assert (desk.folder / "out/a/a.webp").read_text() == "somebody's own"
+    assert not (desk.folder / ".runner/server/server.db").exists() or desk.book() == ()
+
+
+def test_a_link_in_the_way_of_results_leads_nowhere(desk: Desk, tmp_path: Path) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    (tmp_path / "elsewhere").mkdir()
+    (desk.folder / "out").symlink_to(tmp_path / "elsewhere")
+
+    done = desk.runner("run", ".")
+
+    assert done.code in (5, 6)
+    assert list((tmp_path / "elsewhere").rglob("*.webp")) == []
+
+
+def test_a_read_only_output_folder_costs_nothing_twice(desk: Desk) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("b.png", png(color="red"))
+    desk.write("a.recipe.toml", recipe_of("pics/*", save="locked/{output.filename}"))
+    desk.write("b.recipe.toml", one_file("b.png"))
+    (desk.folder / "locked").mkdir(mode=0o555)
+
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+    assert done.code == 6
+    assert f"{desk.folder / 'locked/a.webp'} can't be written: Permission denied" in done.err
+    assert desk.delivered("out/b") == {"b.webp"}
+    bought = len(desk.book())
+
+    (desk.folder / "locked").chmod(0o755)
+    assert desk.runner("run", ".").said == (0, "", "")
+    assert desk.delivered("locked") == {"a.webp"}
+    assert len(desk.book()) == bought
+
+
+def test_a_full_disk_costs_nothing_twice(desk: Desk) -> None:
+    noise = Image.frombytes("RGB", (300, 200), random.Random(2).randbytes(300 * 200 * 3))
+    (desk.folder / "pics").mkdir()
+    noise.save(desk.folder / "pics/big.png")
+    desk.write("b.png", png(color="red"))
+    desk.write("a.recipe.toml", recipe_of("pics/*", target="bmp", save="full/{output.filename}"))
+    desk.write("b.recipe.toml", one_file("b.png"))
+    (desk.folder / "full").mkdir()
+
+    with serving(desk, "--state", desk.folder / "server") as server:
+        known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": server["api_key"]})
+        command = ("run", ".", "--endpoint", server["base_url"])
+        done = known.runner(*command, launcher=_without_room(desk.folder / "full"))
+        assert done.code == 6
+        assert "full/big.bmp" in done.err
+        assert "No space left on device" in done.err or "File too large" in done.err
+        assert desk.delivered("out/b") == {"b.webp"}
+        assert desk.delivered("full") == set()
+
+        assert known.runner(*command).said == (0, "", "")
+    with Image.open(desk.folder / "full/big.bmp") as made:
+        assert made.size == (300, 200)
+    assert [one.starts for one in desk.book("server")] == [1, 1]
+
+
+def _without_room(folder: Path) -> tuple[str, ...]:
+    """A command's beginning that gives `folder` 64 KiB, or every file 150 KB where nothing may be mounted."""
+    mounted = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'mount -t tmpfs -o size=64k none "{folder}" && exec "$0" "$@"',
+    )
+    if subprocess.run([*mounted, "true"], capture_output=True, check=False).returncode == 0:
+        return (*mounted, str(RUNNER))
+    return ("prlimit", "--fsize=150000", str(RUNNER))
+
+
+def test_a_state_folder_that_cannot_be_written_is_said_in_one_line(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    (desk.folder / ".runner").mkdir(mode=0o555)
+
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    assert done.code == 5
+    assert str(desk.folder / ".runner") in done.err
+    assert len(done.err.splitlines()) <= 2
+
+
+def test_a_state_that_is_a_file_is_said(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    desk.write(".runner", "I am a file")
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert str(desk.folder / ".runner") in done.err

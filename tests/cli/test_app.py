@@ -1,0 +1,285 @@
+"""The frame of the command line: help, versions, what is imported, endpoints and settings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from runner import __version__
+from runner.cli.app import COMMANDS
+from runner.cli.endpoint import choose_endpoint
+from runner.errors import AuthenticationError, InvalidError
+from runner.runlog import RunStarted, open_log
+from runner.settings import load_settings
+
+Runner = Callable[..., CompletedProcess[str]]
+RECIPE = '[[input]]\nsource = "https://example.com/a.jpg"\n[[conversion]]\ntarget = "webp"\n'
+HEAVY = {"httpx", "aiohttp", "rich", "pydantic", "jsonschema", "apsw", "boto3", "starlette", "PIL"}
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "a.recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """This process's own environment without anything that settings read."""
+    for name in list(os.environ):
+        if name.startswith(("RUNNER_", "API2CONVERT_")):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def imported(done: CompletedProcess[str]) -> set[str]:
+    """The modules that a process with -X importtime says it imported."""
+    return set(re.findall(r"^import time:.*\|\s*([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_names_its_exit_codes_and_shows_an_example(runner: Runner, command: str) -> None:
+    done = runner(command, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"\bExits? (with )?0\b", " ".join(done.stdout.split())), done.stdout
+    assert re.search(rf"Examples?:\s.*runner {command}", done.stdout, re.DOTALL), done.stdout
+
+
+def test_the_help_lists_every_command_with_a_summary(runner: Runner) -> None:
+    done = runner("--help")
+
+    assert done.returncode == 0
+    for command, (_, summary) in COMMANDS.items():
+        assert f"{command} " in done.stdout
+        assert summary.split()[0] in done.stdout
+
+
+@pytest.mark.parametrize(("wrong", "meant"), [("chekc", "check"), ("plna", "plan"), ("complie", "compile")])
+def test_a_near_miss_of_a_command_is_answered_with_what_was_meant(runner: Runner, wrong: str, meant: str) -> None:
+    done = runner(wrong)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Did you mean '{meant}'?" in done.stderr
+
+
+@pytest.mark.parametrize("args", [["frobnicate"], ["plan"], ["plan", "--no-such"], ["compile", "x", "--set", "y"]])
+def test_wrong_usage_is_exit_code_2_without_a_traceback(runner: Runner, args: list[str]) -> None:
+    done = runner(*args)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_said_without_importing_anything_else_of_ours(runner: Runner) -> None:
+    done = runner("--version", python=("-X", "importtime"))
+
+    assert done.stdout == f"runner {__version__}\n"
+    assert {name for name in imported(done) if name.startswith("runner")} <= {"runner", "runner.__main__"}
+    assert not {"click", "importlib.metadata"} & imported(done)
+
+
+def test_the_frame_imports_nothing_heavy(runner: Runner) -> None:
+    done = runner("--help", python=("-X", "importtime"))
+
+    loaded = imported(done)
+    assert "runner.cli.app" in loaded
+    assert not HEAVY & loaded
+
+
+ENDPOINTS = [
+    # runner.toml, environment, --endpoint -> name in keys, base URL
+    pytest.param("", {}, None, ("local", ""), id="nothing"),
+    pytest.param("", {"API_KEY": "k", "BASE_URL": "http://x"}, None, ("local", ""), id="not-ours"),
+    pytest.param("jobs = 2", {"API_KEY": "k"}, None, ("local", ""), id="not-ours-with-settings"),
+    pytest.param("", {"API2CONVERT_API_KEY": "k"}, None, ("hosted", "https://api.api2convert.com/v2"), id="key"),
+    pytest.param("", {"RUNNER_API_KEY": "k"}, None, ("hosted", "https://api.api2convert.com/v2"), id="our-key"),
+    pytest.param("", {"API2CONVERT_API_KEY": "k"}, "local", ("local", ""), id="key-but-local"),
+    pytest.param("", {"API2CONVERT_API_KEY": ""}, None, ("local", ""), id="empty-key"),
+    pytest.param(
+        "",
+        {"API2CONVERT_API_KEY": "k", "API2CONVERT_BASE_URL": "http://127.0.0.1:9/v2/"},
+        None,
+        ("loopback", "http://127.0.0.1:9/v2"),
+        id="base-url",
+    ),
+    pytest.param('endpoint = "local"', {"API2CONVERT_API_KEY": "k"}, None, ("local", ""), id="file-says-local"),
+    pytest.param('endpoint = "local"', {"RUNNER_ENDPOINT": "hosted", "RUNNER_API_KEY": "k"}, None,
+                 ("hosted", "https://api.api2convert.com/v2"), id="environment-over-file"),
+    pytest.param("", {"RUNNER_ENDPOINT": "local", "RUNNER_API_KEY": "k"}, "https://c.example.com/v2",
+                 ("c.example.com", "https://c.example.com/v2"), id="flag-over-environment"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("toml", "env", "flag", "chosen"), ENDPOINTS)
+def test_the_endpoint_is_chosen_by_flag_environment_file_and_default(
+    clean: pytest.MonkeyPatch,
+    recipe: Path,
+    toml: str,
+    env: Mapping[str, str],
+    flag: str | None,
+    chosen: tuple[str, str],
+) -> None:
+    (recipe.parent / "runner.toml").write_text(toml)
+    for name, value in env.items():
+        clean.setenv(name, value)
+
+    got = choose_endpoint([recipe], endpoint=flag, state=None)
+
+    assert (got.name, got.base_url) == chosen
+    assert got.state == recipe.parent / ".runner"
+    assert "k" not in repr(got).partition("api_key")[2].split(",")[0]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9/v2", "https://me:canary@c.example.com/v2", "hosted"])
+def test_an_endpoint_without_a_key_is_an_error_that_repeats_no_url(
+    clean: pytest.MonkeyPatch, recipe: Path, url: str
+) -> None:
+    with pytest.raises(AuthenticationError, match="no API key") as raised:
+        choose_endpoint([recipe], endpoint=url, state=None)
+
+    assert "canary" not in str(raised.value) + raised.value.hint
+
+
+@pytest.mark.parametrize("key", ["canary\nX-Evil: 1", "canaryé", "canary\0"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(
+    clean: pytest.MonkeyPatch, recipe: Path, key: str
+) -> None:
+    (recipe.parent / "runner.toml").write_text(f"api_key = {json.dumps(key)}")
+
+    with pytest.raises(AuthenticationError, match="character that no key has") as raised:
+        choose_endpoint([recipe], endpoint=None, state=None)
+
+    assert "canary" not in str(raised.value) + raised.value.hint
+
+
+def test_blanks_around_a_key_are_not_part_of_it(clean: pytest.MonkeyPatch, recipe: Path) -> None:
+    clean.setenv("API2CONVERT_API_KEY", " k\n")
+
+    assert choose_endpoint([recipe], endpoint=None, state=None).api_key == "k"
+
+
+def test_the_state_folder_never_depends_on_whether_there_is_a_settings_file(
+    clean: pytest.MonkeyPatch, recipe: Path, tmp_path: Path
+) -> None:
+    clean.chdir("/")
+    clean.setenv("RUNNER_STATE", "tmp/elsewhere")
+    without = choose_endpoint([recipe], endpoint=None, state=None).state
+    (tmp_path / "runner.toml").write_text('state = "kept"')
+
+    assert choose_endpoint([recipe], endpoint=None, state=None).state == without == Path("/tmp/elsewhere")
+    clean.delenv("RUNNER_STATE")
+    assert choose_endpoint([recipe], endpoint=None, state=None).state == tmp_path / "kept"
+
+
+@pytest.mark.parametrize(
+    ("toml", "env", "flags", "jobs"),
+    [
+        ("", {}, {}, 8),
+        ("jobs = 2", {}, {}, 2),
+        ("jobs = 2", {"RUNNER_JOBS": "3"}, {}, 3),
+        ("jobs = 2", {"RUNNER_JOBS": "3"}, {"jobs": 4}, 4),
+        ("jobs = 2", {"RUNNER_JOBS": "3"}, {"jobs": None}, 3),
+    ],
+)
+def test_flags_go_before_environment_before_file_before_defaults(
+    clean: pytest.MonkeyPatch, tmp_path: Path, toml: str, env: dict[str, str], flags: dict[str, Any], jobs: int
+) -> None:
+    file = tmp_path / "runner.toml"
+    file.write_text(toml)
+    for name, value in env.items():
+        clean.setenv(name, value)
+
+    assert load_settings(file, **flags).jobs == jobs
+
+
+@pytest.mark.parametrize(
+    ("toml", "word"),
+    [
+        ("jobs = 'canary'", "jobs"),
+        ("josb = 'canary'", "josb"),
+        ("jobs = 0", "jobs"),
+        ("[local]\nworkers = 'canary'", "local.workers"),
+        ("[local]\nworker = 'canary'", "local.worker"),
+        ("api_key = ['canary']\njobs = 'canary'", "jobs"),
+        ("api_key = 'canary", "runner.toml"),
+        ("jobs = 2\njobs = 'canary'", "runner.toml"),
+    ],
+)
+def test_a_wrong_settings_file_is_named_by_its_settings_and_never_by_a_value(
+    clean: pytest.MonkeyPatch, tmp_path: Path, toml: str, word: str
+) -> None:
+    file = tmp_path / "runner.toml"
+    file.write_text(toml)
+
+    with pytest.raises(InvalidError) as raised:
+        load_settings(file)
+
+    assert word in str(raised.value)
+    assert str(file) in str(raised.value)
+    assert "canary" not in str(raised.value) + raised.value.hint
+
+
+@pytest.mark.parametrize("toml", [b"jobs = 'canary'", b"api_key = '\xffcanary'", b"[[["])
+def test_a_wrong_settings_file_is_exit_code_5(runner: Runner, recipe: Path, toml: bytes) -> None:
+    (recipe.parent / "runner.toml").write_bytes(toml)
+
+    done = runner("plan", recipe)
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith("error: ")
+    assert "canary" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def spoken_to(recipe: Path, endpoint: str) -> None:
+    """Leave a run log behind that has spoken to `endpoint`."""
+    with open_log(recipe.parent / ".runner" / "runs.db") as log:
+        started = RunStarted(run_id="r1", endpoint=endpoint, account="a", command="run", recipes=("a",))
+        asyncio.run(log.append(started, run_id="r1"))
+
+
+def test_cron_without_its_environment_does_not_convert_somewhere_else(runner: Runner, recipe: Path) -> None:
+    spoken_to(recipe, "hosted")
+
+    lost = runner("plan", recipe)
+    ran = runner("run", recipe)
+    meant = runner("plan", recipe, "--endpoint", "local")
+    found = runner("plan", recipe, API2CONVERT_API_KEY="k")
+
+    assert (lost.returncode, ran.returncode, meant.returncode, found.returncode) == (3, 3, 0, 0)
+    assert "runs of this log went to hosted" in lost.stderr
+    assert "--endpoint local" in lost.stderr
+    assert (lost.stdout, ran.stdout) == ("", "")
+
+
+def test_a_log_that_only_knows_this_machine_stays_quiet(runner: Runner, recipe: Path) -> None:
+    spoken_to(recipe, "local")
+
+    assert runner("plan", recipe).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("env", "colours"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colours_follow_the_environment(runner: Runner, recipe: Path, env: dict[str, str], *, colours: bool) -> None:
+    assert ("\x1b[" in runner("plan", recipe, **env).stdout) is colours
+
+
+def test_a_reader_that_had_enough_is_no_error(recipe: Path) -> None:
+    command = f"{sys.executable} -m runner schema recipe | head -c 10"
+    done = subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,150 @@
+"""`runner plan`: what a run would do, before and after a real one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import jsonschema
+import pytest
+
+from runner.resources import schema
+
+Runner = Callable[..., CompletedProcess[str]]
+PICTURES = Path(__file__).parents[2] / "recipes" / "pictures"
+RECIPE = """\
+name = "shop"
+[foreach]
+files = "in/*.png"
+[[input]]
+type = "upload"
+source = "{item.path}"
+[[conversion]]
+category = "image"
+target = "jpg"
+options = { width = 8 }
+[save]
+path = "out/{item.stem}.jpg"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    shutil.copy(PICTURES / "badge.png", tmp_path / "in" / "a.png")
+    shutil.copy(PICTURES / "harbour.png", tmp_path / "in" / "b.png")
+    (tmp_path / "shop.recipe.toml").write_text(RECIPE)
+    return tmp_path / "shop.recipe.toml"
+
+
+@pytest.fixture
+def finished(shop: Path, runner: Runner) -> Path:
+    """A shop whose run is over."""
+    done = runner("run", shop)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return shop
+
+
+def jobs(done: CompletedProcess[str]) -> dict[str, dict[str, Any]]:
+    document = json.loads(done.stdout)
+    jsonschema.Draft7Validator(schema("plan")).validate(document)
+    return {row["address"]: row for row in document["jobs"]}
+
+
+def test_a_first_plan_would_run_everything_and_starts_nothing(runner: Runner, shop: Path) -> None:
+    done = runner("plan", shop, "--format", "json")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {address: (row["action"], row["reason"]) for address, row in jobs(done).items()} == {
+        "shop[in/a.png]": ("run", "new"),
+        "shop[in/b.png]": ("run", "new"),
+    }
+    assert not (shop.parent / ".runner" / "server").exists()
+    assert not (shop.parent / "out").exists()
+
+
+def test_the_same_plan_is_the_same_bytes(runner: Runner, shop: Path, tmp_path: Path) -> None:
+    one = runner("plan", shop, "--format", "json", PYTHONHASHSEED="1")
+    two = runner("plan", "shop.recipe.toml", "--format", "json", cwd=tmp_path, PYTHONHASHSEED="2", TZ="Asia/Tokyo")
+
+    assert one.stdout == two.stdout
+
+
+@pytest.mark.parametrize(("flags", "code"), [([], 0), (["--detailed-exitcode"], 10)])
+def test_changes_are_an_exit_code_only_when_asked_for(runner: Runner, shop: Path, flags: list[str], code: int) -> None:
+    assert runner("plan", shop, *flags).returncode == code
+
+
+def test_quiet_is_one_line(runner: Runner, shop: Path) -> None:
+    assert runner("plan", shop, "-q").stdout.startswith("Plan: 2 to run.")
+    assert len(runner("plan", shop, "-q").stdout.splitlines()) == 1
+
+
+def test_a_refused_input_is_blocked_in_the_plan_and_the_others_are_planned(runner: Runner, shop: Path) -> None:
+    (shop.parent / "in" / "gone.png").symlink_to("nowhere")
+
+    done = runner("plan", shop, "--format", "json")
+
+    assert done.returncode == 5
+    assert [row["action"] for row in jobs(done).values()] == ["run", "run", "blocked"]
+    assert "shop.recipe.toml:3: 'in/gone.png' is a link" in jobs(done)["shop[in/gone.png]"]["reason"]
+    assert f"{shop}:3:9: error: " in done.stderr
+
+
+def test_with_nothing_to_do_it_says_so_and_imports_nothing_that_speaks_http(runner: Runner, finished: Path) -> None:
+    done = runner("plan", finished, "--detailed-exitcode", python=("-X", "importtime"))
+
+    loaded = {name.partition(".")[0] for name in re.findall(r"\|\s*([\w.]+)$", done.stderr, re.MULTILINE)}
+    assert (done.returncode, done.stdout) == (0, "Nothing to do: 2 done.\n")
+    assert "runner" in loaded
+    assert not {"httpx", "httpcore", "aiohttp", "rich", "pydantic", "pydantic_settings", "starlette"} & loaded
+
+
+def test_what_changed_is_named_with_both_values(runner: Runner, finished: Path) -> None:
+    finished.write_text(RECIPE.replace("width = 8", "width = 9"))
+
+    rows = jobs(runner("plan", finished, "--format", "json"))
+
+    assert rows["shop[in/a.png]"]["action"] == "run"
+    assert rows["shop[in/a.png]"]["reason"] == "changed: conversion[0].options.width: 8 -> 9"
+    assert rows["shop[in/a.png]"]["changes"] == [{"path": "conversion[0].options.width", "before": 8, "after": 9}]
+
+
+def test_a_changed_picture_is_named_by_its_content(runner: Runner, finished: Path) -> None:
+    shutil.copy(PICTURES / "harbour.png", finished.parent / "in" / "a.png")
+
+    rows = jobs(runner("plan", finished, "--format", "json"))
+
+    assert rows["shop[in/b.png]"]["action"] == "skip"
+    # Equal to b.png now, which is bought already: it is only delivered here.
+    assert rows["shop[in/a.png]"]["action"] == "redeliver"
+
+
+def test_an_item_that_is_gone_is_an_orphan_and_one_that_is_refused_is_not(runner: Runner, finished: Path) -> None:
+    (finished.parent / "in" / "a.png").unlink()
+    gone = jobs(runner("plan", finished, "--format", "json"))
+    (finished.parent / "in" / "a.png").symlink_to("nowhere")
+    broken = runner("plan", finished, "--format", "json")
+
+    assert {address: row["action"] for address, row in gone.items()} == {
+        "shop[in/b.png]": "skip",
+        "shop[in/a.png]": "orphan",
+    }
+    assert [(row["address"], row["action"]) for row in json.loads(broken.stdout)["jobs"]] == [
+        ("shop[in/b.png]", "skip"),
+        ("shop[in/a.png]", "blocked"),
+    ]
+
+
+def test_a_result_that_is_gone_is_delivered_again_without_credits(runner: Runner, finished: Path) -> None:
+    (finished.parent / "out" / "a.jpg").unlink()
+
+    row = jobs(runner("plan", finished, "--format", "json"))["shop[in/a.png]"]
+
+    assert (row["action"], row["credits"]) == ("redeliver", {"cap": 0, "estimate": 0})
+    assert row["reason"].endswith("out/a.jpg is missing since it was delivered")
