@@ -11,14 +11,13 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -39,8 +38,10 @@ def embedded_server(state: Path, *, settings: Mapping[str, object]) -> Iterator[
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (state / GUESTS).open("a") as guests, ExitStack() as stack:
         fcntl.flock(guests, fcntl.LOCK_SH)
-        yield _start_or_join(state, settings, stack)
-        fcntl.flock(guests, fcntl.LOCK_UN)
+        try:
+            yield _start_or_join(state, settings, stack)
+        finally:
+            fcntl.flock(guests, fcntl.LOCK_UN)
 
 
 def _start_or_join(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Endpoint:
@@ -75,7 +76,7 @@ def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Map
         start_new_session=True,
         text=True,
     )
-    stack.callback(_stop, server, folder)
+    stack.callback(_stop, server, state)
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps(config) + "\n")
@@ -95,16 +96,22 @@ def _first_line(server: subprocess.Popen[str], stdout: IO[str], state: Path) -> 
     return answer
 
 
-def _stop(server: subprocess.Popen[str], folder: Path) -> None:
+def _stop(server: subprocess.Popen[str], state: Path) -> None:
     """Closing its input asks it to go; it stays while other runs are its guests, and then we don't wait for it."""
     for stream in (server.stdin, server.stdout):
         if stream is not None:
             stream.close()
-    try:
-        server.wait(timeout=LEAVE_S)
-    except subprocess.TimeoutExpired:
-        return
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(timeout=LEAVE_S if _is_deserted(state) else 0)
+
+
+def _is_deserted(state: Path) -> bool:
+    with (state / GUESTS).open("a") as guests:
+        try:
+            fcntl.flock(guests, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _remembered(state: Path, answer: Mapping[str, str]) -> Endpoint:

@@ -23,7 +23,8 @@ def recipe_options(command: Command) -> Command:
             help="Override a variable of [vars]; may be given several times.",
         ),
         click.option("--profile", metavar="NAME", help="Lay [profile.NAME] of each recipe over it."),
-        click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path)),
+        # What may not be read is a finding at its place, and not a matter of usage.
+        click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)),
     ):
         command = option(command)
     return command

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+from runner.errors import RunnerError
 from runner.execute.site import Site
 from runner.runlog import Fence, Owner
 from runner.state import KeyState
@@ -98,5 +100,7 @@ class Claims:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / RENEWALS)
-            for key in await self._site.log.renew(self._held, ttl_s=self._lease_s):
-                self._held.pop(key, None)
+            # A log that can't be written now says so to whoever writes lines; later we may still be in time.
+            with suppress(RunnerError):
+                for key in await self._site.log.renew(self._held, ttl_s=self._lease_s):
+                    self._held.pop(key, None)

@@ -65,6 +65,15 @@ class Poller:
             self._waits.pop(job_id, None)
 
     async def _run(self) -> None:
+        try:
+            await self._watch()
+        except Exception as error:  # noqa: BLE001 - a bug of ours: those who wait must meet it, not wait for ever
+            for wait in self._waits.values():
+                if not wait.ended.done():
+                    wait.ended.set_exception(error)
+            raise
+
+    async def _watch(self) -> None:
         while True:
             if not self._waits:
                 self._wanted.clear()

@@ -44,6 +44,7 @@ PARK_S = {402: 3600.0, 429: 60.0}
 PARKED_STATUSES = frozenset(PARK_S)
 START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
 CREATIONS = 3
+LAST_ANSWER_S = 5.0  # how long an interrupted run waits for the id of a job that it may have made
 
 
 class _TooManyError(RefusedError):
@@ -81,11 +82,13 @@ class Purchase:
 
         Raises LostJobError, ParkedError, LeaseLost, and what the client raises.
         """
-        if action is Action.RETRY:
-            return await self.buy(attempt=(state.attempt if state else 0) + 1)
         if state is None:
             return await self.buy(attempt=1)
+        if action is Action.RETRY and state.stage in _ENDED:
+            return await self.buy(attempt=state.attempt + 1)
         if state.stage is Stage.INTENT:
+            if state.job_id:
+                await self._give_up_unstarted(state.job_id, state.attempt)
             return await self.buy(attempt=state.attempt, payload=dict(state.payload))
         if state.stage in (Stage.CREATED, Stage.STAGED):
             return await self._take_up(state)
@@ -111,12 +114,30 @@ class Purchase:
             ),
             budget=self._budget(),
         )
-        created = await self._create(body, attempt)
+        created = await self._create_to_the_end(body, attempt)
         try:
             return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
         except (ApiError, asyncio.CancelledError):
-            await asyncio.shield(self._give_up_unstarted(created.id, attempt))
+            await self._clear_away(created.id, attempt)
             raise
+
+    async def _create_to_the_end(self, body: JsonObject, attempt: int) -> wire.Job:
+        """`_create`; when we are cancelled meanwhile, what it made is deleted: only the answer tells its id."""
+        creating = asyncio.ensure_future(self._create(body, attempt))
+        try:
+            return await asyncio.shield(creating)
+        except asyncio.CancelledError:
+            await asyncio.wait([creating], timeout=LAST_ANSWER_S)
+            if not creating.done():
+                creating.cancel()
+            elif not creating.cancelled() and creating.exception() is None:
+                await self._clear_away(creating.result().id, attempt)
+            raise
+
+    async def _clear_away(self, job_id: str, attempt: int) -> None:
+        """Give up an unstarted job on the way out; nothing that goes wrong here hides why we leave."""
+        with suppress(RunnerError):
+            await asyncio.shield(self._give_up_unstarted(job_id, attempt))
 
     async def _create(self, body: JsonObject, attempt: int) -> wire.Job:
         """An unstarted job. Where an answer is lost another creation is made: the first is unstarted and free."""
@@ -282,6 +303,9 @@ class Purchase:
         state = self.site.log.states([self.job.key]).get(self.job.key)
         if state is None or state.job_id not in (job_id, "") or state.stage not in _FREE:
             return
+        if state.stage is Stage.STAGED:
+            # Should we be suspended here, whoever takes over would start what we delete when we wake up.
+            await self._log(_intent_again(state))
         try:
             await self.site.api.delete_job(job_id)
         except ApiError:
@@ -319,6 +343,20 @@ class Purchase:
 
 
 _FREE = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
+_ENDED = frozenset({Stage.FINISHED, Stage.FAILED, Stage.LOST})
+
+
+def _intent_again(state: KeyState) -> Intent:
+    """Back to the intent, under the same attempt; the job keeps its name there until it is deleted."""
+    return Intent(
+        key=state.key,
+        attempt=state.attempt,
+        addresses=tuple(sorted(state.addresses)),
+        payload=dict(state.payload),
+        cap=state.cap,
+        recipe=state.recipe,
+        account=state.account,
+    )
 
 
 def _compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:

@@ -56,6 +56,11 @@ def main() -> int:
         return _refuse("state", str(error))
     except OSError as error:
         return _refuse("address", f"{error.strerror or error}: {error.filename or config.uds or config.host}")
+    finally:
+        # The folder of the socket was made for us alone; a parent that was killed can't remove it.
+        if config.uds is not None:
+            with suppress(OSError):
+                config.uds.parent.rmdir()
     return 0
 
 

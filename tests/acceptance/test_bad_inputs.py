@@ -157,8 +157,9 @@ def test_a_source_that_cannot_be_used_is_named_at_its_place_and_the_other_recipe
     desk.write("bad.recipe.toml", one_file(source))
     desk.write("good.recipe.toml", one_file("pics/good.png"))
 
-    planned = desk.runner("plan", ".", launcher=WITHOUT_RIGHTS)
-    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+    recipes = ("bad.recipe.toml", "good.recipe.toml")
+    planned = desk.runner("plan", *recipes, launcher=WITHOUT_RIGHTS)
+    done = desk.runner("run", *recipes, launcher=WITHOUT_RIGHTS)
 
     for one in (planned, done):
         assert one.code == 5
@@ -221,7 +222,7 @@ def test_two_items_with_one_output_path_are_found_before_anything_is_bought(desk
 
     assert done.code == 5
     assert done.err.count("would all be saved as") == 1
-    assert "a.recipe.toml:7:8: error: a[pics/a.jpg], a[pics/a.png] would all be saved as" in done.err
+    assert "a.recipe.toml:8:8: error: a[pics/a.jpg], a[pics/a.png] would all be saved as" in done.err
     assert desk.delivered() == {"b.webp"}
     assert len(desk.book()) == 1
 
@@ -239,16 +240,21 @@ def test_a_file_that_is_not_ours_is_never_overwritten_nor_bought_around(desk: De
     assert not (desk.folder / ".runner/server/server.db").exists() or desk.book() == ()
 
 
-def test_a_link_in_the_way_of_results_leads_nowhere(desk: Desk, tmp_path: Path) -> None:
-    desk.write("a.png", png())
-    desk.write("a.recipe.toml", one_file("a.png"))
+def test_a_link_below_what_the_recipe_wrote_out_does_not_lead_results_away(desk: Desk, tmp_path: Path) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("b.png", png(color="red"))
+    desk.write("a.recipe.toml", recipe_of("pics/*", save="out/{item.dir}/{output.filename}"))
+    desk.write("b.recipe.toml", one_file("b.png"))
     (tmp_path / "elsewhere").mkdir()
-    (desk.folder / "out").symlink_to(tmp_path / "elsewhere")
+    (desk.folder / "out").mkdir()
+    (desk.folder / "out/pics").symlink_to(tmp_path / "elsewhere")
 
     done = desk.runner("run", ".")
 
-    assert done.code in (5, 6)
-    assert list((tmp_path / "elsewhere").rglob("*.webp")) == []
+    assert done.code == 6
+    assert "is a link that leads out of" in done.err
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert desk.delivered("out/b") == {"b.webp"}
 
 
 def test_a_read_only_output_folder_costs_nothing_twice(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from tests.execute.lab import Forge, Server, Web, judge, running_server
 from tests.execute.outside import Order
 from tests.execute.scenarios import Build, Scene, remote, two_conversions
 
-POINTS = {"remote": 9, "two_conversions": 14}
+POINTS = {"remote": 9, "two_conversions": 11}
 UNREACHABLE = 8
 SERVERS = 3
 
