@@ -5,8 +5,9 @@ Only commands that reach an endpoint import this: pydantic-settings costs more t
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -38,16 +39,16 @@ class Settings(BaseSettings):
               environment (RUNNER_RUN_LOG) than in a file, since it may hold a password
     """
 
-    model_config = SettingsConfigDict(env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RUNNER_", extra="forbid", env_nested_delimiter="__", populate_by_name=True
+    )
 
     endpoint: str | None = None
     # No alias without a prefix: API_KEY and BASE_URL in the environment belong to somebody else.
     api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("API2CONVERT_API_KEY", "RUNNER_API_KEY")
     )
-    base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("API2CONVERT_BASE_URL", "RUNNER_BASE_URL")
-    )
+    base_url: str | None = Field(default=None, validation_alias=AliasChoices("API2CONVERT_BASE_URL", "RUNNER_BASE_URL"))
     jobs: int = Field(default=8, ge=1, le=1024)
     state: Path | None = None
     run_log: SecretStr | None = None
@@ -71,6 +72,7 @@ def load_settings(file: Path | None, **flags: Any) -> Settings:
     Raises InvalidError that names every wrong setting, never a value.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    _refuse_secrets(file)
 
     class _Here(Settings):
         model_config = SettingsConfigDict(toml_file=file)
@@ -86,4 +88,15 @@ def load_settings(file: Path | None, **flags: Any) -> Settings:
         raise InvalidError(f"{file} can't be read: {error}") from None
 
 
-EndpointKind = Literal["hosted", "local", "url"]
+def _refuse_secrets(file: Path | None) -> None:
+    """A settings file lies in git, so no key may stand in it."""
+    try:
+        names = set() if file is None else set(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, OSError):
+        return  # said with its place when it is read
+    literal = sorted(names & {"api_key", "API2CONVERT_API_KEY", "RUNNER_API_KEY"})
+    if literal:
+        raise InvalidError(
+            f"{file}: {literal[0]} is a secret and must not stand in a file",
+            hint="set the environment variable API2CONVERT_API_KEY instead, and revoke the key if the file was shared",
+        )

@@ -1,7 +1,8 @@
-"""What is in the wheel: built as for a release, and looked into."""
+"""What is in the wheel: built from a copy of the checkout that was worked in, and looked into."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,8 +21,9 @@ CHECKOUT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     folder = tmp_path_factory.mktemp("wheel")
+    _copy_checkout(folder / "copy")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
+    subprocess.run(command, cwd=folder / "copy", check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     with zipfile.ZipFile(path) as opened:
         yield opened
@@ -41,8 +43,23 @@ def _dist_info(wheel: zipfile.ZipFile, name: str) -> str:
     return wheel.read(f"conversion_runner-{__version__}.dist-info/{name}").decode()
 
 
+def _copy_checkout(to: Path) -> None:
+    """What git keeps, and what lies about after a day's work."""
+    rubbish = ("recipes/out/a.pdf", "recipes/.runner/runs.db", ".runner/runs.db", "runner/__pycache__/errors.pyc")
+    for name in (*_kept("."), *rubbish):
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        if name in rubbish:
+            (to / name).write_bytes(b"rubbish")
+        else:
+            shutil.copyfile(CHECKOUT / name, to / name)
+
+
 def _shipped(folder: str) -> set[str]:
     """What git keeps below a folder of the checkout, as it lies in the package."""
+    return {f"runner/{name}" for name in _kept(folder)}
+
+
+def _kept(folder: str) -> set[str]:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", folder],
         cwd=CHECKOUT,
@@ -50,7 +67,7 @@ def _shipped(folder: str) -> set[str]:
         capture_output=True,
         text=True,
     )
-    return {f"runner/{name}" for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()}
+    return {name for name in listed.stdout.split("\0") if name and (CHECKOUT / name).is_file()}
 
 
 @pytest.mark.parametrize("folder", ["schemas", "recipes"])

@@ -36,6 +36,7 @@ def compile(  # noqa: A001 - the command's name
     from runner.cli.endpoint import choose_endpoint
     from runner.cli.prepare import load, prepare, raise_refusals
     from runner.compile import compiled_json
+    from runner.report.plans import printable
     from runner.runlog import memory_log
 
     loaded = load(recipes, profile=profile, overrides=overrides)
@@ -50,5 +51,5 @@ def compile(  # noqa: A001 - the command's name
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         for job in prepared.jobs:
-            click.echo(f"{job.address}  {job.key}")
+            click.echo(f"{printable(job.address)}  {job.key}")
     raise_refusals(prepared)

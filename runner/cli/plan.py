@@ -50,7 +50,9 @@ def plan(
     from runner.report.plans import plan_summary, plan_text
 
     policy = Policy(retry_failed=retry_failed, retry_lost=retry_lost)
-    with open_planning(recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state) as planning:
+    with open_planning(
+        recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state, read_only=True
+    ) as planning:
         planned = asyncio.run(planning.plan(policy))
     if style == "json":
         click.echo(json.dumps(planned.plan.as_json(), indent=2, ensure_ascii=False))

@@ -70,11 +70,12 @@ def open_planning(
     overrides: Mapping[str, str],
     endpoint: str | None,
     state: Path | None,
+    read_only: bool = False,
 ) -> Iterator[Planning]:
     """Raises InvalidInput for recipes that can't be used, and what opening the run log raises."""
     loaded = load(paths, profile=profile, overrides=overrides)
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
-    with open_log(chosen.log_place(RUN_LOG)) as log:
+    with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
             recipes=loaded.recipes,

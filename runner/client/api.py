@@ -24,6 +24,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, translated
 from runner.client.pacing import Backoff, retry_after
 from runner.errors import AuthenticationError
@@ -54,19 +55,20 @@ class ConversionApi:
     sleep: Sleep = asyncio.sleep
     backoff: Backoff = field(default_factory=Backoff)
     rng: random.Random = field(default_factory=random.Random)
+    hidden: Hidden = field(default_factory=Hidden)
 
     async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
         """Create `job` unstarted. The header is sent but never relied upon: support is undocumented."""
         extra = {headers.IDEMPOTENCY_KEY: idempotency_key}
-        return read_job(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
+        return self._read(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
 
     async def job(self, job_id: str) -> Job:
-        return read_job(await self._call("GET", f"/jobs/{_segment(job_id)}"))
+        return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}"))
 
     async def jobs(self, *, page: int = 1) -> Page:
         """The account's jobs, newest first, 50 a page."""
         rows = as_list(await self._call("GET", f"/jobs?page={page}"))
-        return Page(jobs=tuple(read_job(row) for row in rows), full=len(rows) >= PAGE_SIZE)
+        return Page(jobs=tuple(self._read(row) for row in rows), full=len(rows) >= PAGE_SIZE)
 
     async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job | None:
         """Start the job: the purchase. None where the server says that it was started before (409).
@@ -76,7 +78,7 @@ class ConversionApi:
         try:
             path = f"/jobs/{_segment(job_id)}"
             body = {**(changes or {}), "process": True}
-            return read_job(await self._call("PATCH", path, body, waits_for_a_place=False))
+            return self._read(await self._call("PATCH", path, body, waits_for_a_place=False))
         except RefusedError as error:
             if error.status == httpx.codes.CONFLICT:
                 return None
@@ -104,6 +106,9 @@ class ConversionApi:
 
     async def contracts(self) -> Json:
         return await self._call("GET", "/contracts")
+
+    def _read(self, document: Json) -> Job:
+        return self.hidden.mask_job(read_job(document))
 
     async def _call(
         self,
@@ -138,10 +143,10 @@ class ConversionApi:
             )
         except FOREIGN as error:
             raise translated(error, doing=doing) from None  # aiohttp's words quote URLs, tokens and all
-        return answer(response, doing=doing)
+        return answer(response, doing=doing, hidden=self.hidden)
 
 
-def answer(response: httpx.Response, *, doing: str) -> Json:
+def answer(response: httpx.Response, *, doing: str, hidden: Hidden) -> Json:
     """The JSON of a 2xx answer (an empty body is None); everything else raises, sorted by meaning."""
     if response.is_success:
         if not response.content:
@@ -150,12 +155,12 @@ def answer(response: httpx.Response, *, doing: str) -> Json:
             return json.loads(response.content)
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
-    raise refusal(response, doing=doing)
+    raise refusal(response, doing=doing, hidden=hidden)
 
 
-def refusal(response: httpx.Response, *, doing: str) -> ApiError | AuthenticationError:
+def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError | AuthenticationError:
     status = response.status_code
-    message = f"{doing}: {status} {_said(response)}".rstrip()
+    message = f"{doing}: {status} {hidden.mask(_said(response))}".rstrip()
     if status >= 500:
         return OutcomeUnknownError(message)
     if status in (401, 403):

@@ -67,7 +67,7 @@ class Download:
                     self._start_over()
                 if not response.is_success:
                     await response.aread()
-                    raise refusal(response, doing=doing)
+                    raise refusal(response, doing=doing, hidden=self.api.hidden)
                 if not self._is_the_rest(response):
                     self._start_over()
                 self._etag = response.headers.get("ETag", "")

@@ -16,6 +16,7 @@ from httpx_aiohttp import AiohttpTransport
 from runner import __version__
 from runner.client.endpoint import Endpoint
 from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
+from runner.client.lean import LeanClient
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
@@ -34,13 +35,8 @@ async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncItera
         limits=httpx.Limits(max_connections=connections, keepalive_expiry=30.0),
         trust_env=False,
     )
-    async with httpx.AsyncClient(
-        transport=transport,
-        timeout=httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None),
-        headers={"User-Agent": f"conversion-runner/{__version__}", "Accept": "*/*"},
-        follow_redirects=False,
-        trust_env=False,
-    ) as http:
+    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None)
+    async with LeanClient(transport, timeout=timeout, user_agent=f"conversion-runner/{__version__}") as http:
         yield http
 
 

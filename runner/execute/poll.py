@@ -38,6 +38,7 @@ class Poller:
         self._waits: dict[str, _Wait] = {}
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._bug: Exception | None = None
 
     async def __aenter__(self) -> Poller:
         self._task = asyncio.create_task(self._run())
@@ -53,6 +54,8 @@ class Poller:
 
         Raises GoneError where the server no longer knows it, and other ApiErrors.
         """
+        if self._bug is not None:
+            raise self._bug
         ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         first_s = max(FIRST_WAIT_S, expected_s)
         self._waits[job_id] = _Wait(
@@ -67,7 +70,9 @@ class Poller:
     async def _run(self) -> None:
         try:
             await self._watch()
-        except Exception as error:  # noqa: BLE001 - a bug of ours: those who wait must meet it, not wait for ever
+        except Exception as error:
+            # A bug of ours: those who wait must meet it, not wait for ever.
+            self._bug = error
             for wait in self._waits.values():
                 if not wait.ended.done():
                     wait.ended.set_exception(error)

@@ -7,7 +7,8 @@ relies on it, so the last line says what may have happened, and recovery needs n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
@@ -15,12 +16,14 @@ import httpx
 from runner.client.digest import Digests
 from runner.client.errors import ApiError, ChangedFileError, GoneError, OutcomeUnknownError, RefusedError
 from runner.client.pacing import Backoff
+from runner.errors import InvalidError, RunnerError
 from runner.execute.faults import LostJobError, ParkedError
 from runner.execute.site import Site
 from runner.execute.staging import create_body, late_upload_options, later_inputs
 from runner.plan import Action, Job, Step, Upload
 from runner.runlog import (
     Abandoned,
+    BudgetExceeded,
     BudgetGuard,
     Created,
     Event,
@@ -28,6 +31,7 @@ from runner.runlog import (
     Fence,
     Finished,
     Intent,
+    LeaseLost,
     Lost,
     Refused,
     Staged,
@@ -37,7 +41,7 @@ from runner.runlog import (
 from runner.state import KeyState, OutputRecord, Stage, StagedUpload
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 # Seconds until a refused start is due again where the server doesn't say: quotas count by the day, places come sooner.
 PARK_S = {402: 3600.0, 429: 60.0}
@@ -84,6 +88,7 @@ class Purchase:
         """
         if state is None:
             return await self.buy(attempt=1)
+        self._hide_secrets(state.payload)
         if action is Action.RETRY and state.stage in _ENDED:
             return await self.buy(attempt=state.attempt + 1)
         if state.stage is Stage.INTENT:
@@ -101,7 +106,7 @@ class Purchase:
     async def buy(self, *, attempt: int, payload: JsonObject | None = None) -> Ended:
         """A purchase from its intent on: `attempt` counts from 1, `payload` is that of an interrupted one."""
         payload = payload or self.job.payload_for(run_date=self.site.run_date)
-        body = fill_secrets(payload, lambda reference: self.site.resolve(reference, self.job.save.folder))
+        body = fill_secrets(payload, self._resolve)
         await self._log(
             Intent(
                 key=self.job.key,
@@ -117,8 +122,11 @@ class Purchase:
         created = await self._create_to_the_end(body, attempt)
         try:
             return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
-        except (ApiError, asyncio.CancelledError):
+        except (ApiError, BudgetExceeded, asyncio.CancelledError):
             await self._clear_away(created.id, attempt)
+            raise
+        except LeaseLost:
+            await self._delete_unnoted(created.id)
             raise
 
     async def _create_to_the_end(self, body: JsonObject, attempt: int) -> wire.Job:
@@ -138,6 +146,13 @@ class Purchase:
         """Give up an unstarted job on the way out; nothing that goes wrong here hides why we leave."""
         with suppress(RunnerError):
             await asyncio.shield(self._give_up_unstarted(job_id, attempt))
+
+    async def _delete_unnoted(self, job_id: str) -> None:
+        """Whoever took the key over knows nothing of a job that we couldn't note any more, and can't start it."""
+        state = self.site.log.states([self.job.key]).get(self.job.key)
+        if state is None or state.job_id != job_id:
+            with suppress(RunnerError):
+                await self.site.api.delete_job(job_id)
 
     async def _create(self, body: JsonObject, attempt: int) -> wire.Job:
         """An unstarted job. Where an answer is lost another creation is made: the first is unstarted and free."""
@@ -312,6 +327,17 @@ class Purchase:
             return
         if state.job_id:
             await self._log(Abandoned(key=self.job.key, attempt=attempt, job_id=job_id))
+
+    def _resolve(self, reference: JsonObject) -> Json:
+        """The secret, from here on hidden in whatever the server says."""
+        value = self.site.resolve(reference, self.job.save.folder)
+        self.site.api.hidden.add(value)
+        return value
+
+    def _hide_secrets(self, payload: Mapping[str, Json]) -> None:
+        """An earlier run told the server these; what can't be resolved any more can't be hidden either."""
+        with suppress(InvalidError):
+            fill_secrets(dict(payload), self._resolve)
 
     def _budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""

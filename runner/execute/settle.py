@@ -17,7 +17,7 @@ from runner.execute.room import Room
 from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, untouched
 from runner.plan import CHANGING, Action, Job, Step
-from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed
+from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
@@ -59,9 +59,19 @@ class Settlement:
                 hint="nothing is lost: the next run picks it up where it is",
             )
         except RunnerError as raised:
-            error = raised
+            error = await self._lease_lost(claim) or raised
         self.failed(error)
         return [as_outcome(step, error, state=claim.state) for step in steps]
+
+    async def _lease_lost(self, claim: Claim) -> LeaseLost | None:
+        """Whether another run has the work by now: then whatever went wrong here is its doing, or its to mend."""
+        try:
+            await self.site.log.append(run_id=self.site.run_id, fence=claim.fence)
+        except LeaseLost as lost:
+            return lost
+        except RunnerError:  # the log can't be asked; what went wrong first says more
+            return None
+        return None
 
     async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)

@@ -6,6 +6,7 @@ is followed as long as it stays within the project.
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -146,7 +147,7 @@ class _Search:
             linked = entry is None or entry.is_symlink()
         except OSError as error:
             if entry is not None or missing or not isinstance(error, FileNotFoundError | NotADirectoryError):
-                self._unusable(path, error, link=entry is not None and entry.is_symlink())
+                self._unusable(path, error)
             return
         if stat.S_ISDIR(found.st_mode):
             if missing:
@@ -162,12 +163,19 @@ class _Search:
                 inode=found.st_ino,
             )
 
-    def _unusable(self, path: str, error: OSError, *, link: bool) -> None:
+    def _unusable(self, path: str, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
-            what = "is a link to something that isn't there" if link else "isn't there"
-            self.problem(path, "missing-file", what)
+            what = "is a link to something that isn't there" if os.path.islink(self.folder / path) else "isn't there"
+            self.problem(path, "missing-file", what, self._near(path))
         else:
             self.problem(path, "unreadable-file", f"can't be looked at: {error.strerror}")
+
+    def _near(self, path: str) -> str:
+        """The name beside it that was perhaps meant."""
+        at, slash, name = path.rpartition("/")
+        there = [entry.name for entry in self._entries(at + slash)]
+        near = difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+        return f"did you mean '{shown(at + slash + near[0])}'?" if near else "paths are relative to the recipe"
 
     def _is_readable_name(self, path: str) -> bool:
         try:

@@ -34,9 +34,10 @@ def find_recipes(paths: Sequence[Path]) -> Found:
         if not absolute.is_dir():
             files |= _named(absolute, problems)
             continue
+        before = len(problems)
         below = _without_ignored(absolute, sorted(_below(absolute, problems)))
         files |= dict.fromkeys(map(Path, below))
-        if not below:
+        if not below and len(problems) == before:
             message = "no recipe in this folder"
             hint = "recipes are files called NAME.recipe.toml or NAME.recipe.json"
             problems.append(Problem(place=Place(file=absolute), code="no-recipes", message=message, hint=hint))

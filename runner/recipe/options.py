@@ -13,6 +13,7 @@ from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.recipe.template import has_template
 from runner.wire.catalog import Catalog, CatalogTarget
+from runner.wire.secrets import is_reference
 from runner.wire.values import Json, JsonObject, as_object
 
 # Formats that exist although no catalog row names them: one letter away from a known one is no typing error here.
@@ -77,8 +78,15 @@ def _of_row(options: JsonObject, row: CatalogTarget, at: Steps) -> Iterator[Find
             found = _unknown_option(name, row, options, at)
             if found is not None:
                 yield found
-        elif value is not None and not (isinstance(value, str) and has_template(value)):
+        elif not _decided_later(name, value):
             yield from _value(value, schema, row, (*at, name))
+
+
+def _decided_later(name: str, value: Json) -> bool:
+    """Whether the value is known only when a request is made: no value, a template, a reference to a secret."""
+    if name == "download_password" and is_reference(value):
+        return True
+    return value is None or (isinstance(value, str) and has_template(value))
 
 
 def _unknown_option(name: str, row: CatalogTarget, options: JsonObject, at: Steps) -> Finding | None:

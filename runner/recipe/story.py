@@ -97,7 +97,7 @@ def _wrong_type(value: Json, wanted: list[str], path: Steps) -> Finding:
     hint = ""
     if isinstance(value, dict) and set(value) & {"env", "file", "keyring"} and len(value) == 1:
         message = f"a secret reference can't stand at {name}"
-        hint = "it can in credentials, download_passwords, callback and a remote source"
+        hint = "it can in credentials, download_passwords, the option download_password, callback and a remote source"
     return Finding(path=path, code="wrong-type", message=message, hint=hint, secret=is_secret(path))
 
 

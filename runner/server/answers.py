@@ -21,13 +21,20 @@ class ApiError(Exception):
     """A request that is refused: the status, one sentence, and per field what is wrong with it."""
 
     def __init__(
-        self, status: HTTPStatus, message: str, *, code: int | None = None, errors: Problems | None = None
+        self,
+        status: HTTPStatus,
+        message: str,
+        *,
+        code: int | None = None,
+        errors: Problems | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.code = int(status) if code is None else code
         self.errors = dict(errors or {})
+        self.headers = dict(headers or {})
 
 
 def invalid(errors: Problems) -> ApiError:
@@ -61,4 +68,4 @@ def error_answer(error: ApiError) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED:
         return json_answer({"message": error.message}, error.status)
     body = {"message": error.message, "code": error.code, "errors": error.errors}
-    return json_answer(body, error.status)
+    return json_answer(body, error.status, error.headers)

@@ -92,9 +92,10 @@ async def _conversions(config: ServerConfig, convert: Convert | None) -> AsyncIt
 
 @asynccontextmanager
 async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Convert) -> AsyncIterator[Running]:
-    blobs = Blobs(state / "files")
+    blobs = Blobs(state / "files", checksum=config.assumptions.checksum, most_bytes=config.max_disk_bytes)
     database = Database(state / DATABASE)
-    jobs, vault = JobStore(database, retention_s=config.contract.retention_s), Vault()
+    jobs = JobStore(database, retention_s=config.contract.retention_s, assumptions=config.assumptions)
+    vault = Vault()
     keys = Keys(database, config.api_keys)
     engine = Engine(
         config,

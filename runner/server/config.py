@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
+from typing import Literal
 
 Network = IPv4Network | IPv6Network
 
@@ -13,14 +15,64 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contract:
-    """What the account may do at most; a job's own `limits` only ever tighten it."""
+    """What every account may do at most; a job's own `limits` only ever tighten it.
 
+    kind         "free" has 30 credits a day (UTC), "prepaid" has `credits` in all; "monthly" is invoiced, has no end,
+                 and "unlimited" is no contract at all
+    concurrency  jobs of one account at the same time; 0 means any number
+    """
+
+    kind: Literal["free", "prepaid", "monthly", "unlimited"] = "unlimited"
+    credits: int = 0
+    concurrency: int = 0
     max_inputs: int = 1000
     max_input_bytes: int = 16 * 1024 * MIB
     max_process_time_s: int = 4 * 3600
     max_downloads: int = 10
     retention_s: float = 24 * 3600.0
     credit_minute_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallbackRules:
+    """How callbacks are sent; the defaults are the API's where it states them.
+
+    secret       signs every body in `X-Oc-Signature`; empty: nothing is signed
+    first_*_s    the receiver's time for the first attempt, and the wait before the second; later waits double
+    retries      attempts after the first; then the callback is given up
+    rest_after   failures in a row after which a receiver is left alone for `rest_s`
+    """
+
+    secret: str = field(default="", repr=False)
+    first_timeout_s: float = 3.0
+    retry_timeout_s: float = 10.0
+    retries: int = 10
+    first_wait_s: float = 1.0
+    most_wait_s: float = 300.0
+    rest_after: int = 25
+    rest_s: float = 30.0
+    at_once: int = 32
+    at_once_per_host: int = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assumptions:
+    """What the hosted API may do one way or the other; the first of each is what this server does by default.
+
+    second_start      a start of a job that was started: 409, or 200 with the job as it is
+    list              `GET /jobs` shows all jobs, those that have not ended, or none (204)
+    checksum          how checksums are made; none: they are empty
+    idempotency       whether `Idempotency-Key` is honoured
+    delete_unstarted  an unstarted job can be deleted (204), or not (409)
+    canceled          a canceled job can be read, or is gone (404)
+    """
+
+    second_start: Literal["409", "200"] = "409"
+    list: Literal["all", "active", "none"] = "all"
+    checksum: Literal["md5", "sha1", "none"] = "md5"
+    idempotency: Literal["honoured", "ignored"] = "honoured"
+    delete_unstarted: Literal["204", "409"] = "204"
+    canceled: Literal["readable", "404"] = "readable"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +87,10 @@ class ServerConfig:
     allow_private  networks that inputs may reach although they are private
     base_url       how clients reach this server, with "/v2"; empty means as it listens
     fetches        remote inputs fetched at the same time
+    callbacks      how callbacks are sent
+    assumptions    how it behaves where nobody is sure how the hosted API does
+    faults         what goes wrong on purpose, as `faults.py` reads it
+    max_disk_bytes how much the files of jobs may take; 0 means as much as there is
     """
 
     state_dir: Path
@@ -48,3 +104,7 @@ class ServerConfig:
     contract: Contract = Contract()
     max_json_bytes: int = 16 * MIB
     fetches: int = 16
+    callbacks: CallbackRules = CallbackRules()
+    assumptions: Assumptions = Assumptions()
+    faults: str = ""
+    max_disk_bytes: int = 0

@@ -199,7 +199,8 @@ def test_a_recipe_and_a_folder_that_may_not_be_read_are_named(desk: Desk) -> Non
     (desk.folder / "closed").chmod(0o755)
     assert done.code == 5
     assert "locked.recipe.toml:1:1: error: " in done.err
-    assert done.err.count("Permission denied") == 2
+    assert "closed:1:1: error: can't be listed: Permission denied" in done.err
+    assert done.err.endswith("2 problems in 1 recipe. Nothing was sent.\n")
 
 
 def test_links_within_the_project_are_followed(desk: Desk) -> None:

@@ -58,6 +58,15 @@ def test_as_text_it_is_a_line_a_job(runner: Runner, shop: Path) -> None:
     assert done.stdout.splitlines() == [f"{row['address']}  {row['key']}" for row in rows]
 
 
+def test_a_name_that_would_steer_the_terminal_stays_on_its_line(runner: Runner, shop: Path) -> None:
+    (shop.parent / "in" / "\x1b[2J\n.jpg").write_bytes(b"x")
+
+    done = runner("compile", shop, "--format", "text")
+
+    assert len(done.stdout.splitlines()) == 4
+    assert "shop[in/\\x1b[2J\\n.jpg]" in done.stdout
+
+
 def test_nothing_is_left_on_disk(runner: Runner, shop: Path) -> None:
     before = sorted(shop.parent.rglob("*"))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from runner.cli.app import run_cli
 from runner.cli.endpoint import choose_endpoint
 from runner.cli.planning import open_planning
 from runner.cli.prepare import load
@@ -41,8 +42,9 @@ class Order:
 
     point, ordinal  the end comes when this point is passed for the ordinal-th time ("" never)
     victim          the process that SIGKILL is sent to: 0 is the run itself
-    signals         sent to the run itself instead of SIGKILL, one each time the point is passed from then on
-    halt            wait at the point for ever instead (until somebody signals)
+    signals         sent to the run itself instead of SIGKILL, one right after the other
+    halt            stop at the point instead (SIGSTOP), and make the file RESULT.halted
+    sweep           `runner sweep` instead of a run
     result          file for the outcome, written when the run ends by itself
     """
 
@@ -59,6 +61,7 @@ class Order:
     victim: int = 0
     signals: list[int] = field(default_factory=list)
     halt: bool = False
+    sweep: bool = False
 
 
 @dataclass(kw_only=True)
@@ -81,7 +84,7 @@ class Trap:
 
     def _spring(self) -> None:
         if self.order.signals:
-            if self.pending:
+            while self.pending:
                 os.kill(os.getpid(), self.pending.pop(0))
         elif self.order.halt:
             Path(self.order.result + ".halted").touch()
@@ -153,7 +156,7 @@ def run(order: Order) -> int:
     trap.watch_files()
     outcome: dict[str, object]
     try:
-        outcome = _carried_out(order, trap)
+        outcome = _swept(order) if order.sweep else _carried_out(order, trap)
     except RunnerError as error:
         outcome = {"exit_code": int(error.exit_code), "error": str(error), "report": None}
     outcome["points"] = trap.passed
@@ -180,6 +183,15 @@ def _carried_out(order: Order, trap: Trap) -> dict[str, object]:
     return {"exit_code": int(done.report.exit_code), "error": "", "report": done.report.as_json()}
 
 
+def _swept(order: Order) -> dict[str, object]:
+    code: object = 0
+    try:
+        run_cli(["sweep", *order.recipes, "--state", order.state, "--endpoint", order.endpoint, "--format", "json"])
+    except SystemExit as ended:
+        code = ended.code or 0
+    return {"exit_code": code, "error": "", "report": None}
+
+
 def forge() -> None:
     """Forks a run for every order on stdin; answers its process id and then how it ended, one line each."""
     recipes = [Path(__file__).resolve().parents[2] / "recipes"]
@@ -200,7 +212,8 @@ def _be(order: Order) -> None:
     stderr = order.result + ".stderr"
     code = 1
     try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(0, 1)
         os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
         code = run(order)
     except BaseException:  # noqa: BLE001 - whatever it is, this process must not go on as the forge

@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from tests.execute.lab import picture
+from tests.execute.outside import Order
 
 WIDTH = 12
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
@@ -29,6 +30,15 @@ class Scene:
     attempts: int = 1
     exit_code: int = 0
 
+    def order(self, endpoint: str) -> Order:
+        """To run it; several runs at once need a `result` each."""
+        return Order(
+            recipes=[str(self.recipe)],
+            endpoint=endpoint,
+            state=str(self.state),
+            result=str(self.folder / "result.json"),
+        )
+
     @property
     def recipe(self) -> Path:
         return self.folder / "work.recipe.json"
@@ -46,11 +56,11 @@ class Scene:
         found = {str(path.relative_to(self.out)) for path in self.out.rglob("*") if path.is_file()}
         wrong = [f"{name} was not asked for" for name in sorted(found - set(self.results))]
         for name, size in self.results.items():
-            wrong += _wrong_picture(self.out / name, size)
+            wrong += wrong_picture(self.out / name, size)
         return wrong
 
 
-def _wrong_picture(path: Path, size: tuple[int, int]) -> list[str]:
+def wrong_picture(path: Path, size: tuple[int, int]) -> list[str]:
     try:
         with Image.open(path) as image:
             image.load()
@@ -115,6 +125,17 @@ def budgeted(folder: Path, seed: int, web: str) -> Scene:
         budget={"run": 3, "day": 3},
     )
     return Scene(folder=folder, results={"a.webp": (WIDTH, 8)})
+
+
+def many(folder: Path, seed: int, web: str) -> Scene:
+    _pictures(folder, {f"{number}.png": picture(seed + number) for number in range(8)})
+    _write(
+        folder,
+        foreach={"files": "in/*.png"},
+        input=[_file("{item.path}")],
+        conversion=[_to("webp", width=WIDTH)],
+    )
+    return Scene(folder=folder, results={f"{number}.webp": (WIDTH, 8) for number in range(8)}, attempts=8)
 
 
 SCENES: Sequence[Build] = (remote, upload, two_conversions, broken, broken_with_retry, equal_bytes, budgeted)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 
 from tests.execute.lab import Ended, Forge, Server, Web, judge
-from tests.execute.outside import Order
 from tests.execute.scenarios import SCENES, Build, Scene
 
 # Points at which a run of each scene is killed. These numbers may grow with the protocol; one that shrinks means
@@ -29,18 +29,6 @@ POINTS = {
     "equal_bytes": 39,
     "budgeted": 31,
 }
-
-
-def order_for(scene: Scene, server: Server, *, point: str = "", ordinal: int = 1, victim: int = 0) -> Order:
-    return Order(
-        recipes=[str(scene.recipe)],
-        endpoint=server.base_url,
-        state=str(scene.state),
-        result=str(scene.folder / "result.json"),
-        point=point,
-        ordinal=ordinal,
-        victim=victim,
-    )
 
 
 def points_of(passed: list[str]) -> Iterator[tuple[str, int]]:
@@ -70,7 +58,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_and_bought_once(
         finally:
             free.put(forge)
 
-    whole = lanes[0].run(order_for(build(tmp_path / "whole", number, web.url), server))
+    whole = lanes[0].run(build(tmp_path / "whole", number, web.url).order(server.base_url))
     points = list(points_of(whole.points))
     with ThreadPoolExecutor(len(lanes)) as pool:
         wrong = [line for found in pool.map(rehearse, enumerate(points, start=1)) for line in found]
@@ -82,9 +70,9 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_and_bought_once(
 
 
 def _crash_and_recover(scene: Scene, forge: Forge, server: Server, point: str, ordinal: int) -> list[str]:
-    killed = forge.run(order_for(scene, server, point=point, ordinal=ordinal))
-    again = forge.run(order_for(scene, server))
-    idle = forge.run(order_for(scene, server))
+    killed = forge.run(replace(scene.order(server.base_url), point=point, ordinal=ordinal))
+    again = forge.run(scene.order(server.base_url))
+    idle = forge.run(scene.order(server.base_url))
     wrong = [] if killed.code == -9 else [f"it was not killed but ended with {killed.code}"]
     wrong += _not_ended_well(scene, again) + _not_ended_well(scene, idle)
     if idle.outcome is not None and idle.points:

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.execute.lab import Forge, Server, Web, judge, running_server
-from tests.execute.outside import Order
 from tests.execute.scenarios import Build, Scene, remote, two_conversions
 
 POINTS = {"remote": 9, "two_conversions": 11}
@@ -34,7 +33,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
 def test_a_server_killed_anywhere_costs_no_second_purchase(
     build: Build, servers: list[Server], web: Web, lanes: list[Forge], tmp_path: Path
 ) -> None:
-    whole = lanes[0].run(_order(build(tmp_path / "whole", 70_000, web.url), servers[0]))
+    whole = lanes[0].run(build(tmp_path / "whole", 70_000, web.url).order(servers[0].base_url))
     points = list(dict.fromkeys(point for point in whole.points if _is_call(point)))
 
     def rehearse(lane: int) -> list[str]:
@@ -55,20 +54,11 @@ def _is_call(point: str) -> bool:
     return any(word in point for word in ("/v2/", "load", "transfer"))
 
 
-def _order(scene: Scene, server: Server) -> Order:
-    return Order(
-        recipes=[str(scene.recipe)],
-        endpoint=server.base_url,
-        state=str(scene.state),
-        result=str(scene.folder / "result.json"),
-    )
-
-
 def _crash_and_recover(scene: Scene, forge: Forge, server: Server, point: str) -> list[str]:
     deaths = server.deaths
-    shaken = forge.run(replace(_order(scene, server), point=point, victim=server.wait_up()))
+    shaken = forge.run(replace(scene.order(server.base_url), point=point, victim=server.wait_up()))
     server.wait_up()
-    again = forge.run(_order(scene, server))
+    again = forge.run(scene.order(server.base_url))
     verdict = judge(server.state, scene.state, scene.out, crashes=1)
     wrong = scene.wrong_files() + verdict.wrong
     if server.deaths == deaths:

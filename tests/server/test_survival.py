@@ -231,7 +231,7 @@ def test_a_key_that_was_made_is_good_after_a_restart_and_stored_only_as_a_digest
         async with running(config, base_url="http://a/v2") as first:
             key = first.api_key
         async with running(config, base_url="http://a/v2") as second:
-            assert second.house.door._keys.account_of(key)
+            assert second.house.door._keys.caller_of(key)
         return key
 
     key = asyncio.run(run())

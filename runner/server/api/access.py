@@ -1,12 +1,7 @@
-"""Who asks: an account by its key, or one job by its token. Both header families are good.
-
-Keys are known by their SHA-256 only. They are long and random, so a plain digest can't be guessed back, and
-finding a digest in a table takes the same time for every wrong key that could be tried.
-"""
+"""Who asks: an account by its key, or one job by its token. Both header families are good."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import time
 from dataclasses import dataclass
@@ -17,6 +12,7 @@ from runner.server.answers import not_found, unauthorized
 from runner.server.jobs.ids import new_key
 from runner.server.store.database import Database
 from runner.server.store.jobs import Held, JobStore
+from runner.server.store.keys import digest_of, id_of, insert_key
 from runner.wire.headers import API_KEY, TOKEN
 
 ACCOUNT = "main"
@@ -29,28 +25,29 @@ class Caller:
     account: str
     only_job: str | None = None
     key: str = ""
+    key_id: str = ""
 
 
 class Keys:
-    """Keys given for this run, and keys that this server has made before."""
+    """Keys given for this run, and keys in the state folder, which may change while the server runs."""
 
     def __init__(self, database: Database, given: tuple[str, ...]) -> None:
         self._db = database
-        self._accounts = {_digest(key): ACCOUNT for key in given}
-        for row in database.rows("select hash, account from keys"):
-            if isinstance(row[0], bytes):
-                self._accounts[row[0]] = str(row[1])
+        self._given = {digest_of(key): ACCOUNT for key in given}
 
-    def account_of(self, key: str) -> str | None:
-        return self._accounts.get(_digest(key))
+    def caller_of(self, key: str) -> Caller | None:
+        digest = digest_of(key)
+        account = self._given.get(digest) or self._stored(digest)
+        return Caller(account=account, key=key, key_id=id_of(digest)) if account else None
+
+    def _stored(self, digest: bytes) -> str | None:
+        row = self._db.row("select account from keys where hash = ? and revoked is null", (digest,))
+        return str(row[0]) if row else None
 
     async def make(self) -> str:
         """A new key; it is shown once and kept as a digest, so that it is good after a restart too."""
         key = new_key()
-        await self._db.write(
-            lambda db: db.execute("insert into keys values (?, ?, ?)", (_digest(key), ACCOUNT, time.time())).fetchall()
-        )
-        self._accounts[_digest(key)] = ACCOUNT
+        await self._db.write(lambda db: insert_key(db, key, ACCOUNT, "made at the start", time.time()))
         return key
 
 
@@ -73,6 +70,10 @@ class Door:
             raise unauthorized()
         return caller
 
+    def visitor(self, request: Request) -> Caller | None:
+        """Who sent `request` to a page that is open to everybody; None without a key, 401 with a wrong one."""
+        return self.account_caller(request) if _header(request, API_KEY) else None
+
     def held(self, request: Request, job_id: str) -> tuple[Caller, Held]:
         """The job of that id, for who may see it: 401 for strangers and other jobs' tokens, 404 where none is."""
         caller = self._by_key(request)
@@ -91,8 +92,7 @@ class Door:
 
     def _by_key(self, request: Request) -> Caller | None:
         key = _header(request, API_KEY)
-        account = self._keys.account_of(key) if key else None
-        return Caller(account=account, key=key) if account else None
+        return self._keys.caller_of(key) if key else None
 
     def _by_token(self, request: Request) -> Caller | None:
         token = _header(request, TOKEN)
@@ -102,10 +102,6 @@ class Door:
 
 def _header(request: Request, names: tuple[str, str]) -> str:
     return request.headers.get(names[0]) or request.headers.get(names[1]) or ""
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _same(one: str, other: str) -> bool:

@@ -156,7 +156,7 @@ def _headers(output: Output, span: _Span) -> dict[str, str]:
 
 
 def _etag(output: Output) -> str:
-    return f'"{output.checksum}"'
+    return f'"{output.checksum or output.id}"'
 
 
 def _disposition(filename: str) -> str:

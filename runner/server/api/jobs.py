@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -15,6 +17,7 @@ from runner.server.answers import conflict, invalid, json_answer, not_found, raw
 from runner.server.api.access import Caller
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
+from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import render, with_base
 from runner.server.jobs.intake import asks_to_start, has_settings, new_job, patched_job
@@ -26,7 +29,6 @@ from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
 
-_LAST_PAGE = 10**9
 _STATUSES = [{"code": code, "info": INFO[code]} for code in StatusCode]
 
 
@@ -47,31 +49,36 @@ def _only(house: House, request: Request, job_id: str) -> Response:
     return raw_json(b"[" + listed + b"]", headers={TOTAL_COUNT: "1"})
 
 
-def page_number(request: Request) -> int:
-    """`?page=`, from 1; raises 400 for what is no page."""
-    text = request.query_params.get("page", "1")
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= _LAST_PAGE):
-        raise invalid({"page": "must be a whole number from 1"})
-    return int(text)
-
-
 async def create_job(house: House, request: Request) -> Response:
     caller = house.door.account_caller(request)
     body = await read_body(request, house.config.max_json_bytes)
-    now = time.time()
-    intake = new_job(parse(body), account=caller.account, now=now)
-    job = intake.job
+    await house.purse.open(caller.account)
+    house.purse.require_credit(caller.account)
+    intake = new_job(parse(body), account=caller.account, now=time.time(), presets=house.presets_of(caller))
+    job = replace(intake.job, key_id=caller.key_id)
     check_input_count(len(job.inputs), job.limits, house.config.contract)
     for part_id, given in intake.credentials.items():
         house.vault.put(job.id, part_id, given)
     if job.inputs:
         job = await _admitted(house, caller, job)
-    repeat = await house.jobs.create(job, idempotency=_idempotency(request, caller, body))
+    repeat = await _stored(house, job, _idempotency(request, caller, body))
     if repeat is not None:
-        house.vault.wipe(job.id)
-        house.blobs.remove_job(job.id)
         return _repeated(house, caller, body, repeat)
-    return _document(house, job, 201)
+    return _document(house, job, 201, house.purse.headers(caller.account))
+
+
+async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
+    """Write the job; where that can't be, or the `Idempotency-Key` was used before, nothing of it is left."""
+    kept = False
+    try:
+        with house.purse.place(job.account) if job.process else nullcontext():
+            repeat = await house.jobs.create(job, idempotency=idempotency)
+        kept = repeat is None
+        return repeat
+    finally:
+        if not kept:
+            house.vault.wipe(job.id)
+            house.blobs.remove_job(job.id)
 
 
 async def _admitted(house: House, caller: Caller, job: Job) -> Job:
@@ -109,7 +116,7 @@ async def get_job(house: House, request: Request) -> Response:
 
 
 async def patch_job(house: House, request: Request) -> Response:
-    _, job_id = house.entered(request)
+    caller, job_id = house.entered(request)
     body = await house.body(request)
     start = asks_to_start(body)
 
@@ -121,7 +128,11 @@ async def patch_job(house: House, request: Request) -> Response:
         patched = patched_job(job, body)
         return settle(replace(patched, process=True) if start else patched)
 
-    return _document(house, await house.jobs.change(job_id, edit))
+    if start:
+        house.purse.require_credit(caller.account)
+    with house.purse.place(caller.account) if start else nullcontext():
+        job = await house.jobs.change(job_id, edit)
+    return _document(house, job, 200, house.purse.headers(caller.account))
 
 
 async def delete_job(house: House, request: Request) -> Response:
@@ -172,5 +183,5 @@ async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001 
     return json_answer(_STATUSES)
 
 
-def _document(house: House, job: Job, status: int = 200) -> Response:
-    return raw_json(with_base(render(job), house.base_url), status)
+def _document(house: House, job: Job, status: int, headers: Mapping[str, str]) -> Response:
+    return raw_json(with_base(render(job), house.base_url), status, headers)

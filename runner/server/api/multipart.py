@@ -6,7 +6,6 @@ The event loop only parses; writing and hashing happen in a thread, one batch wh
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from runner.server.answers import ApiError, invalid
 from runner.server.jobs.limits import too_large
+from runner.server.store.checksums import Digest
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
@@ -26,7 +26,7 @@ _MOST_BUFFERS = 1024  # the system's limit for one call
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """The file as it came. `checksum` is the MD5 in hex."""
+    """The file as it came. `checksum` is what the digest that was given makes of it."""
 
     filename: str
     size: int
@@ -37,10 +37,10 @@ class Received:
 class Sink:
     """A file being written; `write` and `digest` run in threads, beside each other, one call of each at a time."""
 
-    def __init__(self, path: Path, *, offset: int = 0) -> None:
+    def __init__(self, path: Path, *, digest: Digest, offset: int = 0) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
         self._offset = offset
-        self._digest = hashlib.md5(usedforsecurity=False)
+        self._digest = digest
 
     def write(self, batch: list[bytes]) -> None:
         left = sum(map(len, batch))
@@ -68,12 +68,12 @@ class Sink:
         os.close(self._file)
 
 
-async def receive(request: Request, path: Path, *, most: int, offset: int = 0) -> Received:
+async def receive(request: Request, path: Path, *, most: int, digest: Digest, offset: int = 0) -> Received:
     """Write the field `file` of `request` to `path` from `offset` on.
 
     Raises 400 for what is no such form, 402 when the file has more than `most` bytes, OSError from the disk.
     """
-    sink = Sink(path, offset=offset)
+    sink = Sink(path, digest=digest, offset=offset)
     try:
         form = _Form(_boundary(request), most)
         await _stream(request, form, sink)

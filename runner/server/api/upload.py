@@ -31,7 +31,8 @@ from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle
-from runner.server.store.blobs import md5_of, sync_file
+from runner.server.store.blobs import sync_file
+from runner.server.store.checksums import new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
 
@@ -89,13 +90,20 @@ def _chunk(request: Request) -> Chunk | None:
 async def _whole(house: House, request: Request, job: Job, entry: Input) -> Input:
     scratch = house.blobs.scratch(new_id())
     try:
-        got = await receive(request, scratch, most=max_input_bytes(job.limits, house.config.contract))
+        house.blobs.require_room(_announced(request))
+        most = max_input_bytes(job.limits, house.config.contract)
+        got = await receive(request, scratch, most=most, digest=house.blobs.digest())
         taken = await asyncio.to_thread(_kept, house, job.id, entry, scratch, got)
     except OSError as error:
         raise storage_full(error) from error
     finally:
         scratch.unlink(missing_ok=True)
     return await _accepted(house, job.id, taken, got.decrypt_password)
+
+
+def _announced(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() else 0
 
 
 async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chunk: Chunk) -> Input:
@@ -106,13 +114,15 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         return await _repeated_chunk(house, request, known, chunk)
     collected = house.blobs.scratch(f"{entry.id}.{chunk.total}.part")
     try:
-        got = await receive(request, collected, most=chunk.last - chunk.first + 1, offset=chunk.first)
+        house.blobs.require_room(chunk.total)
+        size = chunk.last - chunk.first + 1
+        got = await receive(request, collected, most=size, digest=new_digest("none"), offset=chunk.first)
         if got.size != chunk.last - chunk.first + 1:
             raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
         await asyncio.to_thread(sync_file, collected)
         if not await add_chunk(house.database, job.id, entry.id, chunk):
             return replace(entry, filename=got.filename)
-        whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(md5_of, collected))
+        whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
         taken = await asyncio.to_thread(_kept, house, job.id, entry, collected, whole)
     except FileNotFoundError as error:
         raise conflict("Another request has just completed this upload") from error
@@ -126,7 +136,7 @@ async def _repeated_chunk(house: House, request: Request, known: Input, chunk: C
     """A chunk of an upload that is complete: good when the bytes are the same."""
     scratch = house.blobs.scratch(new_id())
     try:
-        await receive(request, scratch, most=chunk.last - chunk.first + 1)
+        await receive(request, scratch, most=chunk.last - chunk.first + 1, digest=new_digest("none"))
         same = await asyncio.to_thread(_is_part, scratch, house.blobs.path(known.blob), chunk)
     except OSError as error:
         raise storage_full(error) from error
@@ -161,7 +171,7 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
 
     def edit(job: Job) -> Job:
         known = job.input(taken.id)
-        if job.phase not in STAGED and known is not None and known.checksum == taken.checksum:
+        if job.phase not in STAGED and known is not None and _same_bytes(known, taken):
             unused.append(taken.blob)
             return job
         require_staged(job, "Its inputs")
@@ -182,6 +192,10 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
     for blob in unused:
         house.blobs.remove(blob)
     return job.input(taken.id) or taken
+
+
+def _same_bytes(one: Input, other: Input) -> bool:
+    return one.checksum == other.checksum and one.size == other.size
 
 
 def storage_full(error: OSError) -> ApiError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,8 +78,7 @@ def _decoded(blobs: Blobs, job_id: str, entry: Input, most: int) -> Input:
         return lost(shown, 413, too_large(most))
     written = blobs.scratch(new_id())
     written.write_bytes(content)
-    checksum = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    taken = arrived(shown, written, size=len(content), checksum=checksum, own_name="")
+    taken = arrived(shown, written, size=len(content), checksum=blobs.checksum(written), own_name="")
     return keep_input(blobs, job_id, taken, written)
 
 

@@ -21,7 +21,7 @@ from runner.server.jobs.credits import charged
 from runner.server.jobs.lifecycle import Event, Phase, follow
 from runner.server.jobs.record import Job, Output, Step, StepFile
 from runner.server.jobs.vault import Vault
-from runner.server.store.blobs import Blobs, md5_of
+from runner.server.store.blobs import Blobs
 from runner.wire.values import JsonObject
 
 _LOST_CREDENTIALS = 424
@@ -85,7 +85,7 @@ def _packed(job: Job, parcel: Parcel, blobs: Blobs, now: float) -> Output:
         blob=blob,
         filename=f"{PurePosixPath(first.filename).stem}.zip",
         size=scratch.stat().st_size,
-        checksum=md5_of(scratch),
+        checksum=blobs.checksum(scratch),
         content_type="application/zip",
     )
     blobs.keep(scratch, blob)

@@ -82,6 +82,7 @@ class Fetching:
             too_large=too_large(most),
             allowed=self._config.allow_private,
             stopped=stopped,
+            digest=self._blobs.digest(),
         )
         try:
             fetched = self._fetch(order)

@@ -6,7 +6,6 @@ connected to, and because a server that fetches nothing should not load a bigger
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import socket
 import ssl
@@ -21,6 +20,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from runner import __version__
 from runner.server.config import Network
 from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.store.checksums import Digest
 
 _MOST_REDIRECTS = 10
 _CHUNK = 256 * 1024
@@ -39,7 +39,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk."""
+    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` sees every byte."""
 
     url: str
     path: Path
@@ -47,6 +47,7 @@ class Order:
     too_large: str
     allowed: tuple[Network, ...]
     stopped: threading.Event
+    digest: Digest
     most_s: float = 3600.0
 
 
@@ -76,7 +77,7 @@ def _open(url: str, order: Order) -> tuple[http.client.HTTPConnection, http.clie
     try:
         connection = _connection(parts, order)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", _encoded(target), headers=_headers(parts))
+        connection.request("GET", encoded(target), headers=_headers(parts))
         return connection, connection.getresponse()
     except RefusedAddress as error:
         raise InputError(403, str(error)) from error
@@ -133,7 +134,7 @@ def _headers(parts: SplitResult) -> dict[str, str]:
     }
 
 
-def _encoded(target: str) -> str:
+def encoded(target: str) -> str:
     """A request target as it may stand in a request line: what isn't ASCII or is blank gets escaped."""
     return "".join(char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode()) for char in target)
 
@@ -143,7 +144,7 @@ def _save(url: str, answer: http.client.HTTPResponse, order: Order) -> Fetched:
         raise InputError(*_refusal(answer.status))
     if (answer.length or 0) > order.most_bytes:
         raise InputError(413, order.too_large)
-    size, digest = 0, hashlib.md5(usedforsecurity=False)
+    size, digest = 0, order.digest
     deadline = time.monotonic() + order.most_s
     with order.path.open("wb", buffering=0) as file:
         while chunk := _read(answer):

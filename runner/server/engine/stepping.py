@@ -18,7 +18,7 @@ from runner.server.jobs.credits import credits_of
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
-from runner.server.store.blobs import Blobs, md5_of
+from runner.server.store.blobs import Blobs
 from runner.server.workers.outcome import Converted, Outcome
 from runner.wire.values import JsonObject
 
@@ -113,7 +113,7 @@ class Stepper:
         return tuple(self._keep_one(plan, product, blob) for product, blob in zip(products, blobs, strict=True))
 
     def _keep_one(self, plan: StepPlan, product: Product, blob: str) -> StepFile:
-        checksum, size = md5_of(product.path), product.path.stat().st_size
+        checksum, size = self._blobs.checksum(product.path), product.path.stat().st_size
         self._blobs.keep(product.path, blob)
         return StepFile(
             blob=blob,

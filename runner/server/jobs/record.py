@@ -115,13 +115,17 @@ Moment = tuple[str, str]  # a status and when it began
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """`passwords` are hashes; `history` says when it came into each status; times are as the API writes them."""
+    """`passwords` are hashes; `history` says when it came into each status; times are as the API writes them.
+
+    key_id  the account's key that made it, for statistics
+    """
 
     id: str
     token: str
     account: str
     created_at: str
     modified_at: str
+    key_id: str = ""
     phase: Phase = Phase.STAGED_INCOMPLETE
     process: bool = True
     fail_on_input_error: bool = True

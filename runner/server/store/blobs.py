@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import errno
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-_CHUNK = 1024 * 1024
+from runner.server.store.checksums import Digest, Kind, checksum_of, new_digest
 
 
 class Blobs:
-    """A blob's name is `JOB/FILE`; what is half written lies under `tmp/` and is never found by name."""
+    """A blob's name is `JOB/FILE`; what is half written lies under `tmp/` and is never found by name.
 
-    def __init__(self, folder: Path) -> None:
+    checksum    how the checksums that clients see are made
+    most_bytes  what all files together may take; 0 means as much as there is. Beyond it `keep` and `require_room`
+                raise OSError with EDQUOT, as a disk quota would
+    """
+
+    def __init__(self, folder: Path, *, checksum: Kind = "md5", most_bytes: int = 0) -> None:
         self._folder = folder
         self._tmp = folder / "tmp"
         self._tmp.mkdir(parents=True, exist_ok=True)
+        self._kind = checksum
+        self._most = most_bytes
+        self._lock = threading.Lock()
+        self._used = sum(map(_own_bytes, _files(folder))) if most_bytes else 0
+
+    @property
+    def used_bytes(self) -> int:
+        """What is taken, where it is counted: it isn't without a limit."""
+        return self._used
+
+    def digest(self) -> Digest:
+        return new_digest(self._kind)
+
+    def checksum(self, path: Path) -> str:
+        return checksum_of(path, self._kind)
 
     def path(self, blob: str) -> Path:
         return self._folder / blob
@@ -27,10 +49,17 @@ class Blobs:
         """Where to write what will become a blob; same file system, so that keeping it is a rename."""
         return self._tmp / name
 
+    def require_room(self, size_bytes: int) -> None:
+        """Raises OSError when so much can't be kept any more."""
+        if self._most and self._used + size_bytes > self._most:
+            raise OSError(errno.EDQUOT, f"the files of jobs may take {self._most} bytes, and {self._used} are taken")
+
     def keep(self, written: Path, blob: str) -> None:
         """Make `written` durable and give it its name; replaces what was there."""
+        self._count(written.stat().st_size)
         sync_file(written)
         place = self.path(blob)
+        self._discount(place)
         try:
             written.replace(place)
         except FileNotFoundError:  # the first file of a job
@@ -45,18 +74,60 @@ class Blobs:
             os.link(self.path(blob), place)
 
     def remove(self, blob: str) -> None:
+        self._discount(self.path(blob))
         self.path(blob).unlink(missing_ok=True)
 
     def remove_job(self, job_id: str) -> None:
+        for path in _files(self._folder / job_id) if self._most else ():
+            self._discount(path)
         shutil.rmtree(self._folder / job_id, ignore_errors=True)
 
     def keep_only(self, job_id: str, blobs: Iterable[str]) -> None:
         """Remove files of a job that no record mentions: what a kill left between a rename and its line."""
         known = {self.path(blob) for blob in blobs}
-        folder = self._folder / job_id
-        for path in folder.iterdir() if folder.is_dir() else ():
+        for path in _files(self._folder / job_id):
             if path not in known:
+                self._discount(path)
                 path.unlink(missing_ok=True)
+
+    def remove_scraps(self, *, older_than_s: float) -> None:
+        """Remove what was begun and left so long ago that nobody can be writing it any more."""
+        for path in _files(self._tmp):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()
+
+    def _count(self, size_bytes: int) -> None:
+        if self._most:
+            with self._lock:
+                self.require_room(size_bytes)
+                self._used += size_bytes
+
+    def _discount(self, path: Path) -> None:
+        """`path` is about to go. Bytes that have another name stay, and stay counted."""
+        if self._most:
+            with self._lock:
+                self._used -= _own_bytes(path) if _links(path) == 1 else 0
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+
+
+def _own_bytes(path: Path) -> int:
+    """The part of the bytes that this name stands for, where they have several."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_size // max(1, found.st_nlink)
+
+
+def _links(path: Path) -> int:
+    try:
+        return path.stat().st_nlink
+    except FileNotFoundError:
+        return 0
 
 
 def sync_file(path: Path) -> None:
@@ -65,12 +136,3 @@ def sync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def md5_of(path: Path) -> str:
-    """MD5 in hex: what the API calls `checksum`. It finds accidents; it is no proof against malice."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -18,14 +18,21 @@ from functools import partial
 import apsw
 
 from runner.server.answers import not_found
+from runner.server.config import Assumptions
 from runner.server.jobs.document import render
 from runner.server.jobs.ids import id_range
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
 from runner.server.jobs.record import Job, Moment, dump_record, load_record, timestamp
+from runner.server.store.callbacks import note_callback
 from runner.server.store.database import Database, Value
 from runner.server.store.migrations import NEVER
+from runner.wire.status import TERMINAL, StatusCode
+from runner.server.store.usage import note_usage
 
 PAGE = 50
+
+DEFAULT_ASSUMPTIONS = Assumptions()
+_UNLISTED: dict[str, frozenset[StatusCode]] = {"all": frozenset(), "active": TERMINAL, "none": frozenset(StatusCode)}
 
 Edit = Callable[[Job], Job]
 Listener = Callable[[Job | None, Job], None]
@@ -49,17 +56,26 @@ class Repeat:
 
 
 class JobStore:
-    """`retention_s` is how long files are kept after a job has ended."""
+    """
+    retention_s  how long files are kept after a job has ended
+    assumptions  what is shown of canceled jobs, and in lists
+    """
 
-    def __init__(self, database: Database, *, retention_s: float) -> None:
+    def __init__(
+        self, database: Database, *, retention_s: float, assumptions: Assumptions = DEFAULT_ASSUMPTIONS
+    ) -> None:
         self._db = database
         self._retention_s = retention_s
+        self._hides_canceled = assumptions.canceled == "404"
+        self._unlisted = _UNLISTED[assumptions.list] | ({StatusCode.CANCELED} if self._hides_canceled else frozenset())
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self.listeners: list[Listener] = []
 
     def held(self, job_id: str) -> Held | None:
-        row = self._db.row("select account, token, document from jobs where id = ?", (job_id,))
-        return Held(account=_text(row[0]), token=_text(row[1]), document=_bytes(row[2])) if row else None
+        row = self._db.row("select account, token, document, status from jobs where id = ?", (job_id,))
+        if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
+            return None
+        return Held(account=_text(row[0]), token=_text(row[1]), document=_bytes(row[2]))
 
     def load(self, job_id: str) -> Job | None:
         row = self._db.row("select record from jobs where id = ?", (job_id,))
@@ -81,6 +97,9 @@ class JobStore:
         where, values = "account = ?", [account]
         if status is not None:
             where, values = "account = ? and status = ?", [account, status]
+        if self._unlisted:
+            marks = ", ".join("?" for _ in self._unlisted)
+            where, values = f"{where} and status not in ({marks})", [*values, *self._unlisted]
         total = self._db.row(f"select count(*) from jobs where {where}", values)  # noqa: S608  # literals only
         # The inner query reads an index alone, however far the page is; documents are read for one page.
         rows = self._db.rows(
@@ -173,10 +192,12 @@ def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat |
 
 
 def _update(old: Job, new: Job, expires: float | None, db: apsw.Connection) -> None:
+    document = render(new)
     db.execute(
         "update jobs set status = ?, expires = coalesce(expires, ?), document = ?, record = ? where id = ?",
-        (STATUS[new.phase], expires, render(new), dump_record(new), new.id),
+        (STATUS[new.phase], expires, document, dump_record(new), new.id),
     )
+    note_callback(db, old, new, document)
     _note_parts(db, old, new)
     _note_in_book(db, old, new)
 
@@ -194,7 +215,8 @@ def _part_ids(job: Job) -> Iterable[str]:
 
 
 def _note_in_book(db: apsw.Connection, old: Job | None, new: Job) -> None:
-    """A line for a start and for a charge."""
+    """A line for a start and for a charge; and what it means for the account's statistics."""
+    note_usage(db, old, new, time.time())
     if new.phase in RUNNING and (old is None or old.phase in STAGED):
         _book(db, new.id, "start", 0)
     if new.phase is Phase.COMPLETED and (old is None or old.phase is not Phase.COMPLETED):

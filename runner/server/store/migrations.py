@@ -39,4 +39,32 @@ MIGRATIONS: tuple[str, ...] = (
         total integer not null, primary key (job_id, upload_id, first, last)
     ) without rowid;
     """,
+    # Keys with names that can be revoked, what was used by whom, contracts, presets.
+    """
+    alter table keys add column label text not null default '';
+    alter table keys add column revoked real;
+    create table usage (
+        account text not null, key_id text not null, hour integer not null,
+        started integer not null default 0, completed integer not null default 0, failed integer not null default 0,
+        credits integer not null default 0, input_bytes integer not null default 0,
+        output_bytes integer not null default 0,
+        primary key (account, key_id, hour)
+    ) without rowid;
+    create table contracts (
+        account text not null, kind text not null, created real not null, used_before integer not null,
+        primary key (account, kind)
+    ) without rowid;
+    create table presets (
+        seq integer primary key, id text not null unique, account text not null, name text not null,
+        target text not null, category text not null, scope text not null, options blob not null
+    );
+    """,
+    """
+    create table callbacks (
+        seq integer primary key, job_id text not null, host text not null, url text not null, status text not null,
+        body blob not null, attempts integer not null, due real not null
+    );
+    create index callbacks_of_job on callbacks (job_id, seq);
+    create index callbacks_by_due on callbacks (due);
+    """,
 )

@@ -1,0 +1,188 @@
+"""A canary in every place where a secret may stand. It must turn up nowhere: no output, no file, no process list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.acceptance.command_line import Desk, Done, png, serving, web
+
+CANARY = "canary7f3a91"
+URL, GONE, CALLBACK, IN_ENV, IN_FILE, LITERAL, KEY = (
+    f"{kind}-{CANARY}" for kind in ("url", "gone", "callback", "env", "file", "literal", "api-key")
+)
+# The local server keeps the addresses that it is to fetch from and to call, as any server of the API has to.
+ADDRESSES = (URL, GONE, CALLBACK)
+
+RECIPES = {
+    "works": """
+callback = { env = "CALLBACK" }
+input = [{ type = "remote", source = { env = "PICTURE" } }]
+conversion = [{ target = "webp", options = { width = 10, download_password = { env = "PASSWORD" } } }]
+""",
+    "file": """
+download_passwords = [{ file = "password.txt" }]
+input = [{ type = "upload", source = "a.png" }]
+conversion = [{ target = "webp" }]
+""",
+    "gone": """
+input = [{ type = "remote", source = { env = "GONE" } }]
+conversion = [{ target = "webp" }]
+""",
+    "cloud": """
+input = [{ type = "cloud", source = "amazons3", parameters = { bucket = "b", file = "f" },
+           credentials = { accesskeyid = "id", secretaccesskey = { env = "PASSWORD" } } }]
+conversion = [{ target = "webp" }]
+""",
+    "unset": """
+download_passwords = [{ env = "NEVER_SET" }]
+input = [{ type = "upload", source = "a.png" }]
+conversion = [{ target = "png" }]
+""",
+}
+
+
+@pytest.fixture
+def project(desk: Desk) -> Iterator[Desk]:
+    with web({"/a.png": png()}) as base:
+        desk.write("a.png", png(color="red"))
+        desk.write("password.txt", f"{IN_FILE}\n")
+        desk.write("runner.toml", '[local]\nallow_private = ["127.0.0.0/8"]\n')
+        for name, text in RECIPES.items():
+            desk.write(f"recipes/{name}.recipe.toml", text.replace("password.txt", "../password.txt"))
+        for path in (desk.folder / "recipes").iterdir():
+            path.write_text(path.read_text().replace('"a.png"', '"../a.png"'))
+        more = {
+            "PICTURE": f"{base}/a.png?sig={URL}",
+            "GONE": f"{base}/gone.png?sig={GONE}",
+            "CALLBACK": f"{base}/hook?sig={CALLBACK}",
+            "PASSWORD": IN_ENV,
+        }
+        yield Desk(folder=desk.folder, home=desk.home, more=more)
+
+
+def leaks(folder: Path, *, allowed: tuple[Path, ...] = ()) -> dict[str, list[str]]:
+    """The canaries in all files below `folder`, journals included; what the user wrote there aside."""
+    found: dict[str, list[str]] = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in allowed:
+            content = path.read_bytes()
+            if CANARY.encode() in content:
+                found[path.name] = [one for one in _canaries() if one.encode() in content]
+    return found
+
+
+def _canaries() -> tuple[str, ...]:
+    return (*ADDRESSES, IN_ENV, IN_FILE, LITERAL, KEY)
+
+
+def silent(*ended: Done) -> bool:
+    return all(CANARY not in done.out + done.err for done in ended)
+
+
+def test_no_command_says_a_secret_and_no_file_keeps_one(project: Desk) -> None:
+    said = [project.runner("check", "recipes", "-v"), project.runner("compile", "recipes", "--format", "json")]
+    said += [project.runner("plan", "recipes", "-v"), project.runner("plan", "recipes", "--format", "json")]
+    report = project.runner("run", "recipes", "-v", "--format", "json")
+    said += [report, project.runner("run", "recipes", "-v"), project.runner("plan", "recipes", "-v")]
+    said += [project.runner("log", "last"), project.runner("log", "--format", "json")]
+    said += [project.runner("log", report.json["run_id"], "--format", "json")]
+    said += [project.runner("status", "recipes", "--offline"), project.runner("status", "recipes", "--format", "json")]
+
+    status = {job["address"]: job["status"] for job in report.json["jobs"]}
+    assert status == {"works": "succeeded", "file": "succeeded", "gone": "failed", "cloud": "failed", "unset": "failed"}
+    assert "NEVER_SET" in report.err
+    assert silent(*said)
+    with Image.open(project.folder / "recipes/out/works/a.webp") as made:
+        assert made.format == "WEBP"
+    found = leaks(project.folder, allowed=(project.folder / "password.txt",))
+    assert set(found) <= {"server.db", "server.db-wal"}
+    assert {one for names in found.values() for one in names} <= set(ADDRESSES)
+
+
+def test_the_payload_that_compile_prints_holds_references(project: Desk) -> None:
+    jobs = {job["address"]: job["payload"] for job in project.runner("compile", "recipes").json}
+
+    assert jobs["works"]["callback"] == {"env": "CALLBACK"}
+    assert jobs["works"]["input"][0]["source"] == {"env": "PICTURE"}
+    assert jobs["cloud"]["input"][0]["credentials"]["secretaccesskey"] == {"env": "PASSWORD"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[[input]]\ntype = "cloud"\nsource = "amazons3"\nparameters = {{ bucket = "b", file = "f" }}\n'
+        f'credentials = {{ accesskeyid = "a", secretaccesskey = "{LITERAL}" }}\n[[conversion]]\ntarget = "webp"\n',
+        f'download_passwords = ["{LITERAL}"]\n[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n',
+        f'[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n'
+        f'options = {{ download_password = "{LITERAL}" }}\n',
+        f'[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n[[conversion.output_target]]\n'
+        f'type = "ftp"\nparameters = {{ host = "h", file = "f" }}\n'
+        f'credentials = {{ username = "u", passwort = "{LITERAL}" }}\n',
+        f'[[input]]\nsource = "https://x.org/a"\npassword = "{LITERAL}\n',  # not even TOML
+    ],
+    ids=["cloud", "passwords", "option", "misspelt", "half a line"],
+)
+def test_a_literal_secret_is_an_error_that_hides_it(desk: Desk, text: str) -> None:
+    desk.write("a.recipe.toml", text)
+
+    said = [desk.runner(command, ".") for command in ("check", "plan", "run", "compile")]
+    report = desk.runner("check", ".", "--format", "json")
+
+    assert [done.code for done in said] == [5] * 4
+    assert silent(*said, report)
+    assert all(problem["line"] for problem in report.json["problems"])
+    assert leaks(desk.folder, allowed=(desk.folder / "a.recipe.toml",)) == {}
+
+
+def test_the_key_of_the_account_is_sent_and_told_to_nobody(desk: Desk, tmp_path: Path) -> None:
+    desk.write("pics/a.png", png(size=(1500, 1500)))
+    desk.write("bad.png", "no picture")
+    desk.write("a.recipe.toml", 'input = {type="upload", source="pics/a.png"}\nconversion = {target="avif"}\n')
+    desk.write("b.recipe.toml", 'input = {type="upload", source="bad.png"}\nconversion = {target="webp"}\n')
+    server = Desk(folder=desk.folder, home=desk.home, more={"RUNNER_SERVE_KEY": KEY})
+    client = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
+    with serving(server, "--state", tmp_path / "server") as ready:
+        client = Desk(folder=desk.folder, home=desk.home, more={**client.more, "API2CONVERT_BASE_URL": ready["base_url"]})
+        process = client.start("run", ".", "-v", "--format", "json")
+        seen: set[bytes] = set()
+        while process.poll() is None:
+            seen |= set(command_lines())
+        out, err = process.communicate()
+        wrong = Desk(folder=desk.folder, home=desk.home, more={**client.more, "API2CONVERT_API_KEY": f"wrong-{KEY}"})
+        refused = wrong.runner("run", ".", "--retry-failed", "-v")
+        told = [client.runner("status", "."), client.runner("log", "last"), refused]
+
+    assert json.loads(out)["summary"]["succeeded"] == 1
+    assert CANARY not in out + err
+    assert refused.code == 3
+    assert silent(*told)
+    assert any(b"runner" in line for line in seen)
+    assert not any(CANARY.encode() in line for line in seen)
+    assert leaks(desk.folder) == {}
+    assert leaks(tmp_path / "server") == {}
+
+
+def command_lines() -> Iterator[bytes]:
+    """What `ps` shows to everybody on this machine."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                yield (folder / "cmdline").read_bytes()
+            except OSError:  # it has ended meanwhile
+                continue
+
+
+def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", 'input = {type="upload", source="a.png"}\nconversion = {target="webp"}\n')
+    client = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": f"two\nlines {KEY}"})
+
+    done = client.runner("run", ".")
+
+    assert done.code == 3
+    assert silent(done)

@@ -1,0 +1,125 @@
+"""Two runs on one log, as processes: they share the work, wait for it, or take it over from the dead and the silent."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.execute.lab import Forge, Server, Web, judge, wait_for
+from tests.execute.outside import Order
+from tests.execute.scenarios import Scene, many, two_conversions
+
+LOCKED = 75
+
+
+def _second(scene: Scene, server: Server, *, lock_wait_s: float) -> Order:
+    result = str(scene.folder / "second.json")
+    return replace(scene.order(server.base_url), result=result, lock_wait_s=lock_wait_s)
+
+
+@contextmanager
+def _halted(forge: Forge, order: Order, point: str) -> Iterator[int]:
+    """A run that stands still at `point`; its process id. It goes on, if it still can, when the block ends."""
+    pid = forge.begin(replace(order, point=point, halt=True))
+    wait_for(Path(order.result + ".halted"))
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_two_runs_at_once_share_the_work_and_start_each_job_once(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = many(tmp_path, 600_000, web.url)
+
+    lanes[0].begin(replace(scene.order(server.base_url), lock_wait_s=30.0))
+    lanes[1].begin(_second(scene, server, lock_wait_s=30.0))
+    ended = [lanes[0].end(), lanes[1].end()]
+
+    assert [one.code for one in ended] == [0, 0], [one.stderr for one in ended]
+    verdict = judge(server.state, scene.state, scene.out, crashes=0)
+    assert verdict.wrong + scene.wrong_files() == []
+    assert verdict.starts == scene.attempts
+
+
+def test_work_that_another_run_holds_is_left_to_it_with_exit_75(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path, 601_000, web.url)
+
+    with _halted(lanes[0], scene.order(server.base_url), "before GET /v2/jobs/*"):
+        second = lanes[1].run(_second(scene, server, lock_wait_s=0.0))
+    first = lanes[0].end()
+
+    assert second.code == LOCKED
+    assert [job["status"] for job in second.jobs] == ["pending"]
+    assert "another run is working on it" in second.jobs[0]["errors"][0]["message"]
+    assert first.code == 0, first.stderr
+    assert judge(server.state, scene.state, scene.out, crashes=0).starts == 1
+
+
+def test_the_work_of_a_killed_run_is_taken_over_at_once(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path, 602_000, web.url)
+
+    with _halted(lanes[0], scene.order(server.base_url), "before GET /v2/jobs/*") as pid:
+        os.kill(pid, signal.SIGKILL)
+    killed = lanes[0].end()
+    second = lanes[1].run(_second(scene, server, lock_wait_s=0.0))
+
+    assert killed.code == -signal.SIGKILL
+    assert second.code == 0, second.stderr
+    verdict = judge(server.state, scene.state, scene.out, crashes=1)
+    assert verdict.wrong + scene.wrong_files() == []
+    assert verdict.starts == 1
+
+
+POINTS = (
+    "before Intent",
+    "after Intent",
+    "before POST /v2/jobs",
+    "after POST /v2/jobs",
+    "before Created",
+    "after Created",
+    "before upload",
+    "amid a transfer",
+    "after upload",
+    "before Staged+Starting",
+    "after Staged+Starting",
+    "before PATCH /v2/jobs/*",
+    "after PATCH /v2/jobs/*",
+    "before Started",
+    "before Finished",
+    "before download",
+    "before os.link",
+    "before os.remove",
+    "before Delivered",
+)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_suspended_run_that_lost_its_lease_notices_and_starts_nothing(
+    point: str, server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path, 603_000 + POINTS.index(point), web.url)
+    short = replace(scene.order(server.base_url), lease_s=0.4)
+
+    with _halted(lanes[0], short, point):
+        second = lanes[1].run(_second(scene, server, lock_wait_s=20.0))
+    woken = lanes[0].end()
+
+    assert second.code == 0, second.stderr
+    assert woken.code == LOCKED, (woken.outcome, woken.stderr)
+    assert [job["status"] for job in woken.jobs] == ["pending"]
+    assert "another run has taken over" in woken.jobs[0]["errors"][0]["message"]
+    verdict = judge(server.state, scene.state, scene.out, crashes=0)
+    assert verdict.wrong + scene.wrong_files() == []
+    assert verdict.starts == 1
