@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import subprocess
@@ -152,11 +151,11 @@ def test_an_endpoint_without_a_key_is_an_error_that_repeats_no_url(
     assert "canary" not in str(raised.value) + raised.value.hint
 
 
-@pytest.mark.parametrize("key", ["canary\nX-Evil: 1", "canaryé", "canary\0"])
+@pytest.mark.parametrize("key", ["canary\nX-Evil: 1", "canaryé"])
 def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(
     clean: pytest.MonkeyPatch, recipe: Path, key: str
 ) -> None:
-    (recipe.parent / "runner.toml").write_text(f"api_key = {json.dumps(key)}")
+    clean.setenv("API2CONVERT_API_KEY", key)
 
     with pytest.raises(AuthenticationError, match="character that no key has") as raised:
         choose_endpoint([recipe], endpoint=None, state=None)
@@ -212,7 +211,7 @@ def test_flags_go_before_environment_before_file_before_defaults(
         ("jobs = 0", "jobs"),
         ("[local]\nworkers = 'canary'", "local.workers"),
         ("[local]\nworker = 'canary'", "local.worker"),
-        ("api_key = ['canary']\njobs = 'canary'", "jobs"),
+        ("api_key = 'canary'", "api_key"),
         ("api_key = 'canary", "runner.toml"),
         ("jobs = 2\njobs = 'canary'", "runner.toml"),
     ],
