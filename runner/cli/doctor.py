@@ -26,7 +26,10 @@ _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "r
 @endpoint_options
 @format_option("text", "json")
 @click.option("--live", is_flag=True, help="Ask the endpoint, with one staged job that is never started (free).")
-def doctor(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, style: str, live: bool) -> None:
+@click.option("--policy", is_flag=True, help="Print the least rights that RECIPES need at cloud providers, as JSON.")
+def doctor(
+    recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, style: str, live: bool, policy: bool
+) -> None:
     """Say what works on this machine, what is missing, and how to get it.
 
     RECIPES only tell where settings and run log lie; without any, the current folder does.
@@ -34,9 +37,13 @@ def doctor(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     \b
     Examples: runner doctor
               runner doctor --live --endpoint hosted
+              runner doctor --policy recipes/ | jq .amazons3
 
     Exits 0, or 6 when something that is there is wrong.
     """
+    if policy:
+        _print_policy(recipes)
+        return
     from runner.cli.endpoint import choose_endpoint
     from runner.cli.live import Finding, ask_endpoint
     from runner.cli.terminal import wants_color
@@ -51,6 +58,16 @@ def doctor(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
         for finding in findings:
             click.echo(_line(finding, color=wants_color(sys.stdout)))
     sys.exit(6 if any(finding.verdict == "wrong" for finding in findings) else 0)
+
+
+def _print_policy(recipes: tuple[Path, ...]) -> None:
+    from runner.cli.prepare import load
+    from runner.report.policy import policy_json, rights_of
+
+    if not recipes:
+        raise click.UsageError("--policy needs recipes to read")
+    loaded = load(recipes, profile=None, overrides={})
+    click.echo(json.dumps(policy_json(rights_of(loaded.recipes)), indent=2, ensure_ascii=False))
 
 
 def _line(finding: Finding, *, color: bool) -> str:

@@ -1,0 +1,96 @@
+"""The least rights that recipes need at their providers, in each provider's own form.
+
+S3 as an IAM policy, Azure and Google as roles on a container or bucket, FTP as what the user must be allowed.
+Templates in names become `*`, as wide as they can get and no wider.
+
+Source: the API's pages on cloud inputs and output targets name the S3 actions; IAM, Azure RBAC and Google Cloud IAM
+reference name the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from runner.recipe import Recipe
+from runner.wire.values import Json, as_list, as_object, as_text
+
+_TEMPLATE = re.compile(r"\{(item|vars|recipe|run|output)\.[^{}]*\}")
+S3_ACTIONS = {"read": ["s3:GetObject"], "write": ["s3:PutObject"]}
+AZURE_ROLES = {"read": "Storage Blob Data Reader", "write": "Storage Blob Data Contributor"}
+GOOGLE_ROLES = {"read": "roles/storage.objectViewer", "write": "roles/storage.objectCreator"}
+FTP_RIGHTS = {"read": "list and download", "write": "make folders, upload and rename; never overwrite or delete"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Right:
+    """`place` is a bucket, container or host; `name` the object, with `*` where it isn't fixed."""
+
+    provider: str
+    access: Literal["read", "write"]
+    place: str
+    name: str
+
+
+def rights_of(recipes: Iterable[Recipe]) -> tuple[Right, ...]:
+    """What the recipes read and write in clouds, each once, in a stable order."""
+    found = {right for recipe in recipes for right in _rights(recipe)}
+    return tuple(sorted(found, key=lambda right: (right.provider, right.access, right.place, right.name)))
+
+
+def policy_json(rights: Iterable[Right]) -> Mapping[str, Json]:
+    """By provider: `amazons3` holds an IAM policy document, the others lists of grants."""
+    by_provider: dict[str, list[Right]] = defaultdict(list)
+    for right in rights:
+        by_provider[right.provider].append(right)
+    return {name: _WRITERS[name](found) for name, found in by_provider.items() if name in _WRITERS}
+
+
+def _rights(recipe: Recipe) -> Iterator[Right]:
+    for entry in map(as_object, as_list(recipe.job.get("input"))):
+        if entry.get("type") == "cloud":
+            yield from _right(as_text(entry.get("source")), "read", as_object(entry.get("parameters")))
+    for conversion in map(as_object, as_list(recipe.job.get("conversion"))):
+        for target in map(as_object, as_list(conversion.get("output_target"))):
+            yield from _right(as_text(target.get("type")), "write", as_object(target.get("parameters")))
+
+
+def _right(provider: str, access: Literal["read", "write"], parameters: Mapping[str, Json]) -> Iterator[Right]:
+    place = next((parameters[name] for name in ("bucket", "container", "host") if name in parameters), "")
+    yield Right(provider=provider, access=access, place=_open(place), name=_open(parameters.get("file", "")))
+
+
+def _open(value: Json) -> str:
+    return _TEMPLATE.sub("*", as_text(value))
+
+
+def _iam(rights: list[Right]) -> Json:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": S3_ACTIONS[right.access],
+                "Resource": f"arn:aws:s3:::{right.place}/{right.name.lstrip('/')}",
+            }
+            for right in rights
+        ],
+    }
+
+
+def _azure(rights: list[Right]) -> Json:
+    return [{"role": AZURE_ROLES[right.access], "container": right.place, "blob": right.name} for right in rights]
+
+
+def _google(rights: list[Right]) -> Json:
+    return [{"role": GOOGLE_ROLES[right.access], "bucket": right.place, "object": right.name} for right in rights]
+
+
+def _ftp(rights: list[Right]) -> Json:
+    return [{"allow": FTP_RIGHTS[right.access], "host": right.place, "file": right.name} for right in rights]
+
+
+_WRITERS = {"amazons3": _iam, "azure": _azure, "googlecloud": _google, "ftp": _ftp}

@@ -1,0 +1,45 @@
+"""`runner doctor --policy`: no right more than a recipe needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.recipe import Recipe
+from runner.report.policy import policy_json, rights_of
+
+S3_IN = {"type": "cloud", "source": "amazons3", "parameters": {"bucket": "shop-in", "file": "raw/{item.name}"}}
+AZURE_OUT = {"type": "azure", "parameters": {"container": "web", "file": "a.webp"}}
+GOOGLE_OUT = {"type": "googlecloud", "parameters": {"projectid": "p", "bucket": "b", "file": "/a b.webp"}}
+FTP_OUT = {"type": "ftp", "parameters": {"host": "ftp.example.com", "file": "{run.date}/a.webp"}}
+
+
+def recipe(*inputs: object, targets: tuple[object, ...] = ()) -> Recipe:
+    job = {"input": list(inputs), "conversion": [{"target": "webp", "output_target": list(targets)}]}
+    return Recipe(file=Path("/r/a.recipe.toml"), folder=Path("/r"), name="a", job=job)
+
+
+def test_an_s3_input_needs_to_read_that_object_and_templates_are_open() -> None:
+    policy = policy_json(rights_of([recipe(S3_IN)]))
+
+    assert policy == {
+        "amazons3": {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::shop-in/raw/*"},
+            ],
+        }
+    }
+
+
+def test_targets_need_to_write_each_in_the_form_of_its_provider() -> None:
+    policy = policy_json(rights_of([recipe(targets=(AZURE_OUT, GOOGLE_OUT, FTP_OUT))]))
+
+    assert policy["azure"] == [{"role": "Storage Blob Data Contributor", "container": "web", "blob": "a.webp"}]
+    assert policy["googlecloud"] == [{"role": "roles/storage.objectCreator", "bucket": "b", "object": "/a b.webp"}]
+    assert policy["ftp"][0]["file"] == "*/a.webp"
+    assert "never overwrite" in policy["ftp"][0]["allow"]
+
+
+def test_a_right_that_several_recipes_need_is_named_once_and_uploads_need_none() -> None:
+    assert len(rights_of([recipe(S3_IN), recipe(S3_IN)])) == 1
+    assert rights_of([recipe({"type": "upload", "source": "a.jpg"})]) == ()
