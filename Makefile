@@ -3,6 +3,7 @@
 #   make demo       convert the pictures of the quickstart on this machine
 #   make test       all tests, with everything they need
 #   make check      format, lint, types
+#   make soak       kill runs and servers at random for a quarter of an hour; KILLS=n SEED=s
 #   make bench      measure; ratios in one run
 #   make test-all   the tests on every supported Python that is here
 #   make lock       resolve the dependencies anew
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-all check format bench lock clean
+.PHONY: demo test test-all check format bench soak lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/runner run recipes/quickstart.recipe.toml --endpoint local --verbose
@@ -34,6 +35,10 @@ format: $(VENV)/ready
 
 bench: $(VENV)/ready
 	@$(BIN)/python -m bench
+
+soak: $(VENV)/ready
+	@$(BIN)/python -m tests.soak.soak --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))
+	@SOAK=1 $(BIN)/python -m pytest -q tests/execute/test_promises.py
 
 lock: $(VENV)/ready
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \

@@ -23,8 +23,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
     source = setup.subfolder("tiny")
     tiny_pictures(source, count)
     runs = [
-        (through_the_server(setup, pattern="tiny/*.png"), bare(setup, source=source))
-        for _ in range(setup.count(3, 2))
+        (through_the_server(setup, pattern="tiny/*.png"), bare(setup, source=source)) for _ in range(setup.count(3, 2))
     ]
     cpu = [Pair(ours=ours.cpu_s * 1000 / count, peer=peer.cpu_s * 1000 / count) for ours, peer in runs]
     above = [pair.ours - pair.peer for pair in cpu]

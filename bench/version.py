@@ -21,6 +21,9 @@ def measure(setup: Setup) -> Iterator[Figure]:
         ("runner --version", [RUNNER, "--version"]),
         ("python -m runner --version", [PYTHON, "-m", "runner", "--version"]),
     ):
-        empty = [PYTHON, "-c", "pass"]
-        pairs = rounds(count, partial(wall_s, command, folder=setup.folder), partial(wall_s, empty, folder=setup.folder))
+        pairs = rounds(
+            count,
+            partial(wall_s, command, folder=setup.folder),
+            partial(wall_s, [PYTHON, "-c", "pass"], folder=setup.folder),
+        )
         yield compared(what, pairs, most=2.0, scale=1000, unit="ms")

@@ -43,3 +43,10 @@ def catalog_document() -> dict[str, Any]:
     text = (folder("schemas") / "catalog.json").read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The API as the local server speaks it, in OpenAPI 3."""
+    document: dict[str, Any] = json.loads((folder("schemas") / "openapi.json").read_text(encoding="utf-8"))
+    return document

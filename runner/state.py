@@ -58,10 +58,18 @@ class DeliveredFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """The last delivery to one address: where it was asked to go (a template) and what lies there."""
+    """The last delivery to one address: where it was asked to go (a template) and what lies there.
+
+    `earlier` is what was delivered to the address at other paths before: left there, and still ours to replace.
+    """
 
     save: str
     files: tuple[DeliveredFile, ...]
+    earlier: tuple[DeliveredFile, ...] = ()
+
+    @property
+    def all_files(self) -> tuple[DeliveredFile, ...]:
+        return self.files + self.earlier
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.kit.processes import PYTHON, cpu_s, serving
+from runner.wire.values import JsonObject, as_int, as_list, as_object
 
 KEY = "bench-key-0001"
 
@@ -25,20 +26,17 @@ class FakeApi:
         return {"API2CONVERT_API_KEY": KEY, "API2CONVERT_BASE_URL": self.base_url}
 
     def requests(self) -> Mapping[str, int]:
-        asked: Mapping[str, int] = self._book()["requests"]
-        return asked
+        return {what: as_int(count) for what, count in as_object(self._book()["requests"]).items()}
 
     def delays(self) -> Sequence[float]:
-        delays: Sequence[float] = self._book()["delays"]
-        return delays
+        return [float(delay) for delay in as_list(self._book()["delays"])]
 
     def cpu_s(self) -> float:
         return cpu_s(self.pid)
 
-    def _book(self) -> Mapping[str, object] | dict[str, object]:
+    def _book(self) -> JsonObject:
         with urllib.request.urlopen(f"{self.base_url}/bench/book") as answer:
-            book: dict[str, object] = json.load(answer)
-        return book
+            return as_object(json.load(answer))
 
 
 @contextmanager

@@ -6,20 +6,34 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from runner.client.endpoint import Endpoint
+from runner.client.http import open_http
+
 Ask = Callable[[], Awaitable[bytes]]
+LIMITS = httpx.Limits(max_connections=100)
 BODY = b'{"process": false, "conversion": [{"category": "image", "target": "jpg"}]}'
 
 
 @asynccontextmanager
 async def _httpx(url: str, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[Ask]:
-    limits = httpx.Limits(max_connections=100)
-    async with httpx.AsyncClient(transport=transport, limits=limits, trust_env=False) as client:
+    async with httpx.AsyncClient(transport=transport, limits=LIMITS, trust_env=False) as client:
+
+        async def ask() -> bytes:
+            return (await client.post(url, content=BODY)).content
+
+        yield ask
+
+
+@asynccontextmanager
+async def _ours(url: str) -> AsyncIterator[Ask]:
+    endpoint = Endpoint(name="bench", base_url=url, api_key="")
+    async with open_http(endpoint) as client:
 
         async def ask() -> bytes:
             return (await client.post(url, content=BODY)).content
@@ -38,15 +52,18 @@ async def _aiohttp(url: str) -> AsyncIterator[Ask]:
         yield ask
 
 
+def _opened(client: str, url: str) -> AbstractAsyncContextManager[Ask]:
+    if client == "aiohttp":
+        return _aiohttp(url)
+    if client == "ours":
+        return _ours(url)
+    return _httpx(url, None if client == "httpx" else AiohttpTransport(limits=LIMITS))
+
+
 async def main(client: str, base_url: str, count: int, at_once: int) -> None:
     url = f"{base_url}/jobs"
-    opened = {
-        "httpx": lambda: _httpx(url, None),
-        "httpx-aiohttp": lambda: _httpx(url, AiohttpTransport(limits=httpx.Limits(max_connections=100))),
-        "aiohttp": lambda: _aiohttp(url),
-    }[client]
     left = iter(range(count))
-    async with opened() as ask:
+    async with _opened(client, url) as ask:
 
         async def work() -> None:
             for _ in left:

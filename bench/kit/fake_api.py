@@ -122,16 +122,13 @@ class Book:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection. Bodies of uploads are hashed as they come and kept nowhere."""
+    """One keep-alive connection. Bodies of uploads are read and kept nowhere."""
 
     def __init__(self, book: Book) -> None:
         self._book = book
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._body = bytearray()
-        self._hash = hashlib.md5(usedforsecurity=False)
-        self._size = 0
-        self._boundary_bytes = 0
         self._uploading = False
         self._expects = False
         self._writable = asyncio.Event()
@@ -152,7 +149,7 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+    def on_header(self, name: bytes, _: bytes) -> None:
         if name.lower() == b"expect":
             self._expects = True
 
@@ -162,21 +159,20 @@ class Connection(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self._size += len(body)
         if not self._uploading:
             self._body += body
 
     def on_message_complete(self) -> None:
         method, path = self._parser.get_method().decode(), self._url.decode()
-        body, size = bytes(self._body), self._size
-        self._url, self._size, self._expects = b"", 0, False
+        body = bytes(self._body)
+        self._url, self._expects = b"", False
         self._body.clear()
-        self._answer(method, path, body, size)
+        self._answer(method, path, body)
 
-    def _answer(self, method: str, path: str, body: bytes, size: int) -> None:
+    def _answer(self, method: str, path: str, body: bytes) -> None:
         kind, _, rest = path.removeprefix("/v2").lstrip("/").partition("/")
         if path.startswith("/dl/"):
-            self._file(method, path, size)
+            self._file(method, path)
             return
         kind, _, query = kind.partition("?")
         self._book.requests[f"{method} /{kind}{'/{id}' if rest else ''}{rest[36:]}"] += 1
@@ -192,7 +188,7 @@ class Connection(asyncio.Protocol):
             answer = self._book.start(rest)
         self._json(answer)
 
-    def _file(self, method: str, path: str, size: int) -> None:
+    def _file(self, method: str, path: str) -> None:
         _, _, kind, number, *_ = path.split("/")
         self._book.requests[f"{method} {kind}"] += 1
         if method == "POST":
@@ -228,7 +224,9 @@ async def _serve(length_s: float, output_bytes: int) -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(book), "127.0.0.1", 0, backlog=4096)
     book.base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    sys.stdout.write(json.dumps({"base_url": f"{book.base}/v2", "server": f"{book.base}/dl", "pid": os.getpid()}) + "\n")
+    sys.stdout.write(
+        json.dumps({"base_url": f"{book.base}/v2", "server": f"{book.base}/dl", "pid": os.getpid()}) + "\n"
+    )
     sys.stdout.flush()
     await server.serve_forever()
 

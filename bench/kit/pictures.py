@@ -28,7 +28,9 @@ def tiny_pictures(folder: Path, count: int, *, side: int = 64) -> list[Path]:
         path = folder / f"tiny-{number:04}.png"
         dice = random.Random(number)
         picture = Image.linear_gradient("L").resize((side, side))
-        Image.merge("RGB", [ImageChops.offset(picture, dice.randrange(side), dice.randrange(side)) for _ in "rgb"]).save(path)
+        Image.merge(
+            "RGB", [ImageChops.offset(picture, dice.randrange(side), dice.randrange(side)) for _ in "rgb"]
+        ).save(path)
         paths.append(path)
     return paths
 

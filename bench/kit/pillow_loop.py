@@ -1,6 +1,6 @@
 """The peer of the picture benches: Pillow in a loop, in PROCESSES processes.
 
-    python -m bench.kit.pillow_loop PROCESSES FROM_FOLDER TO_FOLDER
+python -m bench.kit.pillow_loop PROCESSES FROM_FOLDER TO_FOLDER
 """
 
 from __future__ import annotations

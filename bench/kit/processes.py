@@ -79,7 +79,13 @@ def serving(command: Sequence[str], *, folder: Path) -> Iterator[tuple[subproces
     """A server and the line that it says when it is ready; asked to stop at the end."""
     with (folder / "server.log").open("w") as log:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, text=True
+            command,
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            text=True,
         )
     try:
         line = process.stdout.readline() if process.stdout else ""

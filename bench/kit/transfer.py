@@ -42,7 +42,16 @@ def ours(
         "base_url": base_url,
         "api_key": key,
         "at_once": at_once,
-        "uploads": [{"job": one.job, "server": one.server, "token": one.token, "path": str(one.path)} for one in ups],
+        "uploads": [
+            {
+                "job": one.job,
+                "server": one.server,
+                "token": one.token,
+                "path": str(one.path),
+                "size": one.path.stat().st_size,
+            }
+            for one in ups
+        ],
         "downloads": [
             {"uri": one.uri, "size": one.size, "checksum": one.checksum, "path": str(one.path)} for one in downs
         ],
@@ -57,7 +66,7 @@ def curl(folder: Path, *, at_once: int, ups: Sequence[Upload] = (), downs: Seque
     config = folder / "curl.txt"
     config.write_text("next\n".join([*map(_upload, ups), *map(_download, downs)]))
     sums = folder / "sums.txt"
-    sums.write_text("".join(f"{one.path}\0" for one in (*ups, *downs)))
+    sums.write_text("".join(f"{path}\0" for path in [*(one.path for one in ups), *(one.path for one in downs)]))
     parallel = ["-Z", "--parallel-max", str(at_once)] if at_once > 1 else []
     began = time.perf_counter()
     codes = output(["curl", "-sS", *parallel, "-K", str(config)], folder=folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 
 import click
@@ -20,6 +21,7 @@ COMMANDS = {
     "doctor": ("runner.cli.doctor", "Say what works here, what is missing, and how to get it."),
     "sweep": ("runner.cli.sweep", "Delete unstarted leftovers of killed runs."),
     "serve": ("runner.cli.serve", "Serve the API on this machine."),
+    "listen": ("runner.cli.listen", "Receive callbacks, and wake the runs that wait."),
     "schema": ("runner.cli.schema", "Print a JSON Schema for editors and scripts."),
     "catalog": ("runner.cli.catalog", "List the targets and options that are known."),
 }
@@ -37,6 +39,13 @@ class LazyGroup(click.Group):
         module, _ = COMMANDS[cmd_name]
         command: click.Command = getattr(importlib.import_module(module), cmd_name)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(ExitCode.OK) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -91,9 +100,6 @@ def run_cli(args: list[str] | None = None) -> None:
     except RunnerError as error:
         show_error(error)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has seen enough; python's own farewell would only complain
-        sys.exit(ExitCode.OK)
 
 
 def _write_utf8() -> None:

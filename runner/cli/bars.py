@@ -5,9 +5,19 @@ from __future__ import annotations
 from types import TracebackType
 from typing import IO, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from runner.execute.outcome import Outcome
 from runner.plan import CHANGING, Plan, Step
@@ -17,6 +27,17 @@ MOST_LINES = 8
 SHOWN_FROM_BYTES = 4 << 20
 
 
+class _WhereCounted(ProgressColumn):
+    """A column of the line for the whole run only: how far a single job is, nobody knows."""
+
+    def __init__(self, column: ProgressColumn) -> None:
+        super().__init__()
+        self._column = column
+
+    def render(self, task: Task) -> RenderableType:
+        return self._column.render(task) if task.total is not None else ""
+
+
 class Bars:
     """Use as a context: the lines are gone when it ends, the summary comes after."""
 
@@ -24,8 +45,8 @@ class Bars:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            _WhereCounted(BarColumn(bar_width=24, complete_style="green")),
+            _WhereCounted(MofNCompleteColumn()),
             TimeElapsedColumn(),
             console=Console(file=file),
             transient=True,

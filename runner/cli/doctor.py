@@ -86,6 +86,7 @@ def _here(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
     yield from _extras()
     yield from _isolation()
     yield from _converters()
+    yield from _storage()
 
 
 def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
@@ -112,6 +113,7 @@ def _extras() -> Iterator[tuple[str, Verdict, str]]:
     for extra, module, what in (
         ("keyring", "keyring", "secrets from the desktop's store"),
         ("postgres", "psycopg", "a run log in PostgreSQL"),
+        ("cloud", "boto3", "the local server's clients for Amazon S3, Google Cloud Storage, Azure Blob Storage"),
     ):
         if find_spec(module) is not None:
             yield f"extra {extra}", "ok", what
@@ -141,3 +143,15 @@ def _converters() -> Iterator[tuple[str, Verdict, str]]:
         by_category.setdefault(row.category, []).append(row.target)
     for category, targets in sorted(by_category.items()):
         yield f"converts to {category}", "ok", ", ".join(sorted(targets))
+
+
+def _storage() -> Iterator[tuple[str, Verdict, str]]:
+    from runner.server.storage.table import EXTRA, SERVED
+    from runner.wire.providers import PROVIDERS
+
+    for name, entry in SERVED.items():
+        title = PROVIDERS[name].title
+        if entry.is_here:
+            yield f"stores in {name}", "ok", f"{title}: inputs and output targets of the local server"
+        else:
+            yield f"stores in {name}", "missing", f"{title}: {entry.needs} is missing: {EXTRA}"

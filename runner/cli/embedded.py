@@ -69,7 +69,8 @@ def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Map
     config = {"state_dir": str(state), "uds": str(folder / "api.sock"), "guests_lock": str(state / GUESTS), **settings}
     log = stack.enter_context((state / "server.log").open("ab"))
     server = subprocess.Popen(
-        [sys.executable, "-m", "runner.server.embedded"],
+        # -P: what lies in the current folder, perhaps a folder called `runner`, is not for the server to import.
+        [sys.executable, "-P", "-m", "runner.server.embedded"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -106,11 +107,13 @@ def _stop(server: subprocess.Popen[str], state: Path) -> None:
 
 
 def _is_deserted(state: Path) -> bool:
-    with (state / GUESTS).open("a") as guests:
-        try:
+    try:
+        with (state / GUESTS).open("a") as guests:
             fcntl.flock(guests, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+    except BlockingIOError:
+        return False
+    except OSError:  # somebody has removed the folder meanwhile, and all guests with it
+        return True
     return True
 
 

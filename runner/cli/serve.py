@@ -5,19 +5,28 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from runner.cli.options import format_option
+from runner.cli.serve_contract import concurrency_option, contract_option
+from runner.cli.serve_keys import keys as keys_command
+from runner.cli.serve_options import Operating, operating_options
+from runner.cli.serve_storage import Endpoints, storage_options
 from runner.errors import InvalidError, LockedError
 from runner.server.assembly import StateLocked
-from runner.server.config import Network, ServerConfig
+from runner.server.book import DATABASE
+from runner.server.config import Contract, Network, ServerConfig
+from runner.server.operating.logs import logging_json
 from runner.server.serve import Ready, run_loop
 from runner.server.serve import serve as serve_forever
 from runner.server.store.database import StoreError
+from runner.server.store.keys import list_keys
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks one.")
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead.")
@@ -37,9 +46,15 @@ from runner.server.store.database import StoreError
     help="API key that is good; without one a key is made and shown. Command lines are public: prefer the variable.",
 )
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
-@click.option("--allow-private", "private", multiple=True, metavar="NET", help="Private network inputs may reach.")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--allow-private", "private", multiple=True, metavar="NET", help="Private network that inputs, FTP and callbacks may reach.")
+@contract_option
+@concurrency_option
+@format_option("text", "json")
+@operating_options
+@storage_options
+@click.pass_context
 def serve(
+    ctx: click.Context,
     host: str,
     port: int,
     uds: Path | None,
@@ -47,12 +62,17 @@ def serve(
     keys: tuple[str, ...],
     workers: int,
     private: tuple[str, ...],
+    contract: Contract,
+    concurrency: int,
     style: str,
+    operating: Operating,
+    endpoints: Endpoints,
 ) -> None:
     """Serve the API v2 on this machine: jobs, uploads, conversions, downloads, without an account.
 
     It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key and
-    shows it once. Any other address than loopback needs a --key. Files of finished jobs are kept for a day.
+    shows it once; `runner serve keys` makes, lists and revokes more, for several accounts. Any other address
+    than loopback needs a key. Files of finished jobs are kept for a day.
 
     \b
     Example:
@@ -65,18 +85,35 @@ def serve(
     Inputs are not fetched from private networks unless --allow-private says so; for a web server on this
     machine: --allow-private 127.0.0.0/8. Stops at SIGINT and SIGTERM; exits 5 when the address or the state
     folder can't be used, and 75 when another server uses the folder.
+
+    \b
+    Operating it: GET /health (200, or 503 when the disk is full) and GET /metrics (Prometheus) need no key.
+    A queue that is fair between accounts; callbacks that survive a restart (2xx accepts, 4xx is final, else up to
+    10 more tries); SIGTERM finishes requests and leaves running jobs to the next start; a second one doesn't wait.
+
+    \b
+    Rehearsals: --faults 'create drop-after #1; download truncate 10%; seed=7' breaks what it says, repeatably.
+    WHERE is any, create, start, read, list, delete, input, upload, download or METHOD:/path/*; FAULT is
+    error-before, error-after, drop-before, drop-after, delay, quota (402), busy, busy-date (429), truncate,
+    corrupt, expired, slow; WHEN is a probability (0.1, 10%) or the request's number (#3, #3-5, #3+).
     """
+    ctx.obj = state
+    if ctx.invoked_subcommand is not None:
+        return
     config = ServerConfig(
         state_dir=state,
         host=host,
         port=port,
         uds=uds,
-        api_keys=_good_keys(keys, host, uds),
+        api_keys=_good_keys(keys, host, uds, state),
         workers=workers,
         allow_private=tuple(_network(one) for one in private),
+        contract=replace(contract, concurrency=concurrency),
     )
+    config = endpoints.applied(operating.applied(config))
     try:
-        run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
+        with logging_json(operating.log_level):
+            run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
     except StateLocked as error:
         raise LockedError(str(error), hint="stop that server, or give this one another --state") from error
     except StoreError as error:
@@ -85,12 +122,23 @@ def serve(
         raise InvalidError(f"can't serve: {error.strerror or error}", hint=_place(error, config)) from error
 
 
-def _good_keys(keys: tuple[str, ...], host: str, uds: Path | None) -> tuple[str, ...]:
+serve.add_command(keys_command)
+
+
+def _good_keys(keys: tuple[str, ...], host: str, uds: Path | None, state: Path) -> tuple[str, ...]:
     if any(not key.isascii() or not key.isprintable() or len(key) < 8 or " " in key for key in keys):
         raise InvalidError("an API key must have at least 8 printable ASCII characters and no blank")
-    if not keys and uds is None and not _is_loopback(host):
-        raise InvalidError(f"{host} can be reached from other machines; set a key with --key")
+    if not keys and uds is None and not _is_loopback(host) and not _has_keys(state):
+        hint = "or make one that is kept: runner serve keys add"
+        raise InvalidError(f"{host} can be reached from other machines; set a key with --key", hint=hint)
     return keys
+
+
+def _has_keys(state: Path) -> bool:
+    try:
+        return (state / DATABASE).exists() and any(row.revoked is None for row in list_keys(state))
+    except StoreError as error:
+        raise InvalidError(str(error)) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -30,6 +30,7 @@ from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
 from runner.execute.run import Limits, run_plan
 from runner.execute.site import Site
+from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded, RunStarted
 
 SPARE_CONNECTIONS = 8
@@ -91,7 +92,10 @@ async def _open_site(
         progress = _bars(planned, stack) if wishes.bars else outside.progress
         async with outside.open_http(endpoint, wishes.jobs + SPARE_CONNECTIONS) as http:
             api = ConversionApi(endpoint=endpoint, http=http)
-            async with Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller:
+            async with (
+                Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller,
+                waking(planning.endpoint.state / WAKE_FILE, poller.wake, sleep=asyncio.sleep),
+            ):
                 yield Site(
                     api=api,
                     transfer=Transfer(api=api),

@@ -6,11 +6,13 @@ requests in flight, so the session runs on httpx-aiohttp (measured in bench/tran
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
+from aiohttp.client_exceptions import UnixClientConnectorError
 from httpx_aiohttp import AiohttpTransport
 
 from runner import __version__
@@ -51,5 +53,14 @@ def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUn
     # aiohttp's own words may quote the URL, and that of a download may hold a token.
     why = type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__
     if isinstance(error.__cause__, _NEVER_CONNECTED):
-        return ApiUnreachableError(f"{doing}: no connection ({why}); nothing was sent")
+        return ApiUnreachableError(f"{doing}: no connection ({_cause(error.__cause__) or why}); nothing was sent")
     return OutcomeUnknownError(f"{doing}: no answer ({why})")
+
+
+def _cause(error: BaseException) -> str:
+    """In the system's words, which say less than the transport's and are read more easily; empty where it has none."""
+    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, UnixClientConnectorError):
+        return ""
+    number = error.os_error.errno or 0
+    why = os.strerror(number) if number > 0 else error.os_error.strerror or ""
+    return f"{error.host}:{error.port}: {why}" if why else ""

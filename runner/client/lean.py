@@ -26,7 +26,6 @@ class LeanClient(httpx.AsyncClient):
         super().__init__(transport=transport, timeout=timeout, headers=headers, trust_env=False)
         self._below = transport
         self._always = tuple(self.headers.raw)
-        self._extensions = {"timeout": timeout.as_dict()}
 
     def build_request(
         self,
@@ -43,7 +42,8 @@ class LeanClient(httpx.AsyncClient):
         named = {name.lower() for name, _ in own}
         usual = [pair for pair in self._always if pair[0].lower() not in named]
         address = _url(url) if isinstance(url, str) else url
-        return httpx.Request(method, address, headers=[*usual, *own], content=content, extensions=self._extensions)
+        extensions = {"timeout": self.timeout.as_dict()}
+        return httpx.Request(method, address, headers=[*usual, *own], content=content, extensions=extensions)
 
     async def send(self, request: httpx.Request, *, stream: bool = False, **_: object) -> httpx.Response:
         response = await self._below.handle_async_request(request)

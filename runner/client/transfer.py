@@ -19,6 +19,8 @@ from runner.wire import headers
 from runner.wire.job import Job, JobInput, JobOutput, read_job
 from runner.wire.values import as_object
 
+SMALL_BYTES = 256 << 10
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transfer:
@@ -51,7 +53,9 @@ class Transfer:
             "Content-Length": str(len(head) + size_bytes + len(tail)),
         }
         doing = f"uploading {filename!r}"
-        body = _body(head, path, tail, size_bytes=size_bytes, hasher=hasher, progress=progress)
+        stream = _body(head, path, tail, size_bytes=size_bytes, hasher=hasher, progress=progress)
+        # A stream costs more than a small file is worth: its blocks are gathered and sent in one piece.
+        body = stream if size_bytes > SMALL_BYTES else b"".join([block async for block in stream])
         try:
             response = await self.api.http.post(
                 f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}", content=body, headers=sent
@@ -106,7 +110,7 @@ async def _body(
     yield head
     try:
         with path.open("rb", buffering=0) as file:
-            while block := await asyncio.to_thread(_read_hashed, file, hasher):
+            while block := await _next_block(file, hasher, small=size_bytes <= SMALL_BYTES):
                 if hasher.size_bytes > size_bytes:
                     hasher.failure = ChangedFileError(f"{path} grew while it was uploaded")
                     raise hasher.failure
@@ -120,6 +124,11 @@ async def _body(
         hasher.failure = ChangedFileError(f"{path} shrank while it was uploaded")
         raise hasher.failure
     yield tail
+
+
+async def _next_block(file: IO[bytes], hasher: Hasher, *, small: bool) -> bytes:
+    """Read and hash in a thread, unless that is done sooner than a thread is woken."""
+    return _read_hashed(file, hasher) if small else await asyncio.to_thread(_read_hashed, file, hasher)
 
 
 def _read_hashed(file: IO[bytes], hasher: Hasher) -> bytes:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from runner.client.transfer import Transfer
 from runner.errors import InvalidError
-from runner.execute.disk import is_announced, is_intact
+from runner.execute.disk import is_announced, is_intact, record_of
 from runner.execute.faults import DeliveryError
 from runner.execute.naming import own_name, safe_name
 from runner.execute.parts import open_part, remove_leftovers
@@ -56,12 +56,8 @@ class Deliverer:
         """
         path = self._path(output, index)
         try:
-            await asyncio.to_thread(self._make_folder, path)
-            there = await asyncio.to_thread(_as_announced, path, output)
-            if there is not None:
-                return there
-            place = await asyncio.to_thread(self._place, path)
-            return None if place is None else await self._fetch(output, place, index)
+            found = await asyncio.to_thread(self._prepare, path, output)
+            return await self._fetch(output, found, index) if isinstance(found, _Place) else found
         except OSError as error:
             raise DeliveryError(
                 f"{path} can't be written: {error.strerror or error}",
@@ -75,6 +71,11 @@ class Deliverer:
             return self.job.save.path_for(name, index=index, run_date=self.run_date)
         except InvalidError as error:
             raise DeliveryError(str(error), hint=error.hint) from error
+
+    def _prepare(self, path: Path, output: JobOutput) -> _Place | DeliveredFile | None:
+        """Where to write, or the file that already is the output, or nothing where another one is to stay."""
+        self._make_folder(path)
+        return _as_announced(path, output) or self._place(path)
 
     def _make_folder(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,22 +112,14 @@ class Deliverer:
     async def _fetch(self, output: JobOutput, place: _Place, index: int) -> DeliveredFile:
         with open_part(place.path.parent, key=self.job.key, index=index) as (part, file):
             digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
-            file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-            await asyncio.to_thread(_put, part, place)
+            await asyncio.to_thread(_put, part, file, place)
         return _delivered(place.path, sha256=digests.sha256)
 
 
 def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     """The file at `path` where it already is the output, by size and MD5: a run was killed just after the rename."""
-    try:
-        if not is_announced(path, size_bytes=output.size_bytes, checksum=output.checksum):
-            return None
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-    return _delivered(path, sha256=sha256)
+    announced = is_announced(path, size_bytes=output.size_bytes, checksum=output.checksum)
+    return record_of(path) if announced else None
 
 
 def _delivered(path: Path, *, sha256: str) -> DeliveredFile:
@@ -136,8 +129,10 @@ def _delivered(path: Path, *, sha256: str) -> DeliveredFile:
     )
 
 
-def _put(part: Path, place: _Place) -> None:
+def _put(part: Path, file: IO[bytes], place: _Place) -> None:
     """Give the finished file its name, durably."""
+    file.flush()
+    os.fsync(file.fileno())
     if place.replace:
         part.replace(place.path)
     else:

@@ -67,6 +67,13 @@ class Poller:
         finally:
             self._waits.pop(job_id, None)
 
+    def wake(self, job_id: str) -> None:
+        """Somebody says that this job has ended: look now. It is only a hint; what counts is what the look finds."""
+        wait = self._waits.get(job_id)
+        if wait is not None:
+            wait.due = self._clock()
+            wait.wait_s = FIRST_WAIT_S * FACTOR
+
     async def _run(self) -> None:
         try:
             await self._watch()

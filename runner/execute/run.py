@@ -20,7 +20,7 @@ from runner.execute.settle import Settlement
 from runner.execute.site import Site
 from runner.execute.trouble import is_hopeless, must_wait, not_begun, untouched
 from runner.plan import CHANGING, Action, Job, Plan, Policy, Step, make_plan
-from runner.state import DeliveredFile
+from runner.state import DeliveredFile, KeyState
 
 CLAIM_AHEAD = 4
 DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
@@ -143,8 +143,21 @@ class _Run:
         """The plan was made without the lease: what another run did meanwhile counts."""
         if steps[0].state == claim.state:
             return steps
-        jobs = [step.job for step in steps if step.job is not None]
         states = {claim.key: claim.state} if claim.state is not None else {}
+        plan = self._plan_of(steps, states)
+        if any(step.action is Action.BLOCKED for step in plan.steps):
+            # What lies in the way may be what other work of the recipe delivered there.
+            plan = self._plan_of(steps, self._states_of_recipes(steps) | states)
+            self.delivered.update(plan.delivered)
+        addresses = {step.address for step in steps}
+        return tuple(step for step in plan.steps if step.address in addresses)
+
+    def _states_of_recipes(self, steps: Sequence[Step]) -> dict[str, KeyState]:
+        recipes = {recipe_of(step) for step in steps}
+        return {key: state for key, state in self.site.log.states().items() if state.recipe in recipes}
+
+    def _plan_of(self, steps: Sequence[Step], states: dict[str, KeyState]) -> Plan:
+        jobs = [step.job for step in steps if step.job is not None]
         return make_plan(
             jobs,
             states,
@@ -153,7 +166,7 @@ class _Run:
             run_date=self.site.run_date,
             policy=self.limits.policy,
             account=self.site.account,
-        ).steps
+        )
 
     def _time_left(self, job: Job) -> float | None:
         deadlines = [limit for limit in (self.limits.deadline_s, job.deadline_s) if limit is not None]

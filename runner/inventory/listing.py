@@ -165,7 +165,7 @@ class _Search:
 
     def _unusable(self, path: str, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):
-            what = "is a link to something that isn't there" if os.path.islink(self.folder / path) else "isn't there"
+            what = "is a link to something that isn't there" if (self.folder / path).is_symlink() else "isn't there"
             self.problem(path, "missing-file", what, self._near(path))
         else:
             self.problem(path, "unreadable-file", f"can't be looked at: {error.strerror}")

@@ -90,11 +90,11 @@ def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
 def _ours(states: Iterable[KeyState], disk: Disk) -> Mapping[str, DeliveredFile]:
     """What was delivered at each path; of several works that went there, the one that still lies there."""
     files = [file for state in states for file in _delivered_files(state)]
-    return {file.path: file for file in sorted(files, key=disk.records.__contains__)}
+    return {file.path: file for file in files} | {file.path: file for file in disk.records}
 
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
-    return (file for delivery in state.deliveries.values() for file in delivery.files)
+    return (file for delivery in state.deliveries.values() for file in delivery.all_files)
 
 
 def _step(job: Job, known: _Known) -> Step:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
-from runner.execute.outcome import Outcome, Report, Status
+from runner.execute.outcome import Report, Status, Trouble
 from runner.report.plans import printable
 
 _TONES = {Status.FAILED: "red", Status.LOST: "red", Status.BLOCKED: "yellow", Status.PENDING: "yellow"}
@@ -16,12 +16,20 @@ MOST_SHOWN = 20
 def troubles_text(report: Report, *, color: bool) -> str:
     """Every address that isn't done, with its reason; empty when all is well.
 
-    What could not even be compiled has no key: the findings have named it, at its line.
+    One reason for many addresses is said once. What could not even be compiled has no key: the findings have
+    named it, at its line.
     """
-    bad = [outcome for outcome in report.outcomes if outcome.status in _TONES and outcome.key]
-    lines = [line for outcome in bad[:MOST_SHOWN] for line in _trouble(outcome, color=color)]
-    if len(bad) > MOST_SHOWN:
-        lines.append(f"... and {len(bad) - MOST_SHOWN} more: runner log {report.run_id}")
+    by_reason: dict[tuple[Status, Trouble], list[str]] = {}
+    for outcome in report.outcomes:
+        if outcome.status in _TONES and outcome.key:
+            for trouble in outcome.errors:
+                by_reason.setdefault((outcome.status, trouble), []).append(outcome.address)
+    reasons = list(by_reason.items())
+    lines = [
+        line for (status, trouble), at in reasons[:MOST_SHOWN] for line in _reason(status, trouble, at, color=color)
+    ]
+    if len(reasons) > MOST_SHOWN:
+        lines.append(f"... and {len(reasons) - MOST_SHOWN} more: runner log {report.run_id}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -34,13 +42,13 @@ def warnings_text(report: Report) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _trouble(outcome: Outcome, *, color: bool) -> Iterator[str]:
-    status = click.style(outcome.status.value, fg=_TONES[outcome.status]) if color else outcome.status.value
-    for trouble in outcome.errors:
-        code = f" ({trouble.code})" if trouble.code else ""
-        yield f"{status}: {printable(outcome.address)}: {printable(trouble.message)}{code}"
-        if trouble.hint:
-            yield f"  {printable(trouble.hint)}"
+def _reason(status: Status, trouble: Trouble, addresses: Sequence[str], *, color: bool) -> Iterator[str]:
+    name = click.style(status.value, fg=_TONES[status]) if color else status.value
+    others = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    code = f" ({trouble.code})" if trouble.code else ""
+    yield f"{name}: {printable(addresses[0])}{others}: {printable(trouble.message)}{code}"
+    if trouble.hint:
+        yield f"  {printable(trouble.hint)}"
 
 
 def summary_text(report: Report, *, seconds: float) -> str:

@@ -40,7 +40,11 @@ def read_states(rows: Iterable[tuple[str, str]]) -> dict[str, KeyState]:
 
 
 def _delivery(row: JsonObject) -> Delivery:
-    return Delivery(save=row["save"], files=tuple([DeliveredFile(**each) for each in row["files"]]))
+    return Delivery(
+        save=row["save"],
+        files=tuple([DeliveredFile(**each) for each in row["files"]]),
+        earlier=tuple([DeliveredFile(**each) for each in row.get("earlier", ())]),
+    )
 
 
 _STAGES = {stage.value: stage for stage in Stage}

@@ -15,8 +15,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from runner.server.answers import ApiError, error_answer
-from runner.server.api import catalog, download, jobs, parts, upload
+from runner.server.api import catalog, contracts, documents, download, jobs, parts, presets, stats, upload
 from runner.server.api.house import House
+from runner.server.request_ids import RequestIds
+from runner.wire.headers import REQUEST_ID
 
 Handler = Callable[[House, Request], Awaitable[Response]]
 
@@ -62,6 +64,17 @@ ROUTES: tuple[Entry, ...] = (
     Entry("GET", "/jobs/{job_id}/threads", jobs.job_threads),
     Entry("GET", "/statuses", jobs.statuses),
     Entry("GET", "/conversions", catalog.list_catalog),
+    Entry("GET", "/presets", presets.list_presets),
+    Entry("POST", "/presets", presets.create_preset),
+    Entry("GET", "/presets/{preset_id}", presets.get_preset),
+    Entry("PATCH", "/presets/{preset_id}", presets.patch_preset),
+    Entry("DELETE", "/presets/{preset_id}", presets.delete_preset),
+    Entry("GET", "/contracts", contracts.show_contracts),
+    Entry("GET", "/stats/day/{day}/{filter}", stats.day_stats),
+    Entry("GET", "/stats/month/{month}/{filter}", stats.month_stats),
+    Entry("GET", "/stats/year/{year}/{filter}", stats.year_stats),
+    Entry("GET", "/openapi.json", documents.show_openapi),
+    Entry("GET", "/schema", documents.show_schema),
 )
 
 # The older host serves the same paths without the version.
@@ -78,6 +91,7 @@ def make_app(house: House) -> Starlette:
         for path, handlers in grouped.items()
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _our_fault})
+    app.add_middleware(RequestIds)
     # A redirect would lose the body, and clients with keys never follow one.
     app.router.redirect_slashes = False
     return app
@@ -100,9 +114,16 @@ def _endpoint(house: House, handlers: dict[str, Handler]) -> Callable[[Request],
 
 async def _http_error(_: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    return error_answer(ApiError(status, status.description or status.phrase))
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return error_answer(ApiError(status, status.description or status.phrase, headers=headers))
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return error_answer(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed; its log says why"))
+    request_id = str(request.scope.get("request_id", ""))
+    _log.error("%s %s failed (request %s)", request.method, request.url.path, request_id, exc_info=error)
+    failed = ApiError(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"The server failed; its log says why (request {request_id})",
+        headers={REQUEST_ID: request_id},
+    )
+    return error_answer(failed)

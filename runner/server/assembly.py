@@ -11,20 +11,28 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from runner.server.api.access import Door, Keys
 from runner.server.api.house import House
-from runner.server.app import make_app
+from runner.server.app import ROUTES, make_app
 from runner.server.book import DATABASE
+from runner.server.callbacks.sender import Callbacks
 from runner.server.config import ServerConfig
 from runner.server.engine.engine import Engine
+from runner.server.engine.purse import Purse
 from runner.server.engine.retention import keep_retention
 from runner.server.engine.stepping import Convert
+from runner.server.faults import FaultyApp, read_faults
 from runner.server.jobs.vault import Vault
+from runner.server.operating.gauges import Gauges
+from runner.server.operating.logs import log_job
+from runner.server.operating.observed import ObservedApp
 from runner.server.store.blobs import Blobs
+from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
 from runner.server.store.jobs import JobStore
+from runner.server.store.presets import PresetStore
 from runner.server.workers.outcome import Limits
 from runner.server.workers.pool import Workers
 
@@ -35,7 +43,7 @@ class StateLocked(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Running:
-    app: Starlette
+    app: ASGIApp
     house: House
     api_key: str
 
@@ -97,11 +105,13 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
     jobs = JobStore(database, retention_s=config.contract.retention_s, assumptions=config.assumptions)
     vault = Vault()
     keys = Keys(database, config.api_keys)
+    purse = Purse(database, jobs, config.contract)
     engine = Engine(
         config,
         jobs=jobs,
         blobs=blobs,
         vault=vault,
+        purse=purse,
         convert=convert,
         parallel=_processes(config),
         workdir=_empty_folder(state / "work"),
@@ -114,18 +124,34 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         jobs=jobs,
         blobs=blobs,
         vault=vault,
+        purse=purse,
+        presets=PresetStore(database),
     )
+    queue = CallbackQueue(database)
+    callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)
+    gauges = Gauges(jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state)
+    jobs.listeners += [callbacks.watch, log_job]
     sweeping: asyncio.Task[None] | None = None
     try:
         await engine.start()
-        sweeping = asyncio.create_task(keep_retention(jobs, blobs))
+        callbacks.start()
+        sweeping = asyncio.create_task(keep_retention(jobs, blobs, retention_s=config.contract.retention_s))
         key = config.api_keys[0] if config.api_keys else await keys.make()
-        yield Running(app=make_app(house), house=house, api_key=key)
+        yield Running(app=_layered(make_app(house), config, gauges), house=house, api_key=key)
     finally:
         if sweeping:
             sweeping.cancel()
+        await callbacks.close()
         await engine.close()
         database.close()
+
+
+def _layered(app: ASGIApp, config: ServerConfig, gauges: Gauges) -> ASGIApp:
+    """`app` with what can go wrong on purpose, and around both what watches."""
+    if config.faults:
+        app = FaultyApp(app, read_faults(config.faults))
+    words = frozenset(part for entry in ROUTES for part in entry.path.split("/") if part and not part.startswith("{"))
+    return ObservedApp(app, words=words, gauges=gauges.samples, trouble=gauges.trouble)
 
 
 def _processes(config: ServerConfig) -> int:

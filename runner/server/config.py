@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
-from typing import Literal
 
 Network = IPv4Network | IPv6Network
 
@@ -91,6 +90,8 @@ class ServerConfig:
     assumptions    how it behaves where nobody is sure how the hosted API does
     faults         what goes wrong on purpose, as `faults.py` reads it
     max_disk_bytes how much the files of jobs may take; 0 means as much as there is
+    *_endpoint     where a cloud provider's API is: S3-compatible stores and stand-ins; empty means the real one
+    storage_silence_s  how long cloud storage may say nothing before a transfer is taken up again
     """
 
     state_dir: Path
@@ -108,3 +109,7 @@ class ServerConfig:
     assumptions: Assumptions = Assumptions()
     faults: str = ""
     max_disk_bytes: int = 0
+    s3_endpoint: str = ""
+    gcs_endpoint: str = ""
+    azure_endpoint: str = ""
+    storage_silence_s: float = 30.0

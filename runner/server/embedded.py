@@ -1,7 +1,8 @@
 """A server for one parent: `python -m runner.server.embedded`, told by one line of JSON on stdin.
 
     {"state_dir": "/x/.runner/server", "uds": "/x/s.sock", "api_keys": ["..."], "workers": 0,
-     "allow_private": ["127.0.0.0/8"], "guests_lock": "/x/guests.lock"}
+     "allow_private": ["127.0.0.0/8"], "s3_endpoint": "http://127.0.0.1:9000", "gcs_endpoint": "", "azure_endpoint": "",
+     "guests_lock": "/x/guests.lock"}
 
 Only `state_dir` and `uds` are needed. Without keys the state folder keeps one, the same every time, that
 only its owner may read; the socket is as private.
@@ -32,7 +33,7 @@ from runner.server.config import ServerConfig
 from runner.server.jobs.ids import new_key
 from runner.server.serve import Ready, run_loop, serve
 from runner.server.store.database import StoreError
-from runner.wire.values import as_int, as_list, as_object
+from runner.wire.values import as_int, as_list, as_object, as_text
 
 EXIT_LOCKED = 75
 EXIT_FAILED = 1
@@ -73,6 +74,9 @@ def read_config(line: bytes) -> ServerConfig:
         api_keys=tuple(str(key) for key in as_list(given.get("api_keys"))),
         workers=as_int(given.get("workers")),
         allow_private=tuple(ipaddress.ip_network(one, strict=False) for one in as_list(given.get("allow_private"))),
+        s3_endpoint=as_text(given.get("s3_endpoint")),
+        gcs_endpoint=as_text(given.get("gcs_endpoint")),
+        azure_endpoint=as_text(given.get("azure_endpoint")),
     )
 
 

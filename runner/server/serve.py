@@ -18,10 +18,12 @@ from typing import Any
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runner.server.assembly import Running, running, state_lock
 from runner.server.config import ServerConfig
+from runner.server.faults import HANG_UP
 
 _BACKLOG = 1024
 _GRACE_S = 10
@@ -44,21 +46,22 @@ async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop
 
     Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
     """
-    with state_lock(config.state_dir), _listening(config) as listening:
-        base_url = config.base_url or _base_url(config, listening)
+    with state_lock(config.state_dir), listening_at(config.host, config.port, uds=config.uds) as listening:
+        base_url = config.base_url or ("http://localhost/v2" if config.uds else f"{url_of(listening)}/v2")
         async with running(config, base_url=base_url) as opened:
-            await _serve_app(opened, listening, config, on_ready, stop)
+            await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config)), stop=stop)
 
 
 @contextmanager
-def _listening(config: ServerConfig) -> Iterator[socket.socket]:
-    listening = _bind(config)
+def listening_at(host: str, port: int, *, uds: Path | None = None) -> Iterator[socket.socket]:
+    """A bound socket; raises OSError where the address can't be had."""
+    listening = _bind_uds(uds) if uds else _bind(host, port)
     try:
         yield listening
     finally:
         listening.close()
-        if config.uds:
-            config.uds.unlink(missing_ok=True)
+        if uds:
+            uds.unlink(missing_ok=True)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -67,14 +70,11 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
         runner.run(main)
 
 
-async def _serve_app(
-    opened: Running,
-    listening: socket.socket,
-    config: ServerConfig,
-    on_ready: Callable[[Ready], None],
-    stop: asyncio.Event | None,
+async def serve_app(
+    app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None], *, stop: asyncio.Event | None = None
 ) -> None:
-    server = _Server(_uvicorn_config(opened), lambda: on_ready(_ready(opened, config)))
+    """Serve `app` until SIGINT, SIGTERM or `stop`."""
+    server = _Server(_uvicorn_config(app), on_ready)
     watching = asyncio.create_task(_stop_when(stop, server)) if stop else None
     loop = asyncio.get_running_loop()
     for number in _STOPPING:
@@ -102,6 +102,13 @@ class _Protocol(HttpToolsProtocol):
 
     (Java's client makes that offer with its first request over plain HTTP.)
     """
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
+
+    def _hang_up(self) -> None:
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
@@ -137,9 +144,9 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
 
-def _uvicorn_config(opened: Running) -> uvicorn.Config:
+def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        opened.app,
+        app,
         http=_Protocol,
         ws="none",
         lifespan="off",
@@ -158,14 +165,12 @@ async def _stop_when(stop: asyncio.Event, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-def _bind(config: ServerConfig) -> socket.socket:
-    if config.uds is not None:
-        return _bind_uds(config.uds)
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((config.host, config.port))
+        listening.bind((host, port))
         return listening
     except BaseException:
         listening.close()
@@ -199,8 +204,6 @@ def _remove_dead(path: Path) -> None:
         path.unlink()
 
 
-def _base_url(config: ServerConfig, listening: socket.socket) -> str:
-    if config.uds is not None:
-        return "http://localhost/v2"
+def url_of(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v2"
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -65,15 +65,21 @@ class Desk:
         assert "Traceback" not in done.out + done.err, done.err
         return done
 
-    def start(self, *args: str | Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *args: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """A command that goes on meanwhile; it is killed at the end of the block if it is still there."""
+        with subprocess.Popen(
             [str(RUNNER), *map(str, args)],
             cwd=self.folder,
             env=self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.folder / name
@@ -148,12 +154,10 @@ def web(pages: Mapping[str, bytes]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def serving(desk: Desk, *args: str | Path) -> Iterator[Mapping[str, Any]]:
-    """`runner serve` as a script starts it: the line it prints when ready. Must end cleanly."""
-    process = desk.start("serve", "--port", "0", "--format", "json", *args)
-    assert process.stdout is not None
-    try:
+    """`runner serve` as a script starts it: the line it prints when ready."""
+    with desk.start("serve", "--port", "0", "--format", "json", *args) as process:
+        assert process.stdout is not None
         yield json.loads(process.stdout.readline())
-    finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
 

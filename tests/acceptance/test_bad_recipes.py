@@ -20,7 +20,11 @@ MISTAKES: dict[str, tuple[bytes, str, str]] = {
     "utf16.recipe.json": ("{}".encode("utf-16"), "1:1", "UTF-16"),
     "nul.recipe.toml": (b'name = "a\0b"\n' + JOB.encode(), "1:10", "invalid basic string"),
     "half-table.recipe.toml": (b'name = "x"\n[save\npath = "out"\n', "2:6", "expected `]`"),
-    "half-object.recipe.json": (b'{"input": [{"source": "https://example.com/a.png"', "1:50", "expecting ',' delimiter"),
+    "half-object.recipe.json": (
+        b'{"input": [{"source": "https://example.com/a.png"',
+        "1:50",
+        "expecting ',' delimiter",
+    ),
     "twice.recipe.toml": (b'name = "a"\nname = "b"\n' + JOB.encode(), "2:1", "duplicate key"),
     "twice.recipe.json": (b'{"input": [],\n "input": []}', "2:2", "duplicate key"),
     "unknown.recipe.toml": (b"retri = 1\n" + JOB.encode(), "1:1", "'retri'; did you mean 'retry'"),
@@ -32,7 +36,11 @@ MISTAKES: dict[str, tuple[bytes, str, str]] = {
     "deep.recipe.toml": (b"a = " + b"[" * 10_000 + b"]" * 10_000, "1:", "nested too deep"),
     "deep.recipe.json": (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "1:", "nested too deep"),
     "up.recipe.toml": (one_file("../../etc/hostname").encode(), "3:10", "out of the project"),
-    "save-up.recipe.toml": (JOB.encode() + b'[save]\npath = "../../x/{output.filename}"\n', "6:8", "out of the project"),
+    "save-up.recipe.toml": (
+        JOB.encode() + b'[save]\npath = "../../x/{output.filename}"\n',
+        "6:8",
+        "out of the project",
+    ),
     "brace.recipe.toml": (one_file("{item.paht}").encode(), "3:10", "{item.paht}"),
     "loop.recipe.toml": (b'include = "loop.recipe.toml"\n' + JOB.encode(), "1:", "include"),
 }

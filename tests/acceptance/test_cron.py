@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
-from pathlib import Path
 
 from tests.acceptance.command_line import RUNNER, Desk, one_file, png, serving, until
 
@@ -70,87 +68,76 @@ def test_hosted_without_a_key_is_an_error_and_not_local(desk: Desk) -> None:
 
 
 def test_an_endpoint_that_does_not_answer_is_8_and_the_next_run_goes_on(desk: Desk) -> None:
-    desk.write("a.png", png())
-    desk.write("a.recipe.toml", one_file("a.png"))
+    for name in ("a", "b", "c"):
+        desk.write(f"{name}.png", png(color="red"))
+        desk.write(f"{name}.recipe.toml", one_file(f"{name}.png"))
     with socket.socket() as taken:  # bound and never listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
-        more = {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": f"http://127.0.0.1:{taken.getsockname()[1]}/v2"}
-        done = Desk(folder=desk.folder, home=desk.home, more=more).runner("run", ".", "--deadline", "20s")
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
+        more = {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": url}
+        done = Desk(folder=desk.folder, home=desk.home, more=more).runner("run", ".")
 
-    assert done.code in (7, 8)
-    assert "127.0.0.1" in done.err
+    assert done.code == 8
+    assert "Connection refused" in done.err
+    assert len(done.err.splitlines()) <= 3
     assert desk.runner("run", ".", "--endpoint", "local").said == (0, "", "")
 
 
+MANY = 'foreach.files = "pics/*"\ninput = {type="upload", source="{item.path}"}\nconversion = {target="%s"}\n'
+
+
+def many(desk: Desk, number: int, *, target: str, size: tuple[int, int]) -> None:
+    for index in range(number):
+        desk.write(f"pics/{index}.png", png(size=(size[0] + index, size[1])))
+    desk.write("a.recipe.toml", MANY % target)
+
+
 def test_a_run_that_was_killed_is_finished_by_the_next_and_starts_each_job_once(desk: Desk) -> None:
-    for number in range(12):
-        desk.write(f"pics/{number}.png", png(size=(900 + number, 700)))
-    desk.write(
-        "a.recipe.toml",
-        'foreach.files = "pics/*"\ninput = {type="upload", source="{item.path}"}\nconversion = {target="avif"}\n',
-    )
-    process = desk.start("run", ".", "--jobs", "2")
-    until(lambda: bool(desk.delivered()), what="the first result")
-    process.kill()
-    process.communicate()
-    assert 0 < len(desk.delivered()) < 12
+    many(desk, 10, target="avif", size=(900, 700))
+    with desk.start("run", ".", "--jobs", "2") as process:
+        until(lambda: bool(desk.delivered()) or process.poll() is not None, what="the first result")
+        process.kill()
+        process.communicate()
+    assert 0 < len(desk.delivered()) < 10
 
     done = desk.runner("run", ".", "--format", "json")
 
     assert done.code == 0
-    assert len(desk.delivered()) == 12
+    assert len(desk.delivered()) == 10
     assert not [name for name in desk.delivered() if name.endswith(".part")]
-    started = [entry for entry in desk.book() if entry.starts]
-    assert [entry.starts for entry in started] == [1] * 12
-    assert "Nothing to do: 12 done before." in desk.runner("run", ".", "-v").err
-
-
-def test_two_runs_at_once_buy_nothing_twice(desk: Desk) -> None:
-    for number in range(4):
-        desk.write(f"pics/{number}.png", png(size=(300 + number, 200)))
-    desk.write(
-        "a.recipe.toml",
-        'foreach.files = "pics/*"\ninput = {type="upload", source="{item.path}"}\nconversion = {target="webp"}\n',
-    )
-
-    runs = [desk.start("run", ".", "--lock-wait", "60") for _ in range(2)]
-    ended = [(run.communicate(timeout=60)[1], run.returncode) for run in runs]
-
-    assert ended == [("", 0), ("", 0)]
-    assert len(desk.delivered()) == 4
-    assert sorted(entry.starts for entry in desk.book() if entry.starts) == [1] * 4
+    assert [entry.starts for entry in desk.book() if entry.starts] == [1] * 10
+    assert "Nothing to do: 10 done before." in desk.runner("run", ".", "-v").err
 
 
 def test_sigterm_ends_a_run_with_143_and_the_next_goes_on(desk: Desk) -> None:
-    for number in range(8):
-        desk.write(f"pics/{number}.png", png(size=(900 + number, 700)))
-    desk.write(
-        "a.recipe.toml",
-        'foreach.files = "pics/*"\ninput = {type="upload", source="{item.path}"}\nconversion = {target="avif"}\n',
-    )
-    process = desk.start("run", ".", "--jobs", "1")
-    until(lambda: bool(desk.delivered()), what="the first result")
-
-    process.send_signal(signal.SIGTERM)
-    began = time.monotonic()
-    out, err = process.communicate(timeout=60)
+    many(desk, 8, target="avif", size=(900, 700))
+    with desk.start("run", ".", "--jobs", "1") as process:
+        until(lambda: bool(desk.delivered()) or process.poll() is not None, what="the first result")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
 
     assert process.returncode == 143
-    assert time.monotonic() - began < 15
     assert out == ""
+    assert len(err.splitlines()) <= 10
     assert "Traceback" not in err
     assert desk.runner("run", ".").code == 0
     assert len(desk.delivered()) == 8
     assert all(entry.starts <= 1 for entry in desk.book())
 
 
-def test_output_that_nobody_reads_to_the_end_is_no_error(desk: Desk, tmp_path: Path) -> None:
-    for number in range(300):
-        desk.write(f"pics/{number}.png", png(size=(10 + number, 5)))
-    desk.write(
-        "a.recipe.toml",
-        'foreach.files = "pics/*"\ninput = {type="upload", source="{item.path}"}\nconversion = {target="webp"}\n',
-    )
+def test_two_runs_at_once_buy_nothing_twice(desk: Desk) -> None:
+    many(desk, 4, target="webp", size=(300, 200))
+
+    with desk.start("run", ".", "--lock-wait", "60") as one, desk.start("run", ".", "--lock-wait", "60") as other:
+        ended = [(run.communicate(timeout=60)[1], run.returncode) for run in (one, other)]
+
+    assert ended == [("", 0), ("", 0)]
+    assert len(desk.delivered()) == 4
+    assert [entry.starts for entry in desk.book() if entry.starts] == [1] * 4
+
+
+def test_output_that_nobody_reads_to_the_end_is_no_error(desk: Desk) -> None:
+    many(desk, 300, target="webp", size=(10, 5))
 
     done = subprocess.run(
         ["bash", "-c", f'"{RUNNER}" plan . --format json | head -1; exit "${{PIPESTATUS[0]}}"'],
@@ -162,3 +149,12 @@ def test_output_that_nobody_reads_to_the_end_is_no_error(desk: Desk, tmp_path: P
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, b"{\n", b"")
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    for module in ("runner/__init__.py", "json.py", "PIL/__init__.py", "asyncio.py"):
+        desk.write(module, "raise SystemExit('imported from the project')\n")
+
+    assert desk.runner("run", ".").said == (0, "", "")

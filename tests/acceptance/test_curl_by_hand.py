@@ -39,11 +39,11 @@ def curl(*args: str) -> tuple[int, str]:
 
 
 def test_the_line_for_scripts_is_all_that_stands_on_stdout(desk: Desk) -> None:
-    process = desk.start("serve", "--port", "0", "--format", "json")
-    assert process.stdout is not None
-    ready = json.loads(process.stdout.readline())
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=30)
+    with desk.start("serve", "--port", "0", "--format", "json") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
 
     assert set(ready) == {"base_url", "api_key", "pid"}
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v2", ready["base_url"])
@@ -60,7 +60,9 @@ def readme_block() -> str:
 
 def test_what_the_readme_says_works_as_it_stands(server: Mapping[str, Any], desk: Desk) -> None:
     (desk.folder / "picture.jpg").write_bytes((ROOT / "recipes/pictures/mountains.jpg").read_bytes())
-    script = readme_block().replace("http://127.0.0.1:8700/v2", server["base_url"]).replace("local-key", server["api_key"])
+    script = (
+        readme_block().replace("http://127.0.0.1:8700/v2", server["base_url"]).replace("local-key", server["api_key"])
+    )
     *steps, look = script.strip().splitlines()
     poll = f"for _ in $(seq 300); do {look.partition('|')[0]} >last; grep -q completed last && break; sleep 0.1; done"
     fetch = f"{look.replace('jq ', 'jq -r ')} | tail -1 | xargs curl -s -o result.webp"

@@ -112,21 +112,23 @@ def test_the_payload_that_compile_prints_holds_references(project: Desk) -> None
     assert jobs["cloud"]["input"][0]["credentials"]["secretaccesskey"] == {"env": "PASSWORD"}
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        f'[[input]]\ntype = "cloud"\nsource = "amazons3"\nparameters = {{ bucket = "b", file = "f" }}\n'
-        f'credentials = {{ accesskeyid = "a", secretaccesskey = "{LITERAL}" }}\n[[conversion]]\ntarget = "webp"\n',
-        f'download_passwords = ["{LITERAL}"]\n[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n',
-        f'[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n'
-        f'options = {{ download_password = "{LITERAL}" }}\n',
-        f'[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n[[conversion.output_target]]\n'
-        f'type = "ftp"\nparameters = {{ host = "h", file = "f" }}\n'
-        f'credentials = {{ username = "u", passwort = "{LITERAL}" }}\n',
-        f'[[input]]\nsource = "https://x.org/a"\npassword = "{LITERAL}\n',  # not even TOML
-    ],
-    ids=["cloud", "passwords", "option", "misspelt", "half a line"],
-)
+CONVERT = '[[input]]\nsource = "https://x.org/a"\n[[conversion]]\ntarget = "webp"\n'
+LITERALS = {
+    "cloud": (
+        '[[input]]\ntype = "cloud"\nsource = "amazons3"\nparameters = { bucket = "b", file = "f" }\n'
+        f'credentials = {{ accesskeyid = "a", secretaccesskey = "{LITERAL}" }}\n[[conversion]]\ntarget = "webp"\n'
+    ),
+    "passwords": f'download_passwords = ["{LITERAL}"]\n{CONVERT}',
+    "option": f'{CONVERT}options = {{ download_password = "{LITERAL}" }}\n',
+    "misspelt": (
+        f'{CONVERT}[[conversion.output_target]]\ntype = "ftp"\nparameters = {{ host = "h", file = "f" }}\n'
+        f'credentials = {{ username = "u", passwort = "{LITERAL}" }}\n'
+    ),
+    "half a line": f'[[input]]\nsource = "https://x.org/a"\npassword = "{LITERAL}\n',
+}
+
+
+@pytest.mark.parametrize("text", LITERALS.values(), ids=LITERALS)
 def test_a_literal_secret_is_an_error_that_hides_it(desk: Desk, text: str) -> None:
     desk.write("a.recipe.toml", text)
 
@@ -147,12 +149,14 @@ def test_the_key_of_the_account_is_sent_and_told_to_nobody(desk: Desk, tmp_path:
     server = Desk(folder=desk.folder, home=desk.home, more={"RUNNER_SERVE_KEY": KEY})
     client = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
     with serving(server, "--state", tmp_path / "server") as ready:
-        client = Desk(folder=desk.folder, home=desk.home, more={**client.more, "API2CONVERT_BASE_URL": ready["base_url"]})
-        process = client.start("run", ".", "-v", "--format", "json")
+        client = Desk(
+            folder=desk.folder, home=desk.home, more={**client.more, "API2CONVERT_BASE_URL": ready["base_url"]}
+        )
         seen: set[bytes] = set()
-        while process.poll() is None:
-            seen |= set(command_lines())
-        out, err = process.communicate()
+        with client.start("run", ".", "-v", "--format", "json") as process:
+            while process.poll() is None:
+                seen |= set(command_lines())
+            out, err = process.communicate()
         wrong = Desk(folder=desk.folder, home=desk.home, more={**client.more, "API2CONVERT_API_KEY": f"wrong-{KEY}"})
         refused = wrong.runner("run", ".", "--retry-failed", "-v")
         told = [client.runner("status", "."), client.runner("log", "last"), refused]

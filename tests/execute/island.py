@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +17,34 @@ FAILED = 6
 ROUNDS_TO_SETTLE = 6
 UNREACHABLE = 8
 LOCKED = 75
+MOST_JOBS = 4
+
+# Where a run can be killed; the crash matrix sees that there are no others.
+POINTS = (
+    "before RunStarted",
+    "before Intent",
+    "after Intent",
+    "before POST /v2/jobs",
+    "after POST /v2/jobs",
+    "after Created",
+    "amid a transfer",
+    "after upload",
+    "before Staged+Starting",
+    "after Staged+Starting",
+    "before PATCH /v2/jobs/*",
+    "after PATCH /v2/jobs/*",
+    "after Started",
+    "before GET /v2/jobs/*",
+    "before Finished",
+    "after Finished",
+    "before download",
+    "before os.link",
+    "before os.rename",
+    "before os.remove",
+    "before Delivered",
+    "after Delivered",
+    "before RunEnded",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +84,23 @@ class Island:
 
     def __post_init__(self) -> None:
         (self.folder / "in").mkdir(parents=True)
-        self.remote = self.first_seed
-        for number, name in enumerate(("a.png", "b.png", "c.png")):
-            self.put(name, self.first_seed + number)
-        self.put("twin.png", self.first_seed)
-        self.put("broken.png", -self.first_seed)
+        self.remote = 1
+        for seed, name in enumerate(("a.png", "b.png", "c.png"), start=1):
+            self.put(name, seed)
+        self.put("twin.png", 1)
+        self.put("broken.png", -1)
 
     # Edits
 
     def put(self, name: str, seed: int) -> None:
         """Write the picture of `seed`; of a negative one only its beginning."""
-        content = picture(abs(seed))
+        content = picture(self.own(abs(seed)))
         (self.folder / "in" / name).write_bytes(content if seed > 0 else content[:60])
         self.pictures[name] = seed
+
+    def own(self, seed: int) -> int:
+        """`seed` made one of this island's: no two islands buy equal work of one server."""
+        return self.first_seed << 41 | seed
 
     def drop(self, name: str) -> None:
         (self.folder / "in" / name).unlink()
@@ -128,9 +160,10 @@ class Island:
         return wrong + self._wrong_report(ended) + self._wrong_files() + self.verdict().wrong
 
     def verdict(self) -> Verdict:
-        # A server that dies while it creates a job leaves one that nobody was told of, too.
-        crashes = self.crashes + 3 * self.server_crashes
-        return judge(self.server.state, self.folder / "state", self.folder / "out", crashes=crashes)
+        # Every creation under way may leave a job that nobody was told of; each is tried again when the server dies.
+        folders = (self.folder / self.out, self.folder / "out" / "remote")
+        crashes = MOST_JOBS * (self.crashes + 3 * self.server_crashes)
+        return judge(self.server.state, self.folder / "state", *folders, crashes=crashes)
 
     def _wrong_report(self, ended: Ended) -> list[str]:
         if ended.outcome is None or ended.outcome["report"] is None:
@@ -149,7 +182,7 @@ class Island:
             if seed > 0:
                 path = self.folder / self.out / f"{Path(name).stem}.webp"
                 wrong += wrong_picture(path, (self.width, self.width * 2 // 3))
-        return wrong + wrong_picture(self.folder / "out" / "remote" / f"{self.remote}.png", (24, 16))
+        return wrong + wrong_picture(self.folder / "out" / "remote" / f"{self.own(self.remote)}.png", (24, 16))
 
     def _write_recipes(self) -> None:
         common = {"recipe": 1, "epoch": self.epoch, "retry": self.retry, "limits": {"job": {"max_credit": 9}}}
@@ -163,7 +196,7 @@ class Island:
         }
         remote = {
             **common,
-            "input": [{"type": "remote", "source": f"{self.web.url}/{self.remote}.png"}],
+            "input": [{"type": "remote", "source": f"{self.web.url}/{self.own(self.remote)}.png"}],
             "conversion": [{"category": "image", "target": "png"}],
             "save": {"path": "out/remote/{output.filename}"},
         }
@@ -174,7 +207,7 @@ class Island:
 
 
 def random_kill(island: Island, rng: random.Random, *, server_share: float) -> Kill:
-    return Kill(point=rng.choice(island.seen), ordinal=rng.choice((1, 1, 1, 2, 3)), server=rng.random() < server_share)
+    return Kill(point=rng.choice(island.seen), ordinal=rng.choice((1, 1, 1, 1, 2)), server=rng.random() < server_share)
 
 
 def random_edit(island: Island, rng: random.Random) -> None:
@@ -221,7 +254,8 @@ def delete_result(island: Island, rng: random.Random) -> None:
         island.spoilt.discard(path)
 
 
-EDITS = (
+Edit = Callable[[Island, random.Random], None]
+EDITS: tuple[Edit, ...] = (
     edit_picture,
     edit_picture,
     edit_twin,

@@ -237,8 +237,11 @@ class Verdict:
     credits: int = 0
 
 
-def judge(server_state: Path, state: Path, out: Path | None, *, crashes: int) -> Verdict:
-    """Hold the server's book against the run log in `state`, after everything was run to its end."""
+def judge(server_state: Path, state: Path, *results: Path, crashes: int) -> Verdict:
+    """Hold the server's book against the run log in `state`, after everything was run to its end.
+
+    results  the folders where the last runs delivered
+    """
     verdict = Verdict()
     with open_log(state / "runs.db") as log:
         states = log.states()
@@ -259,9 +262,8 @@ def judge(server_state: Path, state: Path, out: Path | None, *, crashes: int) ->
     verdict.wrong += [f"unstarted job {job_id} is in the log and was left" for job_id in left if job_id in logged]
     verdict.wrong += [f"the log still calls {job_id} unstarted" for job_id in unstarted - set(left)]
     verdict.wrong += [f"the log is damaged: {one}" for one in damage]
-    if out is not None:
-        verdict.wrong += [f"half a file was left: {path}" for path in out.rglob("*.part")]
-        verdict.wrong += [f"half a file was left: {path}" for path in out.rglob(".*.part")]
+    parts = [path for folder in results for path in folder.glob(".*.part")]
+    verdict.wrong += [f"half a file was left: {path}" for path in parts]
     return verdict
 
 

@@ -72,7 +72,7 @@ def test_when_all_is_well_there_is_nothing_to_say() -> None:
 
 
 def test_a_flood_of_failures_is_cut_and_says_where_the_rest_is() -> None:
-    bad = [outcome(Status.FAILED, errors=(Trouble(message="no"),)) for _ in range(500)]
+    bad = [outcome(Status.FAILED, errors=(Trouble(message=f"no {number}"),)) for number in range(500)]
 
     lines = troubles_text(report(*bad), color=False).splitlines()
 
@@ -141,3 +141,15 @@ def test_a_run_ends_with_the_gravest_of_its_codes(codes: tuple[ExitCode, ...], c
 
 def test_an_interrupted_run_says_so_whatever_else_happened() -> None:
     assert report(outcome(exit_code=ExitCode.FAILED), interrupted=ExitCode.TERMINATED).exit_code == 143
+
+
+def test_one_reason_for_many_addresses_is_said_once() -> None:
+    bad = [outcome(Status.PENDING, errors=(Trouble(message="no connection", hint="wait"),)) for _ in range(3)]
+
+    assert troubles_text(report(*bad), color=False) == "pending: shop[a.jpg] and 2 more: no connection\n  wait\n"
+
+
+def test_what_was_never_compiled_is_told_by_the_findings_alone() -> None:
+    refused = outcome(Status.BLOCKED, key="", errors=(Trouble(message="a.recipe.toml:1: 'a.png' isn't there"),))
+
+    assert troubles_text(report(refused), color=False) == ""

@@ -60,7 +60,7 @@ def test_a_new_job_has_every_field_with_category_and_options_filled_in(with_serv
         ('{"conversion": [{"target": "jpg", "category": "audio"}]}', "isn't in category"),
         ('{"conversion": [{"target": "jpg", "options": {"quality": 140}}]}', "conversion.0.options.quality"),
         ('{"conversion": [{"target": "jpg", "options": {"qualty": 1}}]}', "did you mean 'quality'"),
-        ('{"conversion": [{"target": "jpg", "options": {"preset": "5ad9"}}]}', "no presets yet"),
+        ('{"conversion": [{"target": "jpg", "options": {"preset": "5ad9"}}]}', "no preset of this account"),
         ('{"conversion": [{"target": "jpg", "options": "fast"}]}', "conversion.0.options"),
         ('{"conversion": [{"target": "jpg", "output_target": [{}]}]}', "output_target.0.type"),
         ('{"limits": {"job": {"max_credit": -1}}}', "limits.job.max_credit"),

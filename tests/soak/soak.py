@@ -82,7 +82,7 @@ def _lane(folder: Path, seed: int, web: Web, tally: Tally) -> None:
 
 
 def _round(island: Island, rng: random.Random, tally: Tally) -> None:
-    for _ in range(rng.choice((0, 1, 1, 2))):
+    for _ in range(rng.choice((1, 2, 2, 3))):
         random_edit(island, rng)
     kills = [random_kill(island, rng, server_share=SERVER_SHARE) for _ in range(rng.choice((1, 1, 2)))]
     deaths = island.server.deaths

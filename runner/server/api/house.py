@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 
@@ -10,11 +12,15 @@ from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
+from runner.server.engine.purse import Purse
+from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.record import Job
+from runner.server.jobs.targets import FindPreset
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
 from runner.server.store.database import Database
 from runner.server.store.jobs import JobStore
+from runner.server.store.presets import PresetStore
 from runner.wire.values import Json
 
 
@@ -27,10 +33,23 @@ class House:
     jobs: JobStore
     blobs: Blobs
     vault: Vault
+    purse: Purse
+    presets: PresetStore
 
     @property
     def desk(self) -> Desk:
         return Desk(jobs=self.jobs, blobs=self.blobs, contract=self.config.contract)
+
+    def presets_of(self, caller: Caller) -> FindPreset:
+        """Finds a preset by its id among those that `caller` may use."""
+        return partial(self.presets.find, account=caller.account)
+
+    def starting(self, job: Job) -> AbstractContextManager[None]:
+        """Around a change that may start `job`; raises 402 and 429 where the contract doesn't allow that."""
+        if not job.process or job.phase not in STAGED:
+            return nullcontext()
+        self.purse.require_credit(job.account)
+        return self.purse.place(job.account)
 
     async def body(self, request: Request) -> Json:
         return parse(await read_body(request, self.config.max_json_bytes))

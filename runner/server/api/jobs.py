@@ -21,8 +21,9 @@ from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import render, with_base
 from runner.server.jobs.intake import asks_to_start, has_settings, new_job, patched_job
-from runner.server.jobs.lifecycle import ENDED, STATUS, Event, Phase, follow
+from runner.server.jobs.lifecycle import ENDED, STAGED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job
 from runner.server.jobs.staging import require_staged, settle, settled_phase
 from runner.server.store.jobs import Repeat
@@ -38,6 +39,8 @@ async def list_jobs(house: House, request: Request) -> Response:
         return _only(house, request, caller.only_job)
     status = request.query_params.get("status") or None
     documents, total = house.jobs.page(caller.account, status, page_number(request))
+    if not total and house.config.assumptions.list != "all":
+        return Response(status_code=HTTPStatus.NO_CONTENT)
     listed = b"[" + with_base(b",".join(documents), house.base_url) + b"]"
     return raw_json(listed, headers={TOTAL_COUNT: str(total)})
 
@@ -52,6 +55,9 @@ def _only(house: House, request: Request, job_id: str) -> Response:
 async def create_job(house: House, request: Request) -> Response:
     caller = house.door.account_caller(request)
     body = await read_body(request, house.config.max_json_bytes)
+    idempotency = _idempotency(house, request, caller, body)
+    if idempotency and (known := house.jobs.used(caller.account, idempotency[0])):
+        return _repeated(house, caller, body, known)
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
     intake = new_job(parse(body), account=caller.account, now=time.time(), presets=house.presets_of(caller))
@@ -61,7 +67,7 @@ async def create_job(house: House, request: Request) -> Response:
         house.vault.put(job.id, part_id, given)
     if job.inputs:
         job = await _admitted(house, caller, job)
-    repeat = await _stored(house, job, _idempotency(request, caller, body))
+    repeat = await _stored(house, job, idempotency)
     if repeat is not None:
         return _repeated(house, caller, body, repeat)
     return _document(house, job, 201, house.purse.headers(caller.account))
@@ -87,8 +93,8 @@ async def _admitted(house: House, caller: Caller, job: Job) -> Job:
     return replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
 
 
-def _idempotency(request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
-    key = request.headers.get(IDEMPOTENCY_KEY)
+def _idempotency(house: House, request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
+    key = request.headers.get(IDEMPOTENCY_KEY) if house.config.assumptions.idempotency == "honoured" else None
     if not key:
         return None
     if len(key) > 255:
@@ -119,8 +125,11 @@ async def patch_job(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
     start = asks_to_start(body)
+    bears_repetition = start and not has_settings(body) and house.config.assumptions.second_start == "200"
 
     def edit(job: Job) -> Job:
+        if bears_repetition and (job.process or job.phase not in STAGED):
+            return job
         if start or has_settings(body):
             require_staged(job, "The job")
         if start and job.process:
@@ -128,9 +137,7 @@ async def patch_job(house: House, request: Request) -> Response:
         patched = patched_job(job, body)
         return settle(replace(patched, process=True) if start else patched)
 
-    if start:
-        house.purse.require_credit(caller.account)
-    with house.purse.place(caller.account) if start else nullcontext():
+    with house.starting(replace(house.job(request), process=start)):
         job = await house.jobs.change(job_id, edit)
     return _document(house, job, 200, house.purse.headers(caller.account))
 
@@ -142,10 +149,12 @@ async def delete_job(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         if job.phase is Phase.CANCELED:
             return job
+        if job.phase in STAGED and house.config.assumptions.delete_unstarted == "409":
+            raise conflict("The job can't be canceled: it was not started")
         if job.phase in ENDED:
             raise conflict(f"The job can't be canceled: it is {STATUS[job.phase]}")
         inputs = tuple(replace(one, status="canceled") if one.status == "downloading" else one for one in job.inputs)
-        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, steps=())
+        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, conversions=closed_targets(job.conversions), steps=())
 
     await house.jobs.change(job_id, edit)
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -44,9 +44,9 @@ async def get_conversion(house: House, request: Request) -> Response:
 
 
 async def add_conversions(house: House, request: Request) -> Response:
-    _, job_id = house.entered(request)
+    caller, job_id = house.entered(request)
     body = await house.body(request)
-    made, credentials = new_conversions(body)
+    made, credentials = new_conversions(body, presets=house.presets_of(caller))
     require_staged(house.job(request), "Its conversions")
     for part_id, given in credentials.items():
         house.vault.put(job_id, part_id, given)
@@ -55,16 +55,17 @@ async def add_conversions(house: House, request: Request) -> Response:
         require_staged(job, "Its conversions")
         return settle(replace(job, conversions=(*job.conversions, *made)))
 
-    await house.jobs.change(job_id, edit)
+    with house.starting(house.job(request)):
+        await house.jobs.change(job_id, edit)
     return _like_asked(body, [conversion_document(one) for one in made])
 
 
 async def patch_conversion(house: House, request: Request) -> Response:
-    _, job_id = house.entered(request)
+    caller, job_id = house.entered(request)
     body = await house.body(request)
 
     def edit(job: Job) -> Job:
-        patched = patched_conversion(_conversion(job, request), body)
+        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller))
         require_staged(job, "The conversion")
         return replace(job, conversions=_replaced(job.conversions, patched, lambda one: one.id))
 
@@ -115,7 +116,8 @@ async def add_inputs(house: House, request: Request) -> Response:
         check_input_count(len(now.inputs) + len(made), now.limits, house.config.contract)
         return settle(replace(now, inputs=(*now.inputs, *admitted)))
 
-    await house.jobs.change(job_id, edit)
+    with house.starting(house.job(request)):
+        await house.jobs.change(job_id, edit)
     return _like_asked(body, [input_document(one) for one in admitted])
 
 
@@ -157,7 +159,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
 def _with_patched_input(house: House, job: Job, entry: Input, body: Json) -> Job:
     patched, credentials = patched_input(entry, body, now=time.time())
     house.vault.put(job.id, entry.id, credentials)
-    return replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id))
+    return settle(replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id)))
 
 
 async def delete_input(house: House, request: Request) -> Response:

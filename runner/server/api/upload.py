@@ -49,7 +49,8 @@ async def upload_file(house: House, request: Request) -> Response:
         require_staged(job, "Its inputs")
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
     chunk = _chunk(request)
-    taken = await (_one_chunk(house, request, job, entry, chunk) if chunk else _whole(house, request, job, entry))
+    with house.starting(job):
+        taken = await (_one_chunk(house, request, job, entry, chunk) if chunk else _whole(house, request, job, entry))
     return json_answer(input_document(taken))
 
 

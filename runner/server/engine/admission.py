@@ -1,7 +1,6 @@
 """Inputs that need no network are taken in while the request waits: base64, and files of other jobs.
 
-Providers' inputs are accepted and fail afterwards, as the API does it; the reason says that this server
-doesn't serve them yet.
+Inputs of providers that this server doesn't serve are accepted and fail afterwards, as the API does it.
 """
 
 from __future__ import annotations
@@ -18,6 +17,8 @@ from runner.server.engine.arrivals import arrived, lost
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
+from runner.server.storage.places import refusal
+from runner.server.storage.protocol import FAILED
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
 from runner.wire.values import JsonObject
@@ -60,8 +61,8 @@ def _judged(entry: Input) -> Input:
     if entry.type == "remote" and entry.engine not in ("auto", "file"):
         return lost(entry, 501, f"This server doesn't have the engine '{entry.engine}' yet; it has auto and file")
     if entry.type in ("cloud", "gdrive_picker"):
-        kind = entry.source if entry.type == "cloud" else entry.type
-        return lost(entry, 99, f"This server doesn't fetch from '{kind[:_SHOWN_SOURCE]}' yet")
+        refused = refusal(entry.source if entry.type == "cloud" else entry.type)
+        return lost(entry, FAILED, refused) if refused else entry
     return entry
 
 

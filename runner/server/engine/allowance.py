@@ -24,16 +24,29 @@ class Allowance:
     error: JsonObject
 
 
-def allowance(job: Job, done: Sequence[Step], *, left: int, contract: Contract) -> Allowance | JsonObject:
+def allowance(
+    job: Job, done: Sequence[Step], *, left: int, contract: Contract, credits_left: int | None
+) -> Allowance | JsonObject:
     """What the next of `left` steps may take, or the error why it must not begin.
+
+    credits_left  what the contract has for this job, all of its steps together; None where it has no end
 
     A job that fails as a whole when one conversion does must be able to pay for all that are left; the
     other kind goes on for as long as there is a credit.
     """
     return min(
-        (_by_time(job, done, contract), _by_credit(job, done, left, contract)),
+        (
+            _by_time(job, done, contract),
+            _by_credit(job, done, left, contract, max_credit(job), "{} credits (limits.job.max_credit)"),
+            _by_credit(job, done, left, contract, credits_left, "the {} credits that the contract has left"),
+        ),
         key=lambda one: one.seconds if isinstance(one, Allowance) else -1.0,
     )
+
+
+def needed(job: Job, left: int) -> int:
+    """Credits without which the next of `left` steps doesn't begin."""
+    return left * LEAST if job.fail_on_conversion_error else LEAST
 
 
 def _by_time(job: Job, done: Sequence[Step], contract: Contract) -> Allowance | JsonObject:
@@ -46,18 +59,16 @@ def _by_time(job: Job, done: Sequence[Step], contract: Contract) -> Allowance | 
     return Allowance(seconds=seconds, error=error) if seconds > 0 else error
 
 
-def _by_credit(job: Job, done: Sequence[Step], left: int, contract: Contract) -> Allowance | JsonObject:
-    most = max_credit(job)
+def _by_credit(
+    job: Job, done: Sequence[Step], left: int, contract: Contract, most: int | None, words: str
+) -> Allowance | JsonObject:
     if most is None:
         return Allowance(seconds=float("inf"), error={})
-    others = (left - 1) * LEAST if job.fail_on_conversion_error else 0
-    spent = charged(done)
-    credits_ = most - spent - others
+    spent, others = charged(done), needed(job, left) - LEAST
     error = {
         "code": CREDIT_CODE,
-        "message": f"The job may spend {most} credits (limits.job.max_credit); "
-        f"at least {spent + others + LEAST} would be needed",
+        "message": f"The job may spend {words.format(most)}; at least {spent + others + LEAST} would be needed",
     }
-    if credits_ < LEAST:
+    if most - spent - others < LEAST:
         return error
-    return Allowance(seconds=seconds_for(credits_, contract.credit_minute_s), error=error)
+    return Allowance(seconds=seconds_for(most - spent - others, contract.credit_minute_s), error=error)

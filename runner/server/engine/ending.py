@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE
+from runner.server.engine.delivery import target_errors
 from runner.server.engine.steps import (
     Parcel,
     input_errors,
@@ -19,13 +21,12 @@ from runner.server.engine.steps import (
 )
 from runner.server.jobs.credits import charged
 from runner.server.jobs.lifecycle import Event, Phase, follow
+from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job, Output, Step, StepFile
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
 from runner.wire.values import JsonObject
 
-_LOST_CREDENTIALS = 424
-_NOT_SERVED = 501
 _NO_INPUT = 404
 
 
@@ -34,7 +35,7 @@ def must_fail(job: Job, vault: Vault) -> list[JsonObject]:
     failed = input_errors(job)
     if failed and (job.fail_on_input_error or not any(one.status == "ready" for one in job.inputs)):
         return failed
-    return [*_lost_credentials(job, vault), *_unserved_targets(job)]
+    return _lost_credentials(job, vault) or target_errors(job, vault)
 
 
 def ended_badly(job: Job, errors: Sequence[JsonObject]) -> Job:
@@ -42,7 +43,15 @@ def ended_badly(job: Job, errors: Sequence[JsonObject]) -> Job:
     if job.phase is not Phase.PROCESSING:
         return job
     phase = follow(job.phase, Event.FAIL)
-    return replace(job, phase=phase, errors=tuple(errors), outputs=(), steps=(), spent=0)
+    return replace(
+        job,
+        phase=phase,
+        errors=tuple(errors),
+        outputs=(),
+        steps=(),
+        spent=0,
+        conversions=closed_targets(job.conversions),
+    )
 
 
 def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Job:
@@ -54,6 +63,7 @@ def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Jo
         phase=follow(job.phase, Event.SUCCEED),
         steps=tuple(steps),
         outputs=tuple(outputs),
+        conversions=closed_targets(job.conversions),
         warnings=(*input_errors(job), *step_errors(steps)),
         spent=charged(steps),
     )
@@ -100,22 +110,9 @@ def _lost_credentials(job: Job, vault: Vault) -> list[JsonObject]:
         {
             "source": source,
             "id_source": part_id,
-            "code": _LOST_CREDENTIALS,
-            "message": "The credentials were lost in a restart of the server; send the job again. Nothing was charged",
+            "code": LOST_CREDENTIALS,
+            "message": LOST_CREDENTIALS_MESSAGE,
         }
         for source, part_id, sealed in parts
         if sealed and vault.get(job.id, part_id) is None
-    ]
-
-
-def _unserved_targets(job: Job) -> list[JsonObject]:
-    return [
-        {
-            "source": "conversion",
-            "id_source": one.id,
-            "code": _NOT_SERVED,
-            "message": "This server doesn't deliver to output targets yet; leave output_target out",
-        }
-        for one in job.conversions
-        if one.output_target
     ]

@@ -16,8 +16,12 @@ from pathlib import Path
 import apsw
 
 from runner.server.config import ServerConfig
+from runner.server.engine.cloud_inputs import site_of
+from runner.server.engine.delivery import Delivery, split_by_target
 from runner.server.engine.ending import ended_badly, ended_well, has_to_pack, must_fail, published
+from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.fetching import Fetching
+from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
 from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
@@ -50,6 +54,7 @@ class Engine:
         jobs: JobStore,
         blobs: Blobs,
         vault: Vault,
+        purse: Purse,
         convert: Convert,
         parallel: int,
         workdir: Path,
@@ -57,10 +62,12 @@ class Engine:
         self._jobs = jobs
         self._blobs = blobs
         self._vault = vault
+        self._purse = purse
         self._parallel = parallel
-        self._stepper = Stepper(config.contract, blobs=blobs, convert=convert, workdir=workdir)
-        self._fetching = Fetching(config, blobs, self._settle)
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._stepper = Stepper(config.contract, blobs=blobs, purse=purse, convert=convert, workdir=workdir)
+        self._fetching = Fetching(config, blobs, vault, self._settle)
+        self._delivery = Delivery(site_of(config), jobs=jobs, blobs=blobs, vault=vault, at_once=config.fetches)
+        self._queue = FairQueue()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._runners: list[asyncio.Task[None]] = []
 
@@ -69,7 +76,7 @@ class Engine:
             self._blobs.keep_only(job.id, _known_blobs(job))
             self._watch(None, job)
             if job.phase is Phase.PROCESSING:
-                self._queue.put_nowait(job.id)
+                self._queue.put(job.account, job.id)
         self._jobs.listeners.append(self._watch)
         # One more than there are workers, so that they have work while a job is being finished.
         self._runners = [asyncio.create_task(self._run()) for _ in range(self._parallel + 1)]
@@ -81,6 +88,11 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._fetching.close()
+        self._delivery.close()
+
+    def load(self) -> tuple[int, int]:
+        """How many started jobs wait, and how many are being converted."""
+        return len(self._queue), len(self._running)
 
     def _watch(self, old: Job | None, new: Job) -> None:
         """After every change of a job: whatever has to happen next, begins."""
@@ -89,7 +101,7 @@ class Engine:
             return
         self._fetching.take_off(new)
         if new.phase is Phase.QUEUED and (old is None or old.phase is not Phase.QUEUED):
-            self._queue.put_nowait(new.id)
+            self._queue.put(new.account, new.id)
 
     def _after_end(self, job: Job) -> None:
         self._vault.wipe(job.id)
@@ -100,13 +112,21 @@ class Engine:
             self._blobs.remove_job(job.id)
 
     async def _settle(self, job_id: str, got: Input) -> None:
-        job = await self._jobs.change(job_id, partial(_with_fetched, got))
+        done_with = self._is_done_with(job_id, got)
+        job = await self._jobs.change(job_id, partial(_with_fetched, replace(got, sealed=not done_with)))
+        if done_with:
+            self._vault.forget(job_id, got.id)
         if got.blob and (job.phase in ENDED or job.input(got.id) is None):
             self._blobs.remove(got.blob)
 
+    def _is_done_with(self, job_id: str, got: Input) -> bool:
+        """Whether the credentials of an input have served: what fetched a file isn't needed to convert it."""
+        given = self._vault.get(job_id, got.id) or {}
+        return got.type == "cloud" and got.status == "ready" and "decrypt_password" not in given
+
     async def _run(self) -> None:
         while True:
-            job_id = await self._queue.get()
+            account, job_id = await self._queue.get()
             task = self._running[job_id] = asyncio.create_task(self._process(job_id))
             try:
                 await asyncio.wait([task])
@@ -114,16 +134,16 @@ class Engine:
                 task.cancel()
                 del self._running[job_id]
             if not task.cancelled() and (error := task.exception()) is not None:
-                await self._blame_ourselves(job_id, error)
+                await self._blame_ourselves(account, job_id, error)
 
-    async def _blame_ourselves(self, job_id: str, error: BaseException) -> None:
+    async def _blame_ourselves(self, account: str, job_id: str, error: BaseException) -> None:
         _log.error("job %s: the engine failed", job_id, exc_info=error)
         try:
             await self._jobs.change(job_id, lambda job: ended_badly(job, [_OUR_FAULT]))
         except (apsw.Error, OSError):  # a full disk, most likely: the job stays accepted and is tried again
             _log.exception("job %s: its failure could not be recorded; trying again", job_id)
             await asyncio.sleep(_RETRY_S)
-            self._queue.put_nowait(job_id)
+            self._queue.put(account, job_id)
 
     async def _process(self, job_id: str) -> None:
         job = await self._jobs.change(job_id, _picked)
@@ -158,7 +178,7 @@ class Engine:
     def _at_once(self, job: Job) -> int:
         """Who may spend only so much does one step after the other: what is left is known only then."""
         limited = max_credit(job) is not None or "max_process_time" in job.limits.get("job", {})
-        return 1 if limited else self._parallel
+        return 1 if limited or self._purse.is_counted else self._parallel
 
     async def _convert_next(self, job: Job, waiting: Iterator[StepPlan], steps: list[Step], *, total: int) -> None:
         for plan in waiting:
@@ -179,7 +199,13 @@ class Engine:
         if not outputs:
             await self._fail(job, [*input_errors(job), *step_errors(steps)])
             return
-        await self._jobs.change(job.id, lambda now: ended_well(now, steps, outputs))
+        if errors := await self._delivery.deliver(job, outputs):
+            await self._fail(job, errors)
+            return
+        kept, delivered = split_by_target(job, outputs)
+        await self._jobs.change(job.id, lambda now: ended_well(now, steps, kept))
+        for output in delivered:
+            self._blobs.remove(output.blob)
 
     async def _published(self, job: Job, steps: list[Step]) -> tuple[Output, ...]:
         if has_to_pack(job, steps):
@@ -210,7 +236,7 @@ def _with_fetched(got: Input, job: Job) -> Job:
 
 def _merged(now: Input, got: Input) -> Input:
     """What was fetched, with what a PATCH changed meanwhile."""
-    return replace(got, parameters=now.parameters, options=now.options, sealed=now.sealed)
+    return replace(got, parameters=now.parameters, options=now.options, sealed=now.sealed and got.sealed)
 
 
 def _with_step(step: Step, job: Job) -> Job:

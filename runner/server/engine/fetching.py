@@ -12,10 +12,12 @@ from functools import partial
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
-from runner.server.engine.remote import Fetch, InputError, Order, fetch
+from runner.server.engine.cloud_inputs import fetch_cloud, site_of
+from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
+from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
 
 Settle = Callable[[str, Input], Awaitable[None]]
@@ -30,10 +32,14 @@ class _Flight:
 class Fetching:
     """`settle(job_id, input)` is awaited with what became of an input."""
 
-    def __init__(self, config: ServerConfig, blobs: Blobs, settle: Settle, fetcher: Fetch = fetch) -> None:
+    def __init__(
+        self, config: ServerConfig, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
+    ) -> None:
         self._config = config
         self._blobs = blobs
+        self._vault = vault
         self._settle = settle
+        self._site = site_of(config)
         self._fetch = fetcher
         self._pool = ThreadPoolExecutor(config.fetches, thread_name_prefix="fetch")
         self._flights: dict[tuple[str, str], _Flight] = {}
@@ -85,7 +91,7 @@ class Fetching:
             digest=self._blobs.digest(),
         )
         try:
-            fetched = self._fetch(order)
+            fetched = self._fetched(job, entry, order)
             size, checksum, name = fetched.size, fetched.checksum, fetched.filename
             taken = arrived(entry, scratch, size=size, checksum=checksum, own_name=name)
             return keep_input(self._blobs, job.id, taken, scratch)
@@ -95,3 +101,8 @@ class Fetching:
             return lost(entry, 507, f"The server could not store the file: {error.strerror or error}")
         finally:
             scratch.unlink(missing_ok=True)
+
+    def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
+        if entry.type == "cloud":
+            return fetch_cloud(entry, self._vault.get(job.id, entry.id), self._site, order)
+        return self._fetch(order)

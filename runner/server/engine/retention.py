@@ -1,4 +1,7 @@
-"""Files of jobs that ended are kept for a day; then their outputs say `expired` and the bytes go."""
+"""Files of jobs that ended are kept for a day; then their outputs say `expired` and the bytes go.
+
+A job that nobody started for as long is canceled: its uploads would stay for ever.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from dataclasses import replace
 
 import apsw
 
+from runner.server.jobs.ids import id_at
+from runner.server.jobs.lifecycle import STAGED, Event, Phase, follow
 from runner.server.jobs.record import Job
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
@@ -18,12 +23,14 @@ _EVERY_S = 600.0
 _log = logging.getLogger(__name__)
 
 
-async def keep_retention(jobs: JobStore, blobs: Blobs) -> None:
+async def keep_retention(jobs: JobStore, blobs: Blobs, *, retention_s: float) -> None:
     """Forever: expire what is old enough. A failure is logged, and tried again the next time."""
     while True:
         try:
             while await expire(jobs, blobs, now=time.time()):
                 pass
+            await cancel_forgotten(jobs, before=time.time() - retention_s)
+            await asyncio.to_thread(blobs.remove_scraps, older_than_s=retention_s)
         except (apsw.Error, OSError):  # a full or broken disk must not end the clean-up for good
             _log.exception("expired files could not be removed")
         await asyncio.sleep(_EVERY_S)
@@ -37,6 +44,19 @@ async def expire(jobs: JobStore, blobs: Blobs, *, now: float) -> int:
         await jobs.forget_files(job_id)
         await asyncio.to_thread(blobs.remove_job, job_id)
     return len(expired)
+
+
+async def cancel_forgotten(jobs: JobStore, *, before: float) -> int:
+    """Cancel some of the jobs made before that moment and never started; how many these were."""
+    canceled = 0
+    for job_id in jobs.forgotten(id_at(before)):
+        job = await jobs.change(job_id, _given_up)
+        canceled += job.phase is Phase.CANCELED
+    return canceled
+
+
+def _given_up(job: Job) -> Job:
+    return replace(job, phase=follow(job.phase, Event.CANCEL), steps=()) if job.phase in STAGED else job
 
 
 def _without_files(job: Job) -> Job:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from runner.server.config import Contract
 from runner.server.converters.protocol import Product, Request, Source
-from runner.server.engine.allowance import Allowance, allowance
+from runner.server.engine.allowance import Allowance, allowance, needed
+from runner.server.engine.purse import Purse
 from runner.server.engine.steps import StepPlan, named
-from runner.server.jobs.credits import credits_of
+from runner.server.jobs.credits import charged, credits_of
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
@@ -32,17 +33,20 @@ class Convert(Protocol):
 
 
 class Stepper:
-    def __init__(self, contract: Contract, *, blobs: Blobs, convert: Convert, workdir: Path) -> None:
+    def __init__(self, contract: Contract, *, blobs: Blobs, purse: Purse, convert: Convert, workdir: Path) -> None:
         self._contract = contract
         self._blobs = blobs
+        self._purse = purse
         self._convert = convert
         self._workdir = workdir
 
     async def run(self, job: Job, plan: StepPlan, done: Sequence[Step], *, left: int) -> Step:
         """The step as it ended; `done` are the steps before it, `left` counts it and those after it."""
-        allowed = allowance(job, done, left=left, contract=self._contract)
+        credits_left = self._purse.left(job.account, but_for=job.id)
+        allowed = allowance(job, done, left=left, contract=self._contract, credits_left=credits_left)
         if not isinstance(allowed, Allowance):
             return _failed(plan, allowed, skipped=True)
+        self._purse.hold(job, charged(done) + needed(job, left))
         workdir = self._workdir / new_id()
         try:
             workdir.mkdir()

@@ -24,6 +24,12 @@ def new_id() -> str:
     return f"{time_part[:8]}-{time_part[8:]}-7{noise[:3]}-{variant}{noise[4:7]}-{noise[7:19]}"
 
 
+def id_at(moment: float) -> str:
+    """The smallest id that could have been made then (seconds since the epoch)."""
+    time_part = f"{max(0, int(moment * 1000)) & 0xFFFFFFFFFFFF:012x}"
+    return f"{time_part[:8]}-{time_part[8:]}-7000-8000-000000000000"
+
+
 def new_token(job_id: str) -> str:
     """32 lower-case hex digits."""
     return job_id.replace("-", "")[:_TIME_DIGITS] + _noise().hex()[: 32 - _TIME_DIGITS]

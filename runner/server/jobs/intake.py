@@ -14,7 +14,7 @@ from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN
 from runner.server.jobs.passwords import hash_password, hash_passwords
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
-from runner.server.jobs.targets import choose_target
+from runner.server.jobs.targets import FindPreset, choose_target, with_preset
 from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject
 
@@ -35,7 +35,7 @@ class Intake:
     credentials: dict[str, JsonObject] = field(default_factory=dict)
 
 
-def new_job(body: Json, *, account: str, now: float) -> Intake:
+def new_job(body: Json, *, account: str, now: float, presets: FindPreset) -> Intake:
     """A job from the body of `POST /jobs`, its inputs not admitted yet; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
@@ -56,7 +56,7 @@ def new_job(body: Json, *, account: str, now: float) -> Intake:
         limits=_limits(fields) if "limits" in fields else {},
         passwords=_passwords(fields) if "download_passwords" in fields else (),
         inputs=tuple(_input(one, at, credentials) for one in fields.array("input")),
-        conversions=tuple(_conversion(one, credentials) for one in fields.array("conversion")),
+        conversions=tuple(_conversion(one, credentials, presets) for one in fields.array("conversion")),
         history=((StatusCode.INCOMPLETE, at),),
     )
     if problems:
@@ -96,12 +96,12 @@ def has_settings(body: Json) -> bool:
     return isinstance(body, dict) and any(name in body for name in _SETTINGS)
 
 
-def new_conversions(body: Json) -> tuple[list[Conversion], dict[str, JsonObject]]:
+def new_conversions(body: Json, *, presets: FindPreset) -> tuple[list[Conversion], dict[str, JsonObject]]:
     """Conversions and their credentials, from an object or an array of them."""
     problems: dict[str, str] = {}
     credentials: dict[str, JsonObject] = {}
     entries = _some(body, "conversion", problems)
-    made = [_conversion(one, credentials) for one in entries]
+    made = [_conversion(one, credentials, presets) for one in entries]
     if problems:
         raise invalid(problems)
     return made, credentials
@@ -118,12 +118,13 @@ def new_inputs(body: Json, *, now: float) -> tuple[list[Input], dict[str, JsonOb
     return made, credentials
 
 
-def patched_conversion(conversion: Conversion, body: Json) -> Conversion:
+def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPreset) -> Conversion:
     """`conversion` with other options or metadata; the options given replace those given before."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     if "options" in fields:
         given, password = _options(fields)
+        given = with_preset(conversion.category, conversion.target, given, presets, fields)
         chosen = choose_target(conversion.category, conversion.target, given, fields)
         conversion = replace(conversion, given=given, options=chosen.options, password=password)
     if "metadata" in fields:
@@ -148,6 +149,8 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
     if problems:
         raise invalid(problems)
     sealed = entry.sealed or bool(credentials)
+    if entry.type == "cloud" and entry.status == "failed" and (credentials or "parameters" in fields):
+        entry = replace(entry, status="downloading", error=None)  # it was looked for in the wrong place, or as nobody
     return replace(entry, sealed=sealed, modified_at=timestamp(now)), credentials
 
 
@@ -213,7 +216,8 @@ def _limits(fields: Fields) -> JsonObject:
     for part, names in KNOWN.items():
         given = fields.part("limits").part(part)
         known = {name: given.whole(name) for name in names if name in given}
-        limits[part] = {**fields.part("limits").table(part), **known}
+        given_at_all = {name: value for name, value in given.items() if value is not None}
+        limits[part] = {**given_at_all, **known}
     return limits
 
 
@@ -224,15 +228,17 @@ def _some(body: Json, what: str, problems: dict[str, str]) -> list[Fields]:
     return entries
 
 
-def _conversion(fields: Fields, credentials: dict[str, JsonObject]) -> Conversion:
+def _conversion(fields: Fields, credentials: dict[str, JsonObject], presets: FindPreset) -> Conversion:
     part_id = new_id()
     targets = [_output_target(one) for one in fields.array("output_target")]
     secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
     if secret:
         credentials[part_id] = secret
     category = fields.text("category", most=_MOST_NAME).strip().lower()
+    target = fields.text("target", most=_MOST_NAME).strip().lower()
     given, password = _options(fields)
-    chosen = choose_target(category, fields.text("target", most=_MOST_NAME).strip().lower(), given, fields)
+    given = with_preset(category, target, given, presets, fields)
+    chosen = choose_target(category, target, given, fields)
     return Conversion(
         id=part_id,
         target=chosen.target,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from runner.server.converters.catalog import conversions, default_category, expand_options, find
 from runner.server.jobs.fields import Fields
 from runner.server.jobs.record import Conversion
+from runner.server.store.presets import Preset
 from runner.wire.values import JsonObject
+
+FindPreset = Callable[[str], Preset | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,12 +36,25 @@ def choose_target(category: str, target: str, given: JsonObject, fields: Fields)
     row = find(known.category, target) if known else None
     if row is None:
         return choose_target(category, target, {}, fields)
-    if given.get("preset") is not None:
-        fields.part("options").wrong("preset", "can't be used: this server has no presets yet")
     expanded = expand_options(row, given)
     for problem in expanded.problems:
         fields.part("options").wrong(problem.option, problem.message)
     return Chosen(category=row.category, target=row.target, options=expanded.options)
+
+
+def with_preset(category: str, target: str, given: JsonObject, find_preset: FindPreset, fields: Fields) -> JsonObject:
+    """`given` on top of the options of the preset that it names; what is wrong is noted in `fields`."""
+    preset_id = given.get("preset")
+    if preset_id is None:
+        return given
+    preset = find_preset(preset_id) if isinstance(preset_id, str) else None
+    options = fields.part("options")
+    if preset is None:
+        options.wrong("preset", "is no preset of this account and no public one")
+        return {name: value for name, value in given.items() if name != "preset"}
+    if (preset.target, preset.category) != (target, category or preset.category):
+        options.wrong("preset", f"is for {preset.category}/{preset.target}, not for {category or 'any'}/{target}")
+    return {**preset.options, **{name: value for name, value in given.items() if value is not None}}
 
 
 @lru_cache(maxsize=512)

@@ -36,6 +36,10 @@ class Blobs:
         """What is taken, where it is counted: it isn't without a limit."""
         return self._used
 
+    @property
+    def most_bytes(self) -> int:
+        return self._most
+
     def digest(self) -> Digest:
         return new_digest(self._kind)
 

@@ -1,4 +1,4 @@
-"""Checksums as the API shows them: MD5, as far as anyone has seen. They find accidents, and prove nothing against malice."""
+"""Checksums as the API shows them: MD5, as far as anyone has seen. They prove nothing against malice."""
 
 from __future__ import annotations
 

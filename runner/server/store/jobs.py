@@ -26,8 +26,8 @@ from runner.server.jobs.record import Job, Moment, dump_record, load_record, tim
 from runner.server.store.callbacks import note_callback
 from runner.server.store.database import Database, Value
 from runner.server.store.migrations import NEVER
-from runner.wire.status import TERMINAL, StatusCode
 from runner.server.store.usage import note_usage
+from runner.wire.status import TERMINAL, StatusCode
 
 PAGE = 50
 
@@ -117,10 +117,29 @@ class JobStore:
         )
         return [load_record(_bytes(row[0])) for row in rows]
 
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are, by status; over all accounts."""
+        rows = self._db.rows("select status, count(*) from jobs group by status")
+        return {_text(status): _int(count) for status, count in rows}
+
+    def forgotten(self, before: str) -> list[str]:
+        """Some jobs made before the one with this id would have been, that never ended and may never have started."""
+        rows = self._db.rows(
+            "select id from jobs where expires is null and status in ('incomplete', 'ready', 'downloading') "
+            "and id < ? order by id limit 500",
+            (before,),
+        )
+        return [_text(row[0]) for row in rows]
+
     def expired(self, now: float) -> list[str]:
         """Some jobs whose files may go."""
         rows = self._db.rows("select id from jobs where expires < ? order by expires limit 500", (now,))
         return [_text(row[0]) for row in rows]
+
+    def used(self, account: str, key: str) -> Repeat | None:
+        """What an `Idempotency-Key` was used for."""
+        row = self._db.row("select job_id, body_mac from idempotency where account = ? and key = ?", (account, key))
+        return Repeat(job_id=_text(row[0]), body_mac=_bytes(row[1])) if row else None
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
         """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""

@@ -1,0 +1,1 @@
+"""For whoever operates the server: what it logs, /health and /metrics."""

@@ -1,0 +1,107 @@
+"""An ASGI layer that sees every request: counts it, logs it, and answers /health and /metrics itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+
+import apsw
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runner import __version__
+from runner.server.operating.logs import log_event
+from runner.server.operating.metrics import CONTENT_TYPE, Requests, Sample, exposition
+
+_log = logging.getLogger(__name__)
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+_DEEPEST = 8
+
+
+class ObservedApp:
+    """
+    words    parts of paths that may be shown; everything else is shown as `*`
+    gauges   what else is measured, asked for when /metrics is
+    trouble  why the server can't work, or nothing: then it is healthy
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        words: frozenset[str],
+        gauges: Callable[[], Iterable[Sample]],
+        trouble: Callable[[], str],
+    ) -> None:
+        self._app = app
+        self._words = words
+        self._gauges = gauges
+        self._trouble = trouble
+        self._requests = Requests()
+        self._began = time.monotonic()
+        self._pages = {"/health": self._health, "/metrics": self._metrics}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        page = self._pages.get(scope["path"]) if scope["method"] in ("GET", "HEAD") else None
+        if page is not None:
+            await page(send, with_body=scope["method"] == "GET")
+            return
+        await self._watched(scope, receive, send)
+
+    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, began = 0, time.monotonic()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            self._note(scope, status, time.monotonic() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        """Status 0: no answer was given."""
+        route, job_id = self._route(scope["path"])
+        self._requests.add(scope["method"], route, status, seconds)
+        if _log.isEnabledFor(logging.INFO):
+            about = {"job": job_id} if job_id else {}
+            ms = round(seconds * 1000, 1)
+            log_event(_log, "request", method=scope["method"], route=route, status=status, ms=ms, **about)
+
+    def _route(self, path: str) -> tuple[str, str]:
+        """`path` without what clients wrote into it, and the job it is about."""
+        parts = path.removeprefix("/v2").split("/")[1 : _DEEPEST + 1]
+        route = "/" + "/".join(part if part in self._words else "*" for part in parts)
+        job_id = parts[1] if len(parts) > 1 and parts[0] == "jobs" and _ID.match(parts[1]) else ""
+        return route, job_id
+
+    async def _health(self, send: Send, *, with_body: bool) -> None:
+        try:
+            trouble = self._trouble()
+        except (apsw.Error, OSError) as error:
+            trouble = str(error)
+        told = {"message": trouble} if trouble else {}
+        state = {"status": "failing" if trouble else "ok", "version": __version__, **told}
+        body = orjson.dumps({**state, "uptime_s": round(time.monotonic() - self._began)})
+        await _send(send, 503 if trouble else 200, "application/json", body, with_body=with_body)
+
+    async def _metrics(self, send: Send, *, with_body: bool) -> None:
+        text = exposition(self._requests.samples()) + self._requests.histogram() + exposition(self._gauges())
+        await _send(send, 200, CONTENT_TYPE, text.encode(), with_body=with_body)
+
+
+async def _send(send: Send, status: int, content_type: str, body: bytes, *, with_body: bool) -> None:
+    headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [*headers, (b"cache-control", b"no-store")]}
+    )
+    await send({"type": "http.response.body", "body": body if with_body else b""})

@@ -1,0 +1,234 @@
+"""Amazon S3 and stores that speak its language.
+
+Nothing but the job decides who we are: no profile, no environment, no endpoint of the machine's own settings.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+)
+
+from runner.server.storage.protocol import (
+    FAILED,
+    NAME_TAKEN,
+    NOT_FOUND,
+    Broken,
+    Place,
+    Site,
+    Stopped,
+    StorageError,
+    Take,
+    Upload,
+)
+
+# Making a session takes fifteen times as long as making a client; sessions are not for several threads at once.
+_session = boto3.Session()
+_session_lock = threading.Lock()
+
+_CHUNK = 256 * 1024
+_PART_BYTES = 8 * 1024 * 1024
+_MOST_PARTS = 10_000
+_PARTS_AT_ONCE = 4
+_TOKEN = "delivery"
+
+_MISSING = {
+    "NoSuchBucket": "there is no such bucket",
+    "NoSuchKey": "there is no such file",
+    "404": "there is no such file or bucket",
+    "AccessDenied": "access denied: these credentials have no right to it",
+    "403": "access denied: the credentials are wrong, or have no right to it",
+    "InvalidAccessKeyId": "the accesskeyid is unknown",
+    "SignatureDoesNotMatch": "the secretaccesskey is wrong",
+    "InvalidToken": "the sessiontoken is wrong",
+    "ExpiredToken": "the sessiontoken has expired",
+}
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
+_WRONG_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307", "TemporaryRedirect"})
+_PATIENCE = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504"})
+
+
+def connect(place: Place, site: Site) -> S3Store:
+    return S3Store(place, _client(place, site))
+
+
+def _client(place: Place, site: Site) -> Any:  # boto3 makes its clients' types as it runs
+    config = Config(
+        ignore_configured_endpoint_urls=True,
+        connect_timeout=min(10.0, site.silence_s),
+        read_timeout=site.silence_s,
+        retries={"total_max_attempts": 1},  # `transfer` tries again, and knows how far it came
+        max_pool_connections=_PARTS_AT_ONCE,
+        s3={"addressing_style": "path"} if site.s3_endpoint else {},
+        request_checksum_calculation="when_required" if site.s3_endpoint else "when_supported",
+    )
+    secrets = place.credentials
+    with _translated(place), _session_lock:
+        client = _session.client(
+            "s3",
+            region_name=place.parameters["region"],
+            endpoint_url=site.s3_endpoint or None,
+            aws_access_key_id=str(secrets["accesskeyid"]),
+            aws_secret_access_key=str(secrets["secretaccesskey"]),
+            aws_session_token=str(secrets["sessiontoken"]) if secrets.get("sessiontoken") else None,
+            config=config,
+        )
+    # A wrong region fails at the API too; the SDK would look for the right one and hide the mistake.
+    client.meta.events.register_last("before-parameter-build.s3", _stay_in_region)
+    return client
+
+
+def _stay_in_region(context: dict[str, dict[str, object]], **_: object) -> None:
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+class S3Store:
+    def __init__(self, place: Place, client: Any) -> None:
+        self._place = place
+        self._client = client
+        self._object = {"Bucket": place.parameters["bucket"], "Key": place.parameters["file"]}
+
+    def open(self) -> S3Object:
+        with _translated(self._place):
+            return S3Object(self._place, partial(self._client.get_object, **self._object))
+
+    def create(self, upload: Upload) -> None:
+        with _translated(self._place):
+            try:
+                self._create(upload)
+            except ClientError as error:
+                if _code(error) not in _TAKEN:
+                    raise
+                if not self._is_ours(upload):
+                    raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _create(self, upload: Upload) -> None:
+        about = {"ContentType": upload.content_type, "Metadata": {_TOKEN: upload.token}}
+        if upload.size <= 2 * _PART_BYTES:
+            with upload.open() as file:
+                self._client.put_object(**self._object, **about, Body=file, IfNoneMatch="*")
+            return
+        if self._is_there():  # before sending much for nothing; what decides is the condition at the end
+            raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
+        begun = self._client.create_multipart_upload(**self._object, **about)
+        self._in_parts(upload, {**self._object, "UploadId": begun["UploadId"]})
+
+    def _in_parts(self, upload: Upload, whole: dict[str, str]) -> None:
+        try:
+            parts = self._sent(upload, whole)
+            self._client.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+        except BaseException:
+            with suppress(BotoCoreError, ClientError):  # its parts would be billed for ever
+                self._client.abort_multipart_upload(**whole)
+            raise
+
+    def _sent(self, upload: Upload, whole: dict[str, str]) -> list[dict[str, object]]:
+        size = max(_PART_BYTES, -(-upload.size // _MOST_PARTS))
+        starts = range(0, upload.size, size)
+        with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="s3-part") as pool:
+            futures = [
+                pool.submit(self._send_part, upload, whole, number, start, size)
+                for number, start in enumerate(starts, start=1)
+            ]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _send_part(
+        self, upload: Upload, whole: dict[str, str], number: int, start: int, size: int
+    ) -> dict[str, object]:
+        with upload.open() as file:
+            file.seek(start)
+            body = file.read(size)
+        sent = self._client.upload_part(**whole, PartNumber=number, Body=body)
+        return {"PartNumber": number, "ETag": sent["ETag"]}
+
+    def _is_there(self) -> bool:
+        try:
+            self._client.head_object(**self._object)
+        except ClientError:  # not there, or we may not look: the condition at the end decides
+            return False
+        return True
+
+    def _is_ours(self, upload: Upload) -> bool:
+        """Whether what is there came from us, by an attempt whose answer was lost."""
+        try:
+            found = self._client.head_object(**self._object)
+        except ClientError:
+            return False
+        return bool(found["Metadata"].get(_TOKEN) == upload.token)
+
+
+class S3Object:
+    """The first answer begins at the first byte; whatever broke off goes on in the same version."""
+
+    def __init__(self, place: Place, get: Callable[..., dict[str, Any]]) -> None:
+        self._place = place
+        self._get = get
+        self._answer: dict[str, Any] | None = get()
+        self._etag: str = self._answer["ETag"]
+        self.size: int = self._answer["ContentLength"]
+
+    def read(self, start: int, take: Take) -> None:
+        with _translated(self._place):
+            answer = self._answer if start == 0 and self._answer else self._again(start)
+            self._answer = None
+            if answer is not None:
+                with closing(answer["Body"]) as body:
+                    for chunk in body.iter_chunks(_CHUNK):
+                        take(chunk)
+
+    def _again(self, start: int) -> dict[str, Any] | None:
+        if start >= self.size:
+            return None
+        return self._get(Range=f"bytes={start}-", IfMatch=self._etag)
+
+
+@contextmanager
+def _translated(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise _meaning(error, place) from error
+    except (StorageError, Stopped, Broken):
+        raise
+    except (HTTPClientError, EndpointConnectionError, IncompleteReadError) as error:
+        raise Broken(str(error)) from error
+    except (BotoCoreError, ValueError) as error:  # found wrong before anything was sent
+        raise StorageError(FAILED, str(error)) from error
+
+
+def _meaning(error: ClientError, place: Place) -> Exception:
+    code = _code(error)
+    said = error.response.get("Error", {}).get("Message", "")
+    if code in _WRONG_REGION:
+        region = place.parameters["region"]
+        return StorageError(FAILED, f"the bucket is not in the region '{region}' ({code}: {said})")
+    if code in _MISSING:
+        return StorageError(NOT_FOUND, f"{_MISSING[code]} ({code})")
+    if code in _PATIENCE:
+        return Broken(f"{code}: {said}")
+    if code in _TAKEN:  # of a read: another version lies there by now
+        return StorageError(FAILED, "the file changed while it was read")
+    return StorageError(FAILED, f"{code}: {said}")
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "")) or str(error)

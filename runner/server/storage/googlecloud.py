@@ -1,0 +1,195 @@
+"""Google Cloud Storage, with the key file of a service account.
+
+A key file names the URL that its tokens come from. That would let a job make this server send requests
+anywhere, so it may only be Google's own, or a stand-in's that this server's owner has configured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import requests
+from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, PreconditionFailed, Unauthorized
+from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+from google.cloud import storage
+from google.oauth2 import service_account
+
+from runner.server.storage.protocol import (
+    FAILED,
+    NAME_TAKEN,
+    NOT_FOUND,
+    Broken,
+    Place,
+    Site,
+    StorageError,
+    Take,
+    Upload,
+)
+from runner.wire.values import Json, JsonObject
+
+_ENDPOINT = "https://storage.googleapis.com"
+_SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
+_TOKEN_URIS = frozenset({"https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token"})
+_KEYS = ("client_email", "private_key", "token_uri")
+_CHUNK = 8 * 1024 * 1024
+_TOKEN = "delivery"
+_PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def connect(place: Place, site: Site) -> GcsStore:
+    keyfile = read_keyfile(place.credentials["keyfile"], site)
+    try:
+        read = service_account.Credentials.from_service_account_info
+        credentials = read(keyfile, scopes=_SCOPES)  # type: ignore[no-untyped-call]  # google-auth is half typed
+    except (ValueError, GoogleAuthError):  # what they say may hold a part of the key
+        raise StorageError(FAILED, "the private_key of the keyfile can't be read") from None
+    client = storage.Client(
+        project=place.parameters["projectid"],
+        credentials=credentials,
+        client_options={"api_endpoint": site.gcs_endpoint or _ENDPOINT},
+    )
+    return GcsStore(place, site, client)
+
+
+def read_keyfile(given: Json, site: Site) -> JsonObject:
+    """What is used of a key file, which comes as an object or as its text; raises StorageError without its values."""
+    keyfile = _parsed(given)
+    if keyfile.get("type", "service_account") != "service_account":
+        raise StorageError(FAILED, "the keyfile is not that of a service account")
+    missing = [name for name in _KEYS if not isinstance(keyfile.get(name), str) or not keyfile[name]]
+    if missing:
+        raise StorageError(FAILED, f"the keyfile lacks {', '.join(missing)}")
+    if not _may_be_asked(keyfile["token_uri"], site):
+        raise StorageError(FAILED, "the token_uri of the keyfile is not Google's; this server asks no other")
+    return {name: keyfile[name] for name in _KEYS}
+
+
+def _parsed(given: Json) -> JsonObject:
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = None
+    if not isinstance(given, dict):
+        raise StorageError(FAILED, "the keyfile is no JSON object")
+    return given
+
+
+def _may_be_asked(token_uri: str, site: Site) -> bool:
+    if token_uri in _TOKEN_URIS:
+        return True
+    return bool(site.gcs_endpoint) and urlsplit(token_uri)[:2] == urlsplit(site.gcs_endpoint)[:2]
+
+
+class GcsStore:
+    def __init__(self, place: Place, site: Site, client: storage.Client) -> None:
+        self._client = client
+        self._timeout = (min(10.0, site.silence_s), site.silence_s)
+        self._blob = client.bucket(place.parameters["bucket"]).blob(place.parameters["file"])
+
+    def open(self) -> GcsObject:
+        with _translated():
+            self._blob.reload(timeout=self._timeout, retry=None)
+            return GcsObject(self._blob, self._timeout)
+
+    def create(self, upload: Upload) -> None:
+        with _translated():
+            try:
+                self._create(upload)
+            except PreconditionFailed as error:
+                if not self._is_ours(upload):
+                    raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _create(self, upload: Upload) -> None:
+        blob = self._blob
+        blob.metadata = {_TOKEN: upload.token}
+        blob.chunk_size = _CHUNK if upload.size > _CHUNK else None
+        with upload.open() as file:
+            blob.upload_from_file(
+                file,
+                size=upload.size,
+                content_type=upload.content_type,
+                if_generation_match=0,
+                timeout=self._timeout,
+                retry=None,
+            )
+
+    def _is_ours(self, upload: Upload) -> bool:
+        """Whether what is there came from us, by an attempt whose answer was lost."""
+        try:
+            self._blob.reload(timeout=self._timeout, retry=None)
+        except GoogleAPICallError:  # we may not look
+            return False
+        return (self._blob.metadata or {}).get(_TOKEN) == upload.token
+
+
+class GcsObject:
+    def __init__(self, blob: storage.Blob, timeout: tuple[float, float]) -> None:
+        self._blob = blob
+        self._timeout = timeout
+        self._generation = blob.generation
+        self.size: int = blob.size
+
+    def read(self, start: int, take: Take) -> None:
+        """As the bytes are stored: an object that is kept compressed comes at its own size."""
+        if start >= self.size:
+            return
+        with _translated():
+            self._blob.download_to_file(
+                _Sink(take),
+                start=start or None,
+                raw_download=True,
+                if_generation_match=self._generation,
+                timeout=self._timeout,
+                checksum=None if start else "auto",
+                retry=None,
+            )
+
+
+class _Sink:
+    """What the SDK takes for a file."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+
+    def write(self, chunk: bytes) -> int:
+        self._take(chunk)
+        return len(chunk)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except PreconditionFailed as error:
+        raise StorageError(FAILED, "the file changed while it was read") from error
+    except GoogleAPICallError as error:
+        raise _meaning(error) from error
+    except RefreshError as error:
+        if error.retryable:
+            raise Broken(str(error)) from error
+        raise StorageError(NOT_FOUND, f"the keyfile is not accepted: {_first(error)}") from error
+    except (TransportError, requests.RequestException) as error:
+        raise Broken(str(error)) from error
+    except (GoogleAuthError, ValueError) as error:
+        raise StorageError(FAILED, str(error)) from error
+
+
+def _meaning(error: GoogleAPICallError) -> Exception:
+    if isinstance(error, NotFound):
+        return StorageError(NOT_FOUND, "there is no such file or bucket (404)")
+    if isinstance(error, Forbidden | Unauthorized):
+        return StorageError(NOT_FOUND, f"access denied: {error.message} ({error.code})")
+    if error.code in _PATIENCE:
+        return Broken(f"{error.message} ({error.code})")
+    return StorageError(FAILED, f"{error.message} ({error.code})")
+
+
+def _first(error: RefreshError) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -1,0 +1,87 @@
+"""From a job's `parameters` and `credentials` to a place, or why there is none. Pure; nothing is connected to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from runner.server.storage.protocol import FAILED, Place, StorageError
+from runner.server.storage.table import EXTRA, SERVED, Entry
+from runner.wire.providers import DEFAULT_FTP_PORT, DEFAULT_S3_REGION, PROVIDERS, Provider
+from runner.wire.values import Json, JsonObject
+
+_DEFAULTS: dict[str, dict[str, str]] = {
+    "amazons3": {"region": DEFAULT_S3_REGION},
+    "ftp": {"port": str(DEFAULT_FTP_PORT)},
+}
+_SHOWN_NAME = 64
+_MOST_NAME = 4096
+
+
+def refusal(provider: str) -> str:
+    """Why this server can't speak to `provider` at all; empty when it can."""
+    entry = SERVED.get(provider)
+    if entry is None:
+        known = PROVIDERS.get(provider)
+        title = f"{known.title} ('{provider}')" if known else f"'{provider[:_SHOWN_NAME]}'"
+        return f"This server doesn't serve {title}; it serves {', '.join(SERVED)}"
+    return "" if entry.is_here else _missing(entry)
+
+
+def place_of(provider: str, parameters: JsonObject, credentials: JsonObject) -> Place:
+    """The place that a cloud input or an output target names.
+
+    Raises StorageError with everything that is missing or of a wrong type, by name and never by value.
+    """
+    refused = refusal(provider)
+    if refused:
+        raise StorageError(FAILED, refused)
+    known = PROVIDERS[provider]
+    wanted = {**_DEFAULTS.get(provider, {}), **{name: value for name, value in parameters.items() if value is not None}}
+    problems = [*_problems("parameters", wanted, known.parameters_required, known.parameters_optional)]
+    problems += _problems("credentials", credentials, known.credentials_required, known.credentials_optional)
+    if problems:
+        raise StorageError(FAILED, f"{known.title}: {'; '.join(problems)}")
+    texts = {name: str(value) for name, value in wanted.items() if name in _names(known)}
+    return Place(provider=provider, name=_shown(known, texts), parameters=texts, credentials=dict(credentials))
+
+
+def _missing(entry: Entry) -> str:
+    title = PROVIDERS[entry.name].title
+    return f"This server has no client for {title}: the package {entry.needs} is missing. Install it: {EXTRA}"
+
+
+def _names(known: Provider) -> frozenset[str]:
+    return known.parameters_required | known.parameters_optional
+
+
+def _problems(where: str, given: Mapping[str, Json], required: Collection[str], optional: Collection[str]) -> list[str]:
+    missing = [f"{where}.{name} is missing" for name in sorted(required) if given.get(name) in (None, "", {}, [])]
+    wrong = [
+        f"{where}.{name} {problem}"
+        for name in sorted({*required, *optional} & given.keys())
+        if (problem := _problem(name, given[name]))
+    ]
+    return missing + wrong
+
+
+def _problem(name: str, value: Json) -> str:
+    if name == "keyfile":
+        return "" if isinstance(value, str | dict | list) else "must be the key file, as an object or as its text"
+    if name == "port":
+        return "" if _is_port(value) else "must be a number from 1 to 65535"
+    if isinstance(value, bool | dict | list):
+        return "must be a string"
+    text = str(value)
+    if len(text) > _MOST_NAME:
+        return f"must have at most {_MOST_NAME} characters"
+    return "must not contain control characters" if any(ord(char) < 32 or ord(char) == 127 for char in text) else ""
+
+
+def _is_port(value: Json) -> bool:
+    text = str(value)
+    return not isinstance(value, bool) and text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536
+
+
+def _shown(known: Provider, parameters: Mapping[str, str]) -> str:
+    holder = next((name for name in ("bucket", "container", "host") if name in parameters), "")
+    return f"{known.title}, {holder} '{parameters[holder]}', file '{parameters['file']}'"

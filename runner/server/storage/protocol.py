@@ -1,0 +1,139 @@
+"""What every provider does, and the values it does it with. A new provider is a module, a line in `table`, a test.
+
+A store is asked in a thread, streams both ways, and never overwrites. It tells what went wrong by raising
+StorageError; it raises `Broken` where trying again may help, which `transfer` does for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from runner.server.config import Network
+from runner.wire.values import Json
+
+# The API's numbers: a file that isn't there or may not be read, and everything else about cloud storage.
+NOT_FOUND = 17
+FAILED = 99
+# HTTP-like where the API has none of its own.
+NAME_TAKEN = 409
+
+
+class StorageError(Exception):
+    """It can't be had, or can't be stored. The message names provider, place and reason, and never a credential."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Broken(Exception):
+    """The connection broke or stalled, or the provider asks for patience: what came so far is good."""
+
+
+class Stopped(Exception):
+    """Nobody wants it any more: the job was canceled, or the server is going."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What this server's owner decides about storage; a job can't.
+
+    *_endpoint  where a provider's API is, for S3-compatible stores and stand-ins; empty means the real one
+    allowed     private networks that FTP hosts may be in
+    silence_s   how long a provider may say nothing
+    attempts    how often a transfer is taken up again without getting any further
+    """
+
+    s3_endpoint: str = ""
+    gcs_endpoint: str = ""
+    azure_endpoint: str = ""
+    allowed: tuple[Network, ...] = ()
+    silence_s: float = 30.0
+    attempts: int = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """An object of a provider: the API's `parameters` and `credentials`, complete and of the right types.
+
+    name  how messages call it: provider, bucket, object
+    """
+
+    provider: str
+    name: str
+    parameters: Mapping[str, str]
+    credentials: Mapping[str, Json] = field(repr=False)
+
+
+Take = Callable[[bytes], None]
+
+
+class Opened(Protocol):
+    """An object being read. `size` is None where the provider doesn't say."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    def read(self, start: int, take: Take) -> None:
+        """Hand over the bytes from `start` on, of the very version that was opened.
+
+        Raises Broken, StorageError, and whatever `take` raises.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """A file to store.
+
+    token   names this delivery: an object that carries it is our own, from an attempt whose answer was lost
+    stopped ends it at the next chunk
+    """
+
+    path: Path
+    size: int
+    content_type: str
+    token: str
+    stopped: Event
+
+    def open(self) -> WatchedFile:
+        return WatchedFile(self.path, self.stopped)
+
+
+class WatchedFile(FileIO):
+    """A file that can't be read any further once the upload is stopped."""
+
+    def __init__(self, path: Path, stopped: Event) -> None:
+        super().__init__(path, "rb")
+        self._stopped = stopped
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._stopped.is_set():
+            raise Stopped
+        return super().read(-1 if size is None else size)
+
+
+class Store(Protocol):
+    """One object's place, connected to with the job's credentials."""
+
+    def open(self) -> Opened:
+        """Look at the object. Raises StorageError, Broken."""
+        ...
+
+    def create(self, upload: Upload) -> None:
+        """Store the file where nothing is yet. Raises StorageError (NAME_TAKEN where something is), Broken, Stopped."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Provider(Protocol):
+    """What a provider's module has: `connect`."""
+
+    def connect(self, place: Place, site: Site) -> Store: ...

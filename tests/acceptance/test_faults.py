@@ -1,0 +1,65 @@
+"""A run against a server whose answers go wrong on purpose: it must end well, and every job be started once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from runner.server.book import read_book
+from tests.acceptance.command_line import Desk, png, recipe_of, serving
+
+SPECS = [
+    "create error-before #1; create error-after #2; create drop-before #3; create drop-after #4",
+    "start error-before=503 #1; start drop-before #2",
+    "start error-after=502 #1; start drop-after #2",
+    "start drop-after #1-2; read drop-after #1; list error-before=503 #1",
+    "upload drop-after #1",
+    "read error-before=504 #1; list error-after #1",
+    "any busy=1 #2; any busy-date=1 #4",
+    "download truncate #1",
+    "download truncate=1 #1-2",
+    "download drop-before #1; download error-before=503 #2",
+    "download corrupt #1",
+    "download slow=2000 #1; create delay=0.2",
+    "any drop-after 8%; any error-before 8%; seed=11",
+]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_run_ends_well_and_nothing_is_started_twice(desk: Desk, spec: str) -> None:
+    desk.write("in/a.png", png(color="teal"))
+    desk.write("in/b.png", png(color="gold"))
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with serving(desk, "--state", "server", "--faults", spec) as ready:
+        shell = replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
+        runs = [shell.runner("run", "a.recipe.toml")]
+        while runs[-1].code and len(runs) < 4:
+            runs.append(shell.runner("run", "a.recipe.toml"))
+
+    assert runs[-1].code == 0, [run.err for run in runs]
+    assert desk.delivered() == {"a.webp", "b.webp"}
+    book = read_book(desk.folder / "server").values()
+    assert sorted(entry.starts for entry in book if entry.starts) == [1, 1]
+
+
+def test_a_dropped_answer_is_a_connection_that_ends_and_a_truncated_one_lacks_bytes(desk: Desk) -> None:
+    faults = "create drop-after #1; list truncate=1 #1"
+    with (
+        serving(desk, "--state", "server", "--faults", faults) as ready,
+        httpx.Client(base_url=ready["base_url"], headers={"X-Oc-Api-Key": ready["api_key"]}) as http,
+    ):
+        with pytest.raises(httpx.RemoteProtocolError):
+            http.post("/jobs", json={})
+        with pytest.raises(httpx.RemoteProtocolError):
+            http.get("/jobs")
+        assert len(http.get("/jobs").json()) == 1
+
+
+def test_a_spec_that_cant_be_read_stops_the_server_before_it_begins(desk: Desk) -> None:
+    done = desk.runner("serve", "--faults", "create explode")
+
+    assert done.code == 5
+    assert "'explode' is no fault; there are error-before" in done.err

@@ -1,0 +1,68 @@
+"""Azure Blob Storage's stand-in: Azurite, the vendor's own. It verifies the account key.
+
+Laxer than Azure: it doesn't check which version of the API is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobServiceClient
+
+from tests.server.storage.processes import answers, free_ports, required, running
+from tests.server.storage.remote import Remote
+
+# Both are in Azurite's documentation: it knows this account and no other.
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+CONTAINER = "tests"
+
+_PROGRAM = Path(__file__).parents[3] / "tools" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+
+
+@contextlib.contextmanager
+def azurite(folder: Path) -> Iterator[Remote]:
+    node = shutil.which("node") or shutil.which("nodejs")
+    assert node, "node is missing: install the Debian package nodejs (tools/debian-packages does)"
+    program = required(_PROGRAM, "tools/set-up installs it: npm ci in tools/node")
+    (port,) = free_ports(1)
+    folder.mkdir(parents=True)
+    command = [
+        *(node, program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", folder),
+        *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+    ]
+    with running(command, folder / "log", is_ready=lambda: answers(port), what="Azurite"):
+        url = f"http://127.0.0.1:{port}"
+        service = BlobServiceClient(f"{url}/{ACCOUNT}", credential={"account_name": ACCOUNT, "account_key": KEY})
+        with service:
+            service.create_container(CONTAINER)
+            yield _remote(url, service)
+
+
+def _remote(url: str, service: BlobServiceClient) -> Remote:
+    container = service.get_container_client(CONTAINER)
+
+    def get(file: str) -> bytes | None:
+        try:
+            return bytes(container.download_blob(file).readall())
+        except ResourceNotFoundError:
+            return None
+
+    def put(file: str, content: bytes) -> None:
+        container.upload_blob(file, content)
+
+    return Remote(
+        provider="azure",
+        endpoint={"azure_endpoint": url},
+        parameters={"container": CONTAINER},
+        credentials={"accountname": ACCOUNT, "accountkey": KEY},
+        put=put,
+        get=get,
+        content_type=lambda file: str(
+            container.get_blob_client(file).get_blob_properties().content_settings.content_type
+        ),
+    )

@@ -1,0 +1,101 @@
+"""An FTP server in this process, pyftpdlib, that can be made to fail: cut in the middle, stall, run out of disk."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.server.storage.ftp_remote import ftp_remote
+from tests.server.storage.remote import Remote
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # of asyncore, which Python 3.11 still has
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.filesystems import AbstractedFS
+    from pyftpdlib.handlers import DTPHandler, FTPHandler
+    from pyftpdlib.servers import FTPServer
+
+USER, PASSWORD = "runner", "password-of-the-ftp-tests"
+
+
+@dataclass
+class Mischief:
+    """
+    cut_after   bytes after which a download's connection is cut
+    cuts        how often that happens
+    stalls      from now on a download sends nothing more
+    full        what is stored goes to a disk that is full
+    lost        renames that are done but never answered
+    """
+
+    cut_after: int = 0
+    cuts: int = 0
+    stalls: bool = False
+    full: bool = False
+    lost: int = 0
+
+
+@dataclass(frozen=True)
+class Ftpd:
+    remote: Remote
+    mischief: Mischief
+    home: Path
+
+
+@contextlib.contextmanager
+def ftpd(home: Path) -> Iterator[Ftpd]:
+    mischief = Mischief()
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(USER, PASSWORD, str(home), perm="elradfmwMT")
+    authorizer.add_user("reader", PASSWORD, str(home), perm="elr")
+
+    class Files(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
+        def open(self, filename: str, mode: str) -> Any:
+            writes_to_full_disk = mischief.full and "w" in mode
+            return super().open("/dev/full" if writes_to_full_disk else filename, mode)
+
+    class Data(DTPHandler):  # type: ignore[misc]
+        def send(self, data: bytes) -> int:
+            if mischief.stalls:
+                return 0
+            if mischief.cuts and self.tot_bytes_sent >= mischief.cut_after:
+                mischief.cuts -= 1
+                self.close()
+                return 0
+            return int(super().send(data))
+
+    class Handler(FTPHandler):  # type: ignore[misc]
+        abstracted_fs = Files
+        dtp_handler = Data
+        auth_failed_timeout = 0.05
+        use_sendfile = False  # it would go past `send`
+
+
+        def respond(self, resp: str, *args: Any, **more: Any) -> None:
+            if mischief.lost and resp.startswith("250 Renaming"):
+                mischief.lost -= 1
+                self.close()
+                return
+            super().respond(resp, *args, **more)
+
+    Handler.authorizer = authorizer
+    server = FTPServer(("127.0.0.1", 0), Handler)
+    stopping = threading.Event()
+
+    def serve() -> None:
+        while not stopping.is_set():
+            server.serve_forever(timeout=0.02, blocking=False, handle_exit=False)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield Ftpd(ftp_remote(server.address[1], USER, PASSWORD, home), mischief, home)
+    finally:
+        stopping.set()
+        thread.join()
+        server.close_all()

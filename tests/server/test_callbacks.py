@@ -1,0 +1,281 @@
+"""Callbacks: what is said, to whom, in which order, how often, and that nothing is ever lost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+import httpx
+import pytest
+
+from runner.server.book import DATABASE
+from runner.server.config import CallbackRules
+from tests.acceptance.command_line import new_desk, png
+from tests.execute.lab import KEY as LAB_KEY
+from tests.execute.lab import running_server
+from tests.server.conftest import Copying
+from tests.server.post_office import QUICK, PostOffice, api_of, converted, post_office, waiting_until
+
+
+@pytest.fixture
+def office() -> Iterator[PostOffice]:
+    with post_office() as opened:
+        yield opened
+
+
+def waiting(state: Path) -> int:
+    connection = apsw.Connection(str(state / DATABASE), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        return int(str(connection.execute("select count(*) from callbacks").fetchall()[0][0]))
+    finally:
+        connection.close()
+
+
+def test_a_job_that_ends_is_announced_once_with_its_document(tmp_path: Path, office: PostOffice) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await converted(api, callback=f"{office.url}/hook?token=a b")
+            await office.until(lambda got: len(got) == 1)
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+            shown = await api.get(job)
+
+        post = office.got[0]
+        assert post.path == "/hook?token=a%20b"
+        assert post.headers["Content-Type"] == "application/json"
+        assert "X-Oc-Signature" not in post.headers
+        assert post.job == shown
+        assert post.status == "completed"
+
+    asyncio.run(test())
+
+
+def test_a_failed_job_is_announced_and_a_canceled_one_only_with_notify_status(
+    tmp_path: Path, office: PostOffice
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            failed = await api.staged(callback=office.url)
+            await api.upload(failed, name="bad.jpg")
+            await api.converted(failed)
+            quiet, loud = (
+                await api.staged(callback=office.url),
+                await api.staged(callback=office.url, notify_status=True),
+            )
+            for one in (quiet, loud):
+                await api.http.delete(f"/jobs/{one['id']}")
+            await office.until(lambda got: len(got) == 2)
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+
+        assert office.statuses(failed) == ["failed"]
+        assert office.statuses(quiet) == []
+        assert office.statuses(loud) == ["canceled"]
+
+    asyncio.run(test())
+
+
+def test_notify_status_announces_every_change_in_its_order_although_the_receiver_stumbles(
+    tmp_path: Path, office: PostOffice
+) -> None:
+    office.answers = [503, 0, 200, 500]
+
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await converted(api, callback=office.url, notify_status=True)
+            await office.until(lambda got: got[-1:] != [] and got[-1].status == "completed")
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+
+        said = office.statuses(job)
+        assert list(dict.fromkeys(said)) == ["ready", "queued", "processing", "completed"]
+        assert said == sorted(said, key=["ready", "queued", "processing", "completed"].index)
+        assert len(said) == 4 + 3
+
+    asyncio.run(test())
+
+
+def test_the_callback_given_with_the_start_is_the_one_that_counts(tmp_path: Path, office: PostOffice) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged()
+            await api.upload(job)
+            await api.http.patch(f"/jobs/{job['id']}", json={"process": True, "callback": f"{office.url}/late"})
+            await office.until(lambda got: len(got) == 1)
+
+        assert (office.got[0].path, office.got[0].status) == ("/late", "completed")
+
+    asyncio.run(test())
+
+
+def test_a_secret_signs_the_bytes_that_are_sent(tmp_path: Path, office: PostOffice) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, callbacks=replace(QUICK, secret="geheim-ü")) as api:
+            await converted(api, callback=office.url)
+            await office.until(lambda got: len(got) == 1)
+
+        post = office.got[0]
+        assert post.headers["X-Oc-Signature"] == hmac.new("geheim-ü".encode(), post.body, hashlib.sha256).hexdigest()
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("answer", [400, 404, 410, 301, 307])
+def test_a_receiver_that_rejects_is_not_asked_again_and_not_followed(
+    tmp_path: Path, office: PostOffice, answer: int
+) -> None:
+    office.answers = [answer]
+
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await converted(api, callback=office.url)
+            await office.until(lambda got: len(got) == 1)
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+            assert (await api.get(job))["status"]["code"] == "completed"
+
+        assert len(office.got) == 1
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("answer", [500, 503, 0, -1])
+def test_who_fails_is_asked_ten_more_times_and_no_more(
+    tmp_path: Path, office: PostOffice, answer: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    office.answers = [answer] * 100
+    rules = replace(QUICK, first_timeout_s=0.05, retry_timeout_s=0.05, first_wait_s=0.01, most_wait_s=0.01)
+
+    async def test() -> None:
+        async with api_of(tmp_path, callbacks=rules) as api:
+            await converted(api, callback=f"{office.url}/secret-path")
+            await waiting_until(lambda: len(office.got) > 0 and waiting(tmp_path) == 0)
+
+        assert len(office.got) == 11
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(test())
+    assert "given up after 11 attempts" in caplog.text
+    assert "secret-path" not in caplog.text
+
+
+def test_a_receiver_that_keeps_failing_rests_and_others_dont_wait_for_it(tmp_path: Path, office: PostOffice) -> None:
+    office.answers = [500] * 6
+
+    async def test() -> None:
+        rules = replace(QUICK, rest_after=3, rest_s=0.6, at_once_per_host=1, first_wait_s=0.01)
+        async with api_of(tmp_path, callbacks=rules) as api:
+            with post_office() as other:
+                for _ in range(3):
+                    await converted(api, callback=office.url)
+                await office.until(lambda got: len(got) >= 3)
+                await converted(api, callback=other.url)
+                await other.until(lambda got: len(got) == 1)
+                seen_while_resting = len(office.got)
+                await waiting_until(lambda: waiting(tmp_path) == 0)
+
+        assert seen_while_resting == 3
+        assert Counter(post.job["id"] for post in office.got).total() == 6 + 3
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://127.0.0.1:9/hook", "private or reserved network"),
+        ("http://localhost:9/hook", "private or reserved network"),
+        ("http://[::1]:9/hook", "private or reserved network"),
+        ("http://169.254.169.254/latest", "private or reserved network"),
+        ("http://user:pa55word@example.org/", "user name or password"),
+        ("http://example.org:port/", "not a valid URL"),
+        ("http:///nowhere", "name a host"),
+    ],
+)
+def test_what_may_not_be_reached_is_refused_once_and_logged_without_secrets(
+    tmp_path: Path, url: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, allow_private=()) as api:
+            job = await converted(api, callback=url)
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+            assert (await api.get(job))["status"]["code"] == "completed"
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(test())
+    assert reason in caplog.text
+    assert "pa55word" not in caplog.text
+    assert "/hook" not in caplog.text
+
+
+def test_what_nobody_accepted_before_a_restart_is_sent_after_it(tmp_path: Path, office: PostOffice) -> None:
+    office.answers = [503] * 100
+    patient = replace(QUICK, first_wait_s=0.05, most_wait_s=0.05, rest_s=0.05, retries=1000)
+
+    async def test() -> None:
+        async with api_of(tmp_path, callbacks=patient) as api:
+            jobs = [await converted(api, callback=office.url) for _ in range(3)]
+            await office.until(lambda got: len(got) >= 3)
+        assert waiting(tmp_path) == 3
+        office.answers = []
+        before = len(office.got)
+        async with api_of(tmp_path, callbacks=patient):
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+
+        assert {post.job["id"] for post in office.got[before:]} == {job["id"] for job in jobs}
+
+    asyncio.run(test())
+
+
+def test_callbacks_survive_kills_at_any_moment(tmp_path: Path, office: PostOffice) -> None:
+    """A real server, killed again and again: every job ends and is announced, in the order of its statuses."""
+    desk = new_desk(tmp_path)
+    rng = random.Random(7)
+    jobs: list[dict[str, Any]] = []
+
+    with running_server(desk.folder / "server") as server:
+        http = httpx.Client(headers={"X-Oc-Api-Key": LAB_KEY}, timeout=10, transport=httpx.HTTPTransport(retries=3))
+        for number in range(4):
+            for one in range(3):
+                jobs.append(_started(http, server.base_url, office.url, png(color=f"#0{number}0{one}00")))
+            office.closing.wait(rng.random() * 0.3)
+            server.kill()
+            server.wait_up()
+        ids = {job["id"] for job in jobs}
+        office.wait_for(lambda got: {post.job["id"] for post in got if post.status == "completed"} >= ids)
+        http.close()
+
+    order = ["ready", "queued", "processing", "completed"]
+    for job in jobs:
+        said = office.statuses(job)
+        assert list(dict.fromkeys(said)) == order, said
+        assert said == sorted(said, key=order.index)
+
+
+def _started(http: Any, base_url: str, callback: str, content: bytes) -> dict[str, Any]:
+    body = {"process": False, "conversion": [{"target": "webp"}], "callback": callback, "notify_status": True}
+    job: dict[str, Any] = http.post(f"{base_url}/jobs", json=body).json()
+    http.post(f"{job['server']}/upload-file/{job['id']}", files={"file": ("a.png", content)}).raise_for_status()
+    http.patch(f"{base_url}/jobs/{job['id']}", json={"process": True}).raise_for_status()
+    return job
+
+
+def test_hundreds_of_callbacks_reach_their_receiver_a_few_at_a_time(tmp_path: Path, office: PostOffice) -> None:
+    async def test() -> None:
+        rules = replace(CallbackRules(), at_once=32, at_once_per_host=8)
+        async with api_of(tmp_path, Copying(wall_s=0.0), callbacks=rules) as api:
+            for _ in range(75):
+                job = await api.staged(callback=office.url, notify_status=True)
+                await api.upload(job)
+                await api.start(job)
+            await office.until(lambda got: len(got) >= 300)
+
+        assert len(office.got) == 300
+        assert office.most_at_once <= 8
+
+    asyncio.run(test())
