@@ -10,7 +10,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from runner.plan import Disk, Job
-from runner.state import DeliveredFile, KeyState, OutputRecord
+from runner.state import DeliveredFile, KeyState
 
 
 def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) -> Disk:

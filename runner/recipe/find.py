@@ -5,8 +5,8 @@ Folders that results and caches live in are skipped, and what git ignores.
 
 from __future__ import annotations
 
+import importlib
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,22 +70,9 @@ def _below(folder: Path, problems: list[Problem]) -> Iterator[str]:
 
 
 def _without_ignored(folder: Path, files: Sequence[str]) -> Sequence[str]:
-    """What git doesn't ignore; all of it without git, without a repository, and in a folder ignored as a whole."""
+    """What git doesn't ignore; all of it without git or a repository."""
     if not files or not any((above / ".git").exists() for above in (folder, *folder.parents)):
         return files
-    start = len(os.path.join(folder, ""))  # noqa: PTH118 - the length that it has in the strings of `files`
-    names = [b"./" + os.fsencode(file[start:]) for file in files]
-    ignored = _ignored(folder, names)
-    if len(ignored) == len(names) and _ignored(folder.parent, [b"./" + os.fsencode(folder.name)]):
-        return files  # somebody who names such a folder means it
-    return [file for file, name in zip(files, names, strict=True) if name not in ignored]
-
-
-def _ignored(folder: Path, names: Sequence[bytes]) -> frozenset[bytes]:
-    command = ["git", "-C", os.fspath(folder), "check-ignore", "-z", "--stdin"]
-    asked = b"\0".join(names)
-    try:
-        done = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=60)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return frozenset()
-    return frozenset(done.stdout.split(b"\0")) - {b""} if done.returncode == 0 else frozenset()
+    # Starting programs takes longer to load than checking a recipe; a file that was named needs none.
+    kept: Sequence[str] = importlib.import_module("runner.recipe.ignored").not_ignored(folder, files)
+    return kept

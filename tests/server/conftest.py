@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import io
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from runner.server.assembly import Running, running
 from runner.server.config import Contract, ServerConfig
@@ -190,3 +193,11 @@ def web() -> Iterator[Web]:
 @pytest.fixture
 def md5() -> Callable[[bytes], str]:
     return lambda content: hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def picture_base64() -> str:
+    """A small PNG."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 99, 9)).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()

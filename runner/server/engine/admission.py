@@ -9,9 +9,10 @@ import asyncio
 import base64
 import binascii
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 
-from runner.server.answers import invalid
+from runner.server.answers import ApiError, invalid
 from runner.server.config import Contract
 from runner.server.engine.arrivals import arrived, lost
 from runner.server.jobs.ids import new_id
@@ -78,9 +79,15 @@ def _decoded(blobs: Blobs, job_id: str, entry: Input, most: int) -> Input:
     if len(content) > most:
         return lost(shown, 413, too_large(most))
     written = blobs.scratch(new_id())
-    written.write_bytes(content)
-    taken = arrived(shown, written, size=len(content), checksum=blobs.checksum(written), own_name="")
-    return keep_input(blobs, job_id, taken, written)
+    try:
+        written.write_bytes(content)
+        taken = arrived(shown, written, size=len(content), checksum=blobs.checksum(written), own_name="")
+        return keep_input(blobs, job_id, taken, written)
+    except OSError as error:
+        message = f"The server could not store the file: {error.strerror or error}"
+        raise ApiError(HTTPStatus.INSUFFICIENT_STORAGE, message) from error
+    finally:
+        written.unlink(missing_ok=True)
 
 
 def keep_input(blobs: Blobs, job_id: str, entry: Input, written: Path) -> Input:

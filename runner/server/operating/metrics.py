@@ -30,6 +30,7 @@ class Requests:
         self._counts: Counter[tuple[str, str, int]] = Counter()
         self._buckets = [0] * (len(_BUCKETS_S) + 1)
         self._sum_s = 0.0
+        self.in_flight = 0
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         self._counts[method if method in _METHODS else "OTHER", route, status] += 1
@@ -38,6 +39,7 @@ class Requests:
         self._sum_s += seconds
 
     def samples(self) -> Iterable[Sample]:
+        yield Sample("runner_requests_in_flight", "gauge", "Requests that are being answered.", self.in_flight)
         for (method, route, status), count in sorted(self._counts.items()):
             labels = {"method": method, "route": route, "status": str(status)}
             yield Sample("runner_requests_total", "counter", "Requests that were answered.", count, labels)

@@ -63,9 +63,11 @@ class ObservedApp:
                 status = message["status"]
             await send(message)
 
+        self._requests.in_flight += 1
         try:
             await self._app(scope, receive, sending)
         finally:
+            self._requests.in_flight -= 1
             self._note(scope, status, time.monotonic() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:

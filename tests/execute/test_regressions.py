@@ -1,0 +1,57 @@
+"""What the soak and the state machine found once, as short as it can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.execute.island import Island, Kill
+from tests.execute.lab import Forge, Server, Web
+
+NUMBERS = count(9_000_001)
+
+
+@pytest.fixture
+def island(server: Server, web: Web, lanes: list[Forge], tmp_path: Path) -> Iterator[Island]:
+    """An island where everything was run once."""
+    made = Island(folder=tmp_path / "island", server=server, web=web, forges=lanes, first_seed=next(NUMBERS))
+    made.run(None)
+    yield made
+    assert made.settle() == []
+
+
+def test_a_result_that_a_killed_run_put_is_replaced_after_the_recipe_changed(island: Island) -> None:
+    island.width = 6
+    island.run(Kill(point="before Delivered"))
+    island.width = 18
+
+
+def test_a_result_of_equal_work_that_a_killed_run_put_is_replaced_after_the_input_changed(island: Island) -> None:
+    island.put("twin.png", 77)
+    island.run(None)
+    island.put("twin.png", island.pictures["a.png"])
+    island.run(Kill(point="before Delivered"))
+    island.put("twin.png", 78)
+
+
+def test_what_was_delivered_before_a_move_and_back_is_ours_to_replace(island: Island) -> None:
+    island.out = "out/b"
+    island.run(None)
+    island.width = 6
+    island.out = "out/a"
+
+
+def test_half_files_of_a_killed_run_are_removed_by_the_next_delivery_there(island: Island) -> None:
+    island.put("a.png", 79)
+    island.run(Kill(point="amid a transfer", ordinal=2))
+    island.run(Kill(point="before os.remove"))
+    island.put("b.png", 80)
+
+
+def test_a_run_that_another_one_overtook_replaces_what_is_ours(island: Island) -> None:
+    """Both plan the new work as new; the second finds it begun, and must not take the old result for a stranger's."""
+    island.width = 6
+    island.run(Kill(point="after Intent"), None)

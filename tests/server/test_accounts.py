@@ -1,0 +1,117 @@
+"""Accounts and their keys: made, listed and revoked beside the running server, and never kept in clear."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.server.served import RUNNER, serving
+
+
+def keys(state: Path, *args: str) -> str:
+    command = [*RUNNER, "serve", "--state", str(state), "keys", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def status(base_url: str, key: str) -> int:
+    return httpx.get(f"{base_url}/jobs", headers={"X-Oc-Api-Key": key}).status_code
+
+
+def test_a_key_is_good_at_once_and_revoked_at_once_while_the_server_runs(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with serving(state) as served:
+        key = keys(state, "add", "--account", "billing", "--label", "nightly job")
+        before = status(served.base_url, key)
+        (row,) = json.loads(keys(state, "list", "--format", "json"))
+        keys(state, "revoke", row["id"])
+        after = status(served.base_url, key)
+
+    assert (before, after) == (200, 401)
+    assert (row["account"], row["label"], row["revoked"]) == ("billing", "nightly job", None)
+    assert "revoked" in keys(state, "list")
+
+
+def test_a_key_made_before_the_first_start_is_good(tmp_path: Path) -> None:
+    key = json.loads(keys(tmp_path / "state", "add", "--format", "json"))["api_key"]
+
+    with serving(tmp_path / "state") as served:
+        assert status(served.base_url, key) == 200
+
+
+def test_keys_are_nowhere_in_the_state(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with serving(state) as served:
+        key = keys(state, "add")
+        assert status(served.base_url, key) == 200
+        kept = b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
+
+    assert key.encode() not in kept
+    assert served.api_key.encode() not in kept
+
+
+def test_accounts_dont_see_each_others_jobs_and_keys_of_one_account_share_them(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    one, same, other = (keys(state, "add", "--account", name) for name in ("one", "one", "other"))
+    with serving(state) as served:
+        job = httpx.post(f"{served.base_url}/jobs", json={"process": False}, headers={"X-Oc-Api-Key": one}).json()
+        seen = {
+            key: httpx.get(f"{served.base_url}/jobs/{job['id']}", headers={"X-Oc-Api-Key": key}).status_code
+            for key in (one, same, other)
+        }
+        listed = httpx.get(f"{served.base_url}/jobs", headers={"X-Oc-Api-Key": other}).json()
+
+    assert list(seen.values()) == [200, 200, 404]
+    assert listed == []
+
+
+def test_another_interface_needs_a_key_that_is_set_or_made(tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [*RUNNER, "serve", "--state", str(tmp_path / "state"), "--host", "0.0.0.0"], capture_output=True, text=True
+    )
+
+    assert refused.returncode == 5
+    assert "--key" in refused.stderr
+    assert "keys add" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["revoke", "no-such-id"], "there is no key"),
+        (["add", "--account", "../up"], "can't be an account"),
+        (["add", "--account", ""], "can't be an account"),
+        (["add", "--label", "two\nlines"], "one line"),
+        (["list", "--state", "/proc/nope"], "can't use the state folder"),
+    ],
+)
+def test_what_keys_cant_do_is_a_message(tmp_path: Path, args: list[str], words: str) -> None:
+    command = [*RUNNER, "serve", "--state", str(tmp_path / "state"), "keys", *args]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.returncode == 5
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_statistics_of_one_key_leave_out_the_others(tmp_path: Path, picture_base64: str) -> None:
+    state = tmp_path / "state"
+    one, other = (keys(state, "add", "--account", "shop") for _ in range(2))
+    body = {"input": {"type": "base64", "source": picture_base64, "filename": "a.png"}, "conversion": {"target": "jpg"}}
+    with serving(state, "--workers", "1") as served, httpx.Client(base_url=served.base_url) as http:
+        headers: dict[str, dict[str, str]] = {key: {"X-Oc-Api-Key": key} for key in (one, other)}
+        made = http.post("/jobs", json=body, headers=headers[one]).json()
+        year = made["created_at"][:4]
+        seen: dict[str, Any] = {
+            f"{key == one} {wanted}": sum(
+                int(row["job_counter"]) for row in http.get(f"/stats/year/{year}/{wanted}", headers=headers[key]).json()
+            )
+            for key in (one, other)
+            for wanted in ("single", "all")
+        }
+
+    assert seen == {"True single": 1, "True all": 1, "False single": 0, "False all": 1}
