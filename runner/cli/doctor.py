@@ -85,6 +85,7 @@ def _here(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
     yield from _log(chosen)
     yield from _extras()
     yield from _isolation()
+    yield from _browser()
     yield from _converters()
     yield from _storage()
 
@@ -133,6 +134,16 @@ def _isolation() -> Iterator[tuple[str, Verdict, str]]:
             "missing",
             "a process per conversion, limits; this kernel has no Landlock (Linux 5.13 or newer)",
         )
+
+
+def _browser() -> Iterator[tuple[str, Verdict, str]]:
+    from runner.server.web.capture import ENGINES, HOW_TO_GET_IT, chromium
+
+    engines = ", ".join(sorted(ENGINES))
+    if chromium():
+        yield "pages of the web", "ok", f"engines {engines} by {chromium()}"
+    else:
+        yield "pages of the web", "missing", f"engines {engines} need {HOW_TO_GET_IT}"
 
 
 def _converters() -> Iterator[tuple[str, Verdict, str]]:

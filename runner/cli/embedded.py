@@ -67,7 +67,8 @@ def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Map
     """Start a server; its first line says where it is, or why it isn't. It ends when we do, and not by our Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="runner-"))  # short: the path of a socket has room for 107 bytes
     config = {"state_dir": str(state), "uds": str(folder / "api.sock"), "guests_lock": str(state / GUESTS), **settings}
-    log = stack.enter_context((state / "server.log").open("ab"))
+    number = os.open(state / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = stack.enter_context(os.fdopen(number, "ab"))
     server = subprocess.Popen(
         # -P: what lies in the current folder, perhaps a folder called `runner`, is not for the server to import.
         [sys.executable, "-P", "-m", "runner.server.embedded"],

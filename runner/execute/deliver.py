@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from runner.client.digest import BLOCK_BYTES
 from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, record_of
@@ -35,6 +38,7 @@ class Deliverer:
     bought_as  the stem that the outputs are named after
     ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
     tidied     folders where this run has removed what killed ones left half written; grows
+    copies     outputs by id that lie at another address already: the API counts downloads
     again      paths of this address that are delivered again: what somebody made of them is kept beside,
                under a name that ends in ".changed"
     """
@@ -48,6 +52,7 @@ class Deliverer:
     moved: Callable[[int], None]
     tidied: set[Path]
     again: frozenset[str] = frozenset()
+    copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
 
     async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
         """The delivered file; None where `on_conflict = "skip"` left another one in its place.
@@ -110,16 +115,35 @@ class Deliverer:
         return file is not None and is_intact(file)
 
     async def _fetch(self, output: JobOutput, place: _Place, index: int) -> DeliveredFile:
+        copy = self.copies.get(output.id)
         with open_part(place.path.parent, key=self.job.key, index=index) as (part, file):
-            digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
+            if copy is not None and await asyncio.to_thread(_copied, copy, file):
+                sha256 = copy.sha256
+            else:
+                digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
+                sha256 = digests.sha256
             await asyncio.to_thread(_put, part, file, place)
-        return _delivered(place.path, sha256=digests.sha256)
+        return _delivered(place.path, sha256=sha256)
 
 
 def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     """The file at `path` where it already is the output, by size and MD5: a run was killed just after the rename."""
     announced = is_announced(path, size_bytes=output.size_bytes, checksum=output.checksum)
     return record_of(path) if announced else None
+
+
+def _copied(copy: DeliveredFile, into: IO[bytes]) -> bool:
+    """Whether `into`, which starts empty, holds the bytes of the delivered file now; else it is empty again."""
+    hasher = hashlib.sha256()
+    with suppress(OSError), Path(copy.path).open("rb") as source:
+        while block := source.read(BLOCK_BYTES):
+            hasher.update(block)
+            into.write(block)
+        if hasher.hexdigest() == copy.sha256:
+            return True
+    into.seek(0)
+    into.truncate()
+    return False
 
 
 def _delivered(path: Path, *, sha256: str) -> DeliveredFile:

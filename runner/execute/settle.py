@@ -18,8 +18,10 @@ from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, untouched
 from runner.plan import CHANGING, Action, Job, Step
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
-from runner.state import DeliveredFile
+from runner.state import DeliveredFile, KeyState
 from runner.wire.values import JsonObject, as_list, as_object, as_text
+
+Copies = dict[str, DeliveredFile]  # by output id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +82,9 @@ class Settlement:
         while not ended.succeeded and ended.attempt <= _job(steps[0]).retry:
             ended = await purchase.buy(attempt=ended.attempt + 1)
             spent += ended.job.spent
+        copies = _copies(claim.state, ended)
         return [
-            await self._hand_over(step, ended, claim, spent=spent if index == 0 else 0)
+            await self._hand_over(step, ended, claim, copies, spent=spent if index == 0 else 0)
             for index, step in enumerate(steps)
         ]
 
@@ -96,13 +99,13 @@ class Settlement:
                     raise
                 state = self.site.log.states([claim.key]).get(claim.key)
 
-    async def _hand_over(self, step: Step, ended: Ended, claim: Claim, *, spent: int) -> Outcome:
+    async def _hand_over(self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int) -> Outcome:
         if not ended.succeeded:
             return _failed(step, ended, spent=spent)
         self.site.progress.state(step, "delivering")
         key, attempt, address = step.key, ended.attempt, step.address
         try:
-            files = await self._deliver(step, ended)
+            files = await self._deliver(step, ended, copies)
         except RunnerError as error:
             failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error))
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
@@ -112,7 +115,7 @@ class Settlement:
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
         return _succeeded(step, ended, files, spent=spent)
 
-    async def _deliver(self, step: Step, ended: Ended) -> tuple[DeliveredFile, ...]:
+    async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> tuple[DeliveredFile, ...]:
         deliverer = Deliverer(
             transfer=self.site.transfer,
             job=_job(step),
@@ -123,9 +126,15 @@ class Settlement:
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
             tidied=self.tidied,
             again=_delivered_before(step),
+            copies=copies,
         )
-        files = [await deliverer.deliver(output, index=index) for index, output in enumerate(ended.job.outputs)]
-        return tuple(file for file in files if file is not None)
+        files: list[DeliveredFile] = []
+        for index, output in enumerate(ended.job.outputs):
+            file = await deliverer.deliver(output, index=index)
+            if file is not None:
+                copies[output.id] = file
+                files.append(file)
+        return tuple(files)
 
     def _password(self, step: Step, payload: JsonObject) -> str:
         """What opens the outputs of a protected job: any of the job's passwords, or the conversion's own."""
@@ -139,6 +148,15 @@ def _job(step: Step) -> Job:
     if step.job is None:
         raise ValueError(f"{step.address} has no job")  # only jobs are active
     return step.job
+
+
+def _copies(state: KeyState | None, ended: Ended) -> Copies:
+    """What earlier runs delivered of these very outputs, wherever that was."""
+    ids = [output.id for output in ended.job.outputs]
+    if state is None or state.attempt != ended.attempt or [one.id for one in state.outputs] != ids:
+        return {}
+    whole = (delivery.files for delivery in state.deliveries.values() if len(delivery.files) == len(ids))
+    return {id_: file for files in whole for id_, file in zip(ids, files, strict=True)}
 
 
 def _delivered_before(step: Step) -> frozenset[str]:

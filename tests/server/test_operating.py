@@ -31,7 +31,7 @@ def test_health_needs_no_key_and_says_when_no_work_can_be_accepted(tmp_path: Pat
     async def test() -> None:
         async with api_of(tmp_path, max_disk_bytes=20) as api:
             good = await api.stranger.get("http://server.test/health")
-            await api.upload(await api.staged(), b"x" * 20)
+            await api.staged(input=[{"type": "base64", "source": "eHh4" * 6 + "eHg="}])
             full = await api.stranger.get("http://server.test/health")
             head = await api.stranger.head("http://server.test/health")
 

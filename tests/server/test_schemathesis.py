@@ -54,7 +54,7 @@ def test_no_answer_that_the_document_doesnt_know(tmp_path: Path) -> None:
             [
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml")),
                 *("run", f"{served.base_url}/openapi.json", "-H", f"X-Api2convert-Api-Key: {served.api_key}"),
-                *("--checks", ",".join(CHECKS), "--max-examples", "3", "--seed", "20261123"),
+                *("--checks", ",".join(CHECKS), "--max-examples", "2", "--seed", "20261123"),
                 *("--continue-on-failure", "--request-timeout", "20", "--no-color"),
             ],
             cwd=tmp_path,

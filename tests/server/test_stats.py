@@ -6,33 +6,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 INLINE = {"type": "base64", "source": "cGl4ZWxz", "filename": "a.jpg"}
 
 
-def test_an_hour_of_the_day_counts_jobs_credits_and_bytes_in_strings(with_server: Any) -> None:
+def test_hours_count_jobs_credits_and_bytes_in_strings(with_server: Any) -> None:
     async def test(api: Any) -> None:
-        before = datetime.now(UTC)
+        begin = datetime.now(UTC)
         done = await api.ended(await api.create(input=INLINE, conversion=[{"target": "png"}, {"target": "bmp"}]))
         await api.ended(await api.create(input={**INLINE, "filename": "bad.jpg"}, conversion={"target": "png"}))
         await api.create(process=False, input=INLINE, conversion={"target": "png"})
-        rows = (await api.http.get(f"/stats/day/{before:%Y-%m-%d}/all")).json()
-        if len(rows) == 2 or not rows:  # the hour or the day changed while we looked
-            return
+        days = dict.fromkeys([f"{begin:%Y-%m-%d}", f"{datetime.now(UTC):%Y-%m-%d}"])
+        rows = [row for day in days for row in (await api.http.get(f"/stats/day/{day}/all")).json()]
 
-        assert rows == [
-            {
-                "created_at": f"{before:%Y-%m-%d %H}:00:00",
-                "input_traffic": "12",
-                "output_traffic": str(sum(one["size"] for one in done["output"])),
-                "job_counter": "2",
-                "conversion_minutes": "2",
-                "completed_jobs": "1",
-                "failed_jobs": "1",
-            }
-        ]
+        assert rows[0].pop("created_at") == f"{begin:%Y-%m-%d %H}:00:00"
+        assert {name: sum(int(row[name]) for row in rows) for name in rows[0]} == {
+            "input_traffic": 12,
+            "output_traffic": sum(one["size"] for one in done["output"]),
+            "job_counter": 2,
+            "conversion_minutes": 2,
+            "completed_jobs": 1,
+            "failed_jobs": 1,
+        }
+        assert all(isinstance(value, str) for value in rows[0].values())
 
     with_server(test)
 
@@ -81,14 +77,11 @@ def test_what_is_no_day_month_or_year_is_refused(with_server: Any, path: str) ->
     with_server(test)
 
 
-def test_every_day_month_and_year_there_is_can_be_asked_for(with_server: Any) -> None:
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "1970-01-01", "2024-02-29", "9999-12-31"])
+def test_the_first_and_the_last_day_there_is_can_be_asked_for(with_server: Any, day: str) -> None:
     async def test(api: Any) -> None:
-        days = st.dates()
-        asked: list[Any] = []
-        given(days)(settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))(asked.append))()
-        for day in asked:
-            for path in (f"day/{day.isoformat()}", f"month/{day.isoformat()[:7]}", f"year/{day.isoformat()[:4]}"):
-                assert (await api.http.get(f"/stats/{path}/all")).json() == []
+        for path in (f"day/{day}", f"month/{day[:7]}", f"year/{day[:4]}"):
+            assert (await api.http.get(f"/stats/{path}/all")).json() == []
 
     with_server(test)
 

@@ -22,6 +22,8 @@ from runner.server.storage.places import refusal
 from runner.server.storage.protocol import FAILED
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
+from runner.server.web.capture import ENGINES as PAGE_ENGINES
+from runner.server.web.capture import HOW_TO_GET_IT, chromium
 from runner.wire.values import JsonObject
 
 _SHOWN_SOURCE = 64
@@ -59,8 +61,11 @@ def new_input_blob(job_id: str) -> str:
 def _judged(entry: Input) -> Input:
     if entry.type == "upload":
         raise invalid({"input.type": "'upload' isn't sent here: POST the file to {server}/upload-file/{job id}"})
-    if entry.type == "remote" and entry.engine not in ("auto", "file"):
-        return lost(entry, 501, f"This server doesn't have the engine '{entry.engine}' yet; it has auto and file")
+    if entry.type == "remote" and entry.engine in PAGE_ENGINES and not chromium():
+        return lost(entry, 501, f"The engine '{entry.engine}' needs {HOW_TO_GET_IT}")
+    if entry.type == "remote" and entry.engine not in ("auto", "file", *PAGE_ENGINES):
+        engines = ", ".join(["auto", "file", *(sorted(PAGE_ENGINES) if chromium() else ())])
+        return lost(entry, 501, f"This server doesn't have the engine '{entry.engine}'; it has {engines}")
     if entry.type in ("cloud", "gdrive_picker"):
         refused = refusal(entry.source if entry.type == "cloud" else entry.type)
         return lost(entry, FAILED, refused) if refused else entry

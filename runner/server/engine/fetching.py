@@ -19,6 +19,8 @@ from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
+from runner.server.web.capture import ENGINES as PAGE_ENGINES
+from runner.server.web.capture import capture
 
 Settle = Callable[[str, Input], Awaitable[None]]
 
@@ -105,4 +107,6 @@ class Fetching:
     def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
         if entry.type == "cloud":
             return fetch_cloud(entry, self._vault.get(job.id, entry.id), self._site, order)
+        if entry.engine in PAGE_ENGINES:
+            return capture(order, entry.engine, entry.options)
         return self._fetch(order)

@@ -72,6 +72,20 @@ def fetch(order: Order) -> Fetched:
     raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
 
 
+def probe(order: Order) -> None:
+    """Raises InputError when what is at `order.url` could not be fetched; writes nothing."""
+    url = order.url
+    for _ in range(_MOST_REDIRECTS + 1):
+        connection, answer = _open(url, order)
+        connection.close()
+        if answer.status not in _REDIRECTS:
+            if answer.status != http.client.OK:
+                raise InputError(*_refusal(answer.status))
+            return
+        url = urljoin(url, answer.getheader("Location") or "")
+    raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
+
+
 def _open(url: str, order: Order) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     parts = _checked(url)
     try:

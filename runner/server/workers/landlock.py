@@ -16,7 +16,7 @@ from pathlib import Path
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
-_RULE_PATH_BENEATH = 1
+_RULE_PATH_BENEATH, _RULE_NET_PORT = 1, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REMOVE_DIR, _REMOVE_FILE, _MAKE_CHAR, _MAKE_DIR, _MAKE_REG = 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8
@@ -26,6 +26,7 @@ _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _TCP_FROM, _SCOPES_FROM = 4, 6
 _TCP_RIGHTS = 0b11  # bind, connect
+_CONNECT = 0b10
 _SCOPES = 0b11  # abstract UNIX sockets, signals
 
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
@@ -45,14 +46,20 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
+class _NetPort(ctypes.Structure):
+    _fields_ = (("allowed", ctypes.c_uint64), ("port", ctypes.c_uint64))
+
+
 def abi() -> int:
     """The version of Landlock that this kernel offers; 0 where it offers none."""
     version = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION_FLAG))
     return max(0, int(version))
 
 
-def restrict(*, readable: Iterable[Path], writable: Iterable[Path]) -> int:
-    """From now on this process reads only below `readable` and writes only below `writable`; no TCP.
+def restrict(*, readable: Iterable[Path], writable: Iterable[Path], connectable: Iterable[int] = ()) -> int:
+    """From now on this process reads only below `readable` and writes only below `writable`.
+
+    No TCP, but to the ports in `connectable` (of any host: the kernel knows no more of it).
 
     Returns the version in force, 0 without Landlock. Paths that don't exist are left out. Raises OSError
     when the kernel has Landlock and refuses. Needs PR_SET_NO_NEW_PRIVS.
@@ -67,6 +74,9 @@ def restrict(*, readable: Iterable[Path], writable: Iterable[Path]) -> int:
             _allow(ruleset, path, READ & handled)
         for path in writable:
             _allow(ruleset, path, WRITE & handled)
+        for port in connectable if version >= _TCP_FROM else ():
+            rule = _NetPort(allowed=_CONNECT, port=port)
+            _add(ruleset, _RULE_NET_PORT, rule)
         _checked(_libc.syscall(_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0)))
     finally:
         os.close(ruleset)
@@ -91,18 +101,15 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     try:
         if not stat.S_ISDIR(os.fstat(parent).st_mode):
             rights &= _OF_FILES
-        rule = _PathBeneath(allowed=rights, parent=parent)
-        _checked(
-            _libc.syscall(
-                _ADD_RULE,
-                ctypes.c_int(ruleset),
-                ctypes.c_int(_RULE_PATH_BENEATH),
-                ctypes.byref(rule),
-                ctypes.c_uint32(0),
-            )
-        )
+        _add(ruleset, _RULE_PATH_BENEATH, _PathBeneath(allowed=rights, parent=parent))
     finally:
         os.close(parent)
+
+
+def _add(ruleset: int, kind: int, rule: ctypes.Structure) -> None:
+    _checked(
+        _libc.syscall(_ADD_RULE, ctypes.c_int(ruleset), ctypes.c_int(kind), ctypes.byref(rule), ctypes.c_uint32(0))
+    )
 
 
 def _checked(result: int) -> int:

@@ -51,3 +51,10 @@ def naughty(tmp_path: Path) -> Iterator[Ftpd]:
     (tmp_path / "ftp").mkdir()
     with ftpd(tmp_path / "ftp") as server:
         yield server
+
+
+@pytest.fixture
+def remote(server: str, request: pytest.FixtureRequest) -> Remote:
+    """The provider that the test's parameter `server` names."""
+    found: Remote = request.getfixturevalue(server)
+    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -29,7 +31,12 @@ def running(
     """A server until the block ends. Raises AssertionError, with its last words, when it doesn't get ready."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(part) for part in command], stdout=output, stderr=output, stdin=subprocess.DEVNULL, cwd=cwd
+            [str(part) for part in command],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd,
+            start_new_session=True,
         )
     try:
         give_up = time.monotonic() + PATIENCE_S
@@ -41,10 +48,12 @@ def running(
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=3)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with contextlib.suppress(ProcessLookupError):  # sessions that outlive their server
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def answers(port: int) -> bool:

@@ -10,11 +10,10 @@ from threading import Event
 import pytest
 
 from runner.server.storage.protocol import Upload
-from runner.server.storage.transfer import Fetched, Order, deliver, fetch
-from tests.server.storage.everywhere import everywhere
+from runner.server.storage.transfer import Fetched, deliver, fetch
+from tests.server.storage.everywhere import MIB, everywhere, order, upload
 from tests.server.storage.remote import Remote
 
-MIB = 1024 * 1024
 NAMES = (
     "with blanks/and more.txt",
     "naïve/файл 文件.txt",
@@ -24,28 +23,6 @@ NAMES = (
     "/leading.txt",
     "deep/er/and/deeper/still.txt",
 )
-
-
-@pytest.fixture
-def remote(server: str, request: pytest.FixtureRequest) -> Remote:
-    found: Remote = request.getfixturevalue(server)
-    return found
-
-
-def order(tmp_path: Path, *, most_bytes: int = 1024 * MIB) -> Order:
-    return Order(
-        path=tmp_path / "fetched",
-        most_bytes=most_bytes,
-        too_large="too large",
-        stopped=Event(),
-        digest=hashlib.md5(usedforsecurity=False),
-    )
-
-
-def upload(tmp_path: Path, content: bytes, *, content_type: str = "text/plain", token: str = "t") -> Upload:
-    path = tmp_path / "upload"
-    path.write_bytes(content)
-    return Upload(path=path, size=len(content), content_type=content_type, token=token, stopped=Event())
 
 
 @everywhere

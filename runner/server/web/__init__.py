@@ -1,0 +1,1 @@
+"""Pages of the web as inputs: the engines website, screenshot and screenshot_pdf, by a headless Chromium."""
