@@ -5,7 +5,6 @@ Prints how many seconds planning and running took, without the interpreter's sta
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ def main(kind: str, recipe: Path, state: Path, jobs: int) -> int:
     with memory_log() if kind == "memory" else open_log(state / "runs.db") as log:
         planning = Planning(recipes=loaded.recipes, warnings=(), endpoint=chosen, log=log)
         began = time.perf_counter()
-        done = asyncio.run(carry_out(planning, Wishes(jobs=jobs)))
+        done = carry_out(planning, Wishes(jobs=jobs))
         sys.stdout.write(f"{time.perf_counter() - began}\n")
     return int(done.report.exit_code)
 

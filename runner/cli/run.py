@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 import time
@@ -86,7 +85,7 @@ def run(
             policy=Policy(retry_failed=retry_failed, retry_lost=retry_lost),
             bars=aloud and style == "text" and sys.stderr.isatty(),
         )
-        done = asyncio.run(carry_out(planning, wishes))
+        done = carry_out(planning, wishes)
     if style == "json":
         click.echo(json.dumps(done.report.as_json(), indent=2, ensure_ascii=False))
     _say(done, aloud=aloud, quiet=quiet, seconds=time.monotonic() - began)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -37,15 +38,18 @@ class Done:
     recipes: int
 
 
-async def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
+def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
     """Plan and run; `outside` is how the run reaches the world."""
     run_id = new_run_id(datetime.now(UTC))
-    planned = await planning.plan(wishes.policy)
+    planned = asyncio.run(planning.plan(wishes.policy))
     if planned.plan.has_changes:
         # Only now: the HTTP library takes longer to import than a run with nothing to do.
+        import uvloop
+
         from runner.cli.session import run_session
 
-        report = await run_session(planning, planned, wishes, run_id, outside)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            report = runner.run(run_session(planning, planned, wishes, run_id, outside))
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
     return Done(report=report, problems=planned.problems, recipes=len(planned.recipes))

@@ -46,7 +46,13 @@ from runner.server.store.keys import list_keys
     help="API key that is good; without one a key is made and shown. Command lines are public: prefer the variable.",
 )
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
-@click.option("--allow-private", "private", multiple=True, metavar="NET", help="Private network that inputs, FTP and callbacks may reach.")
+@click.option(
+    "--allow-private",
+    "private",
+    multiple=True,
+    metavar="NET",
+    help="Private network that inputs, FTP and callbacks may reach.",
+)
 @contract_option
 @concurrency_option
 @format_option("text", "json")

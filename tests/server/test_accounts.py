@@ -71,7 +71,10 @@ def test_accounts_dont_see_each_others_jobs_and_keys_of_one_account_share_them(t
 
 def test_another_interface_needs_a_key_that_is_set_or_made(tmp_path: Path) -> None:
     refused = subprocess.run(
-        [*RUNNER, "serve", "--state", str(tmp_path / "state"), "--host", "0.0.0.0"], capture_output=True, text=True
+        [*RUNNER, "serve", "--state", str(tmp_path / "state"), "--host", "0.0.0.0"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert refused.returncode == 5
@@ -91,7 +94,7 @@ def test_another_interface_needs_a_key_that_is_set_or_made(tmp_path: Path) -> No
 )
 def test_what_keys_cant_do_is_a_message(tmp_path: Path, args: list[str], words: str) -> None:
     command = [*RUNNER, "serve", "--state", str(tmp_path / "state"), "keys", *args]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 5
     assert words in done.stderr
@@ -115,3 +118,14 @@ def test_statistics_of_one_key_leave_out_the_others(tmp_path: Path, picture_base
         }
 
     assert seen == {"True single": 1, "True all": 1, "False single": 0, "False all": 1}
+
+
+@pytest.mark.parametrize(
+    "contract", ["", "paid", "prepaid", "prepaid:", "prepaid:-1", "prepaid:1.5", "prepaid:9999999999999", "FREE"]
+)
+def test_what_is_no_contract_is_refused_with_what_there_is(tmp_path: Path, contract: str) -> None:
+    command = [*RUNNER, "serve", "--state", str(tmp_path / "state"), "--contract", contract]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "free, prepaid:CREDITS, monthly or unlimited" in done.stderr

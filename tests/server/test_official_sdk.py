@@ -32,7 +32,6 @@ from PIL import Image
 from tests.server.served import KEY, Served, serving
 
 SECRET = "the secret of the callbacks"
-S3 = {"bucket": "b", "file": "a.jpg", "accesskeyid": "id", "secretaccesskey": "a secret nobody may see"}
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +151,7 @@ def test_a_protected_result_opens_with_its_password_only(client: Api2Convert, pi
 @pytest.mark.parametrize(
     "source",
     [
-        CloudInput.amazon_s3(**S3),
+        CloudInput.amazon_s3(bucket="b", file="a.jpg", accesskeyid="id", secretaccesskey="a secret nobody may see"),
         CloudInput.azure(container="c", file="a.jpg", accountname="n", accountkey="a secret nobody may see"),
         CloudInput.ftp(host="127.0.0.1:9", file="a.jpg", username="u", password="a secret nobody may see"),
         CloudInput.google_cloud(projectid="p", bucket="b", file="a.jpg", keyfile="a secret nobody may see"),
@@ -188,16 +187,17 @@ def test_an_output_target_is_accepted_and_never_shows_its_secret(client: Api2Con
 
 def test_presets_are_made_used_changed_and_deleted(client: Api2Convert, picture: Path) -> None:
     made = client.presets.create({"name": "tiny web", "target": "jpg", "options": {"width": 8}, "scope": "private"})
+    preset_id = str(made.id)
 
-    result = client.convert(str(picture), "jpg", {"preset": made.id})
-    changed = client.presets.update(made.id, {"name": "small web", "options": {"width": 16}})
+    result = client.convert(str(picture), "jpg", {"preset": preset_id})
+    changed = client.presets.update(preset_id, {"name": "small web", "options": {"width": 16}})
 
     assert size_of(result.contents()) == ("JPEG", (8, 4))
-    assert client.presets.get(made.id).options == changed.options == {"width": 16}
-    assert [one.id for one in client.presets.list(category="image", target="jpg", filter="web,SMALL")] == [made.id]
-    client.presets.delete(made.id)
+    assert client.presets.get(preset_id).options == changed.options == {"width": 16}
+    assert [one.id for one in client.presets.list(category="image", target="jpg", filter="web,SMALL")] == [preset_id]
+    client.presets.delete(preset_id)
     with pytest.raises(NotFoundError):
-        client.presets.get(made.id)
+        client.presets.get(preset_id)
 
 
 def test_statistics_count_jobs_credits_and_bytes(client: Api2Convert, picture: Path) -> None:

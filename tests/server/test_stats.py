@@ -48,11 +48,8 @@ def test_hours_are_summed_up_to_days_and_months(with_server: Any, path: str, beg
         await api.opened.house.database.write(use)
         found = (await api.http.get(f"/stats/{path}/all")).json()
 
-        assert [(one["created_at"], one["conversion_minutes"], one["job_counter"]) for one in found][0] == (
-            begin,
-            "12",
-            "4",
-        )
+        first = found[0]
+        assert (first["created_at"], first["conversion_minutes"], first["job_counter"]) == (begin, "12", "4")
         assert (await api.http.get("/stats/day/2024-03-01/all")).json()[0]["conversion_minutes"] == "6"
         assert (await api.http.get(f"/stats/{path}/single")).json() == []
 

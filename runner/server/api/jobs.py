@@ -154,7 +154,8 @@ async def delete_job(house: House, request: Request) -> Response:
         if job.phase in ENDED:
             raise conflict(f"The job can't be canceled: it is {STATUS[job.phase]}")
         inputs = tuple(replace(one, status="canceled") if one.status == "downloading" else one for one in job.inputs)
-        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, conversions=closed_targets(job.conversions), steps=())
+        targets = closed_targets(job.conversions)
+        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, conversions=targets, steps=())
 
     await house.jobs.change(job_id, edit)
     return Response(status_code=HTTPStatus.NO_CONTENT)

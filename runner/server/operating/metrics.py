@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,8 +35,7 @@ class Requests:
 
     def add(self, method: str, route: str, status: int, seconds: float) -> None:
         self._counts[method if method in _METHODS else "OTHER", route, status] += 1
-        place = next((at for at, bound in enumerate(_BUCKETS_S) if seconds <= bound), len(_BUCKETS_S))
-        self._buckets[place] += 1
+        self._buckets[bisect_left(_BUCKETS_S, seconds)] += 1
         self._sum_s += seconds
 
     def samples(self) -> Iterable[Sample]:

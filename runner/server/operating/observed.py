@@ -37,7 +37,7 @@ class ObservedApp:
         trouble: Callable[[], str],
     ) -> None:
         self._app = app
-        self._words = words
+        self._words = words | {""}  # what stands before the first slash
         self._gauges = gauges
         self._trouble = trouble
         self._requests = Requests()
@@ -72,19 +72,13 @@ class ObservedApp:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Status 0: no answer was given."""
-        route, job_id = self._route(scope["path"])
+        parts = scope["path"].removeprefix("/v2").split("/", _DEEPEST)
+        route = "/".join([part if part in self._words else "*" for part in parts])
         self._requests.add(scope["method"], route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
-            about = {"job": job_id} if job_id else {}
+            about = {"job": parts[2]} if len(parts) > 2 and parts[1] == "jobs" and _ID.match(parts[2]) else {}
             ms = round(seconds * 1000, 1)
             log_event(_log, "request", method=scope["method"], route=route, status=status, ms=ms, **about)
-
-    def _route(self, path: str) -> tuple[str, str]:
-        """`path` without what clients wrote into it, and the job it is about."""
-        parts = path.removeprefix("/v2").split("/")[1 : _DEEPEST + 1]
-        route = "/" + "/".join(part if part in self._words else "*" for part in parts)
-        job_id = parts[1] if len(parts) > 1 and parts[0] == "jobs" and _ID.match(parts[1]) else ""
-        return route, job_id
 
     async def _health(self, send: Send, *, with_body: bool) -> None:
         try:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import requests
+import urllib3.exceptions
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, PreconditionFailed, Unauthorized
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.cloud import storage
@@ -42,8 +43,7 @@ _PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
 def connect(place: Place, site: Site) -> GcsStore:
     keyfile = read_keyfile(place.credentials["keyfile"], site)
     try:
-        read = service_account.Credentials.from_service_account_info
-        credentials = read(keyfile, scopes=_SCOPES)  # type: ignore[no-untyped-call]  # google-auth is half typed
+        credentials = _Account.from_service_account_info(keyfile, scopes=_SCOPES)  # type: ignore[no-untyped-call]
     except (ValueError, GoogleAuthError):  # what they say may hold a part of the key
         raise StorageError(FAILED, "the private_key of the keyfile can't be read") from None
     client = storage.Client(
@@ -82,6 +82,14 @@ def _may_be_asked(token_uri: str, site: Site) -> bool:
     if token_uri in _TOKEN_URIS:
         return True
     return bool(site.gcs_endpoint) and urlsplit(token_uri)[:2] == urlsplit(site.gcs_endpoint)[:2]
+
+
+class _Account(service_account.Credentials):
+    """Asks for tokens and for nothing else: the library would ask another host, in a thread of its own, where the
+    account's tokens may be used from."""
+
+    def _maybe_start_regional_access_boundary_refresh(self, request: object, url: str) -> None:
+        """Nothing is started."""
 
 
 class GcsStore:
@@ -131,7 +139,8 @@ class GcsStore:
 
 class GcsObject:
     def __init__(self, blob: storage.Blob, timeout: tuple[float, float]) -> None:
-        self._blob = blob
+        # A fresh one: that which was looked at would be read from the address that the answer named.
+        self._blob = blob.bucket.blob(blob.name, generation=blob.generation)
         self._timeout = timeout
         self._generation = blob.generation
         self.size: int = blob.size
@@ -175,7 +184,7 @@ def _translated() -> Iterator[None]:
         if error.retryable:
             raise Broken(str(error)) from error
         raise StorageError(NOT_FOUND, f"the keyfile is not accepted: {_first(error)}") from error
-    except (TransportError, requests.RequestException) as error:
+    except (TransportError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Broken(str(error)) from error
     except (GoogleAuthError, ValueError) as error:
         raise StorageError(FAILED, str(error)) from error

@@ -73,7 +73,8 @@ def capture(order: Order, engine: str, options: Mapping[str, Json]) -> Fetched:
     extension = _EXTENSIONS[engine]
     with (
         _TURNS,
-        tempfile.TemporaryDirectory(prefix="web-", dir=order.path.parent) as folder,
+        # Not in the state folder: Chromium makes sockets in it, and their paths must be short.
+        tempfile.TemporaryDirectory(prefix="runner-web-", ignore_cleanup_errors=True) as folder,
         filtering_proxy(order.allowed, most_bytes=_MOST_BYTES) as port,
     ):
         made = Path(folder) / f"page.{extension}"
@@ -150,10 +151,10 @@ def _taken(made: Path, order: Order, filename: str) -> Fetched:
     size = made.stat().st_size
     if size > order.most_bytes:
         raise InputError(413, order.too_large)
-    with made.open("rb") as file:
+    with made.open("rb") as file, order.path.open("wb") as kept:
         while chunk := file.read(1024 * 1024):
             order.digest.update(chunk)
-    made.replace(order.path)
+            kept.write(chunk)
     return Fetched(size=size, checksum=order.digest.hexdigest(), filename=filename)
 
 

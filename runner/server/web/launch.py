@@ -41,6 +41,7 @@ def main(port: int, folder: Path, command: list[str]) -> None:
         readable=map(Path, _SYSTEM),
         writable=[folder, *map(Path, _DEVICES)],
         connectable=[port],
+        with_links=True,
     )
     os.execv(command[0], command)  # noqa: S606  # becoming it is what this is for
 

@@ -131,9 +131,9 @@ def _head(connection: socket.socket) -> tuple[list[bytes], bytes]:
     got = b""
     while b"\r\n\r\n" not in got:
         chunk = connection.recv(_CHUNK)
+        got += chunk
         if not chunk or len(got) > _MOST_HEAD:
             raise ValueError("no request")
-        got += chunk
     head, _, rest = got.partition(b"\r\n\r\n")
     return head.split(b"\r\n"), rest
 

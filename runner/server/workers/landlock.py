@@ -20,6 +20,7 @@ _RULE_PATH_BENEATH, _RULE_NET_PORT = 1, 2
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _REMOVE_DIR, _REMOVE_FILE, _MAKE_CHAR, _MAKE_DIR, _MAKE_REG = 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8
+_MAKE_SOCK, _MAKE_SYM = 1 << 9, 1 << 12
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 
 # How many rights on files, and which others, each version of the interface knows.
@@ -32,6 +33,7 @@ _SCOPES = 0b11  # abstract UNIX sockets, signals
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 READ = _EXECUTE | _READ_FILE | _READ_DIR
 WRITE = READ | _WRITE_FILE | _TRUNCATE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER
+_LINKS = _MAKE_SOCK | _MAKE_SYM
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,10 +58,13 @@ def abi() -> int:
     return max(0, int(version))
 
 
-def restrict(*, readable: Iterable[Path], writable: Iterable[Path], connectable: Iterable[int] = ()) -> int:
+def restrict(
+    *, readable: Iterable[Path], writable: Iterable[Path], connectable: Iterable[int] = (), with_links: bool = False
+) -> int:
     """From now on this process reads only below `readable` and writes only below `writable`.
 
-    No TCP, but to the ports in `connectable` (of any host: the kernel knows no more of it).
+    No TCP, but to the ports in `connectable` (of any host: the kernel knows no more of it). `with_links`: sockets
+    and symbolic links may be made too, below `writable`; they lead nowhere that isn't allowed.
 
     Returns the version in force, 0 without Landlock. Paths that don't exist are left out. Raises OSError
     when the kernel has Landlock and refuses. Needs PR_SET_NO_NEW_PRIVS.
@@ -73,7 +78,7 @@ def restrict(*, readable: Iterable[Path], writable: Iterable[Path], connectable:
         for path in readable:
             _allow(ruleset, path, READ & handled)
         for path in writable:
-            _allow(ruleset, path, WRITE & handled)
+            _allow(ruleset, path, (WRITE | (_LINKS if with_links else 0)) & handled)
         for port in connectable if version >= _TCP_FROM else ():
             rule = _NetPort(allowed=_CONNECT, port=port)
             _add(ruleset, _RULE_NET_PORT, rule)

@@ -21,7 +21,7 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 CONTAINER = "tests"
 
-_PROGRAM = Path(__file__).parents[3] / "tools" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+_PROGRAM = Path(__file__).parents[3] / "tools/node/node_modules/azurite/dist/src/blob/main.js"
 
 
 @contextlib.contextmanager

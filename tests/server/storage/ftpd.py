@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from pyftpdlib.handlers import DTPHandler, FTPHandler
     from pyftpdlib.servers import FTPServer
 
-USER, PASSWORD = "runner", "password-of-the-ftp-tests"
+USER, READER, PASSWORD = "runner", "reader", "password-of-the-ftp-tests"
 
 
 @dataclass
@@ -45,45 +45,53 @@ class Ftpd:
     remote: Remote
     mischief: Mischief
     home: Path
+    handler: type[Any]
+
+
+class _Files(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
+    def open(self, filename: str, mode: str) -> Any:
+        writes_to_full_disk = self.cmd_channel.mischief.full and "w" in mode
+        return super().open("/dev/full" if writes_to_full_disk else filename, mode)
+
+
+class _Data(DTPHandler):  # type: ignore[misc]
+    def send(self, data: bytes) -> int:
+        mischief = self.cmd_channel.mischief
+        if mischief.stalls:
+            return 0
+        if mischief.cuts and self.tot_bytes_sent >= mischief.cut_after:
+            mischief.cuts -= 1
+            self.close()
+            return 0
+        return int(super().send(data))
+
+
+class _Handler(FTPHandler):  # type: ignore[misc]
+    abstracted_fs = _Files
+    dtp_handler = _Data
+    auth_failed_timeout = 0.05
+    use_sendfile = False  # it would go past `send`
+    mischief: Mischief
+
+    def respond(self, resp: str, *args: Any, **more: Any) -> None:
+        if self.mischief.lost and resp.startswith("250 Renaming"):
+            self.mischief.lost -= 1
+            self.close()
+            return
+        super().respond(resp, *args, **more)
 
 
 @contextlib.contextmanager
 def ftpd(home: Path) -> Iterator[Ftpd]:
-    mischief = Mischief()
-    authorizer = DummyAuthorizer()
-    authorizer.add_user(USER, PASSWORD, str(home), perm="elradfmwMT")
-    authorizer.add_user("reader", PASSWORD, str(home), perm="elr")
+    authorizer_ = DummyAuthorizer()
+    authorizer_.add_user(USER, PASSWORD, str(home), perm="elradfmwMT")
+    authorizer_.add_user(READER, PASSWORD, str(home), perm="elr")
+    about = Mischief()
 
-    class Files(AbstractedFS):  # type: ignore[misc]  # pyftpdlib has no types
-        def open(self, filename: str, mode: str) -> Any:
-            writes_to_full_disk = mischief.full and "w" in mode
-            return super().open("/dev/full" if writes_to_full_disk else filename, mode)
+    class Handler(_Handler):
+        authorizer = authorizer_
+        mischief = about
 
-    class Data(DTPHandler):  # type: ignore[misc]
-        def send(self, data: bytes) -> int:
-            if mischief.stalls:
-                return 0
-            if mischief.cuts and self.tot_bytes_sent >= mischief.cut_after:
-                mischief.cuts -= 1
-                self.close()
-                return 0
-            return int(super().send(data))
-
-    class Handler(FTPHandler):  # type: ignore[misc]
-        abstracted_fs = Files
-        dtp_handler = Data
-        auth_failed_timeout = 0.05
-        use_sendfile = False  # it would go past `send`
-
-
-        def respond(self, resp: str, *args: Any, **more: Any) -> None:
-            if mischief.lost and resp.startswith("250 Renaming"):
-                mischief.lost -= 1
-                self.close()
-                return
-            super().respond(resp, *args, **more)
-
-    Handler.authorizer = authorizer
     server = FTPServer(("127.0.0.1", 0), Handler)
     stopping = threading.Event()
 
@@ -94,7 +102,7 @@ def ftpd(home: Path) -> Iterator[Ftpd]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Ftpd(ftp_remote(server.address[1], USER, PASSWORD, home), mischief, home)
+        yield Ftpd(ftp_remote(server.address[1], USER, PASSWORD, home), about, home, Handler)
     finally:
         stopping.set()
         thread.join()

@@ -82,12 +82,18 @@ def _program() -> Path:
 
 @dataclass
 class Door:
-    """Whom it knows: bearers it has issued, each with the time until which it is good."""
+    """
+    bearers      tokens it has issued, each with the time until which it is good
+    conditional  objects that somebody creates under a condition
+    writing      one write at a time, so that nothing comes between a look and the write
+    """
 
     upstream: int
     port: int
     key: rsa.RSAPublicKey
     bearers: dict[str, float] = field(default_factory=dict)
+    conditional: set[str] = field(default_factory=set)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def token(self, assertion: str) -> str | None:
         """A bearer for an assertion that is signed, addressed to Google, ours and not too old."""
@@ -138,12 +144,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer_token(body)
         elif not self.owner.knows(self.headers.get("Authorization", "")):
             self._say(401, {"error": {"code": 401, "message": "Invalid Credentials"}})
-        elif self._is_forbidden(body):
+        else:
+            with self.owner.writing if self.command in ("PUT", "POST") else contextlib.nullcontext():
+                self._let_in(body)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
+    def _let_in(self, body: bytes) -> None:
+        if self._is_forbidden(body):
             self._say(412, {"error": {"code": 412, "message": "conditionNotMet"}})
         else:
             self._pass_on(body)
-
-    do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_GET
 
     def _answer_token(self, body: bytes) -> None:
         bearer = self.owner.token(parse_qs(body.decode()).get("assertion", [""])[0])
@@ -153,17 +174,32 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(200, {"access_token": bearer, "token_type": "Bearer", "expires_in": 3599})
 
     def _is_forbidden(self, body: bytes) -> bool:
+        """Whether the condition of an upload that comes in pieces forbids its beginning, or by now its end."""
         parts = urlsplit(self.path)
         query = parse_qs(parts.query)
-        if query.get("ifGenerationMatch") != ["0"] or query.get("uploadType") != ["resumable"]:
+        if query.get("uploadType") != ["resumable"]:
             return False
-        named = query.get("name") or [json.loads(body)["name"]]
-        bucket = parts.path.partition("/b/")[2].partition("/")[0]
-        path = f"/storage/v1/b/{bucket}/o/{quote(named[0], safe='')}"
-        return httpx.get(f"http://127.0.0.1:{self.owner.upstream}{path}").status_code == 200
+        name = query.get("name", [""])[0] or (json.loads(body)["name"] if self.command == "POST" else "")
+        session = query.get("upload_id", [""])[0]
+        place = f"{parts.path.partition('/b/')[2].partition('/')[0]}/o/{quote(name, safe='')}"
+        if query.get("ifGenerationMatch") == ["0"]:
+            self.owner.conditional.add(place)
+        if session and not self._is_last_piece():
+            return False
+        there = httpx.get(f"http://127.0.0.1:{self.owner.upstream}/storage/v1/b/{place}").status_code == 200
+        return there and place in self.owner.conditional
+
+    def _is_last_piece(self) -> bool:
+        last, _, total = self.headers.get("Content-Range", "").rpartition("-")[2].partition("/")
+        return total.isdigit() and last.isdigit() and int(last) + 1 == int(total)
 
     def _pass_on(self, body: bytes) -> None:
         upstream = http.client.HTTPConnection("127.0.0.1", self.owner.upstream)
+        # A client that has left, or was cut off, doesn't hear the rest.
+        with contextlib.closing(upstream), contextlib.suppress(ConnectionError):
+            self._ask(upstream, body)
+
+    def _ask(self, upstream: http.client.HTTPConnection, body: bytes) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
         upstream.request(self.command, self.path, body, {**headers, "Host": self.headers["Host"]})
         answer = upstream.getresponse()
@@ -179,7 +215,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             while piece := answer.read(_PIECE):
                 self.wfile.write(piece)
-        upstream.close()
 
     def _finish(self, content: bytes) -> None:
         self.send_header("Content-Length", str(len(content)))

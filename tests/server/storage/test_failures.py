@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Stopped, StorageError
+from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Place, Site, Stopped, StorageError
 from runner.server.storage.transfer import deliver, fetch, scrubbed
 from tests.server.storage.everywhere import MIB, everywhere, object_stores, order, upload
 from tests.server.storage.ftpd import PASSWORD
@@ -74,10 +75,7 @@ def test_a_bucket_that_is_not_there_is_named(remote: Remote, tmp_path: Path, dir
     place = remote.place("a.txt", **{holder: "no-such-place"})
 
     with pytest.raises(StorageError) as caught:
-        if direction == "in":
-            fetch(place, remote.site(), order(tmp_path))
-        else:
-            deliver(place, remote.site(), upload(tmp_path, b"x"))
+        _move(direction, place, remote.site(), tmp_path)
 
     assert caught.value.code == NOT_FOUND
     assert f"{holder} 'no-such-place'" in caught.value.message
@@ -141,7 +139,7 @@ def test_who_may_only_read_can_read_and_cannot_write(s3: Remote, tmp_path: Path)
 def test_temporary_credentials_need_their_session_token(s3: Remote, tmp_path: Path) -> None:
     s3.put("session.txt", b"s")
     temporary = session_token(s3.endpoint["s3_endpoint"])
-    remote = Remote(**{**{name: getattr(s3, name) for name in s3.__dataclass_fields__}, "credentials": temporary})
+    remote = replace(s3, credentials=temporary)
 
     assert fetch(remote.place("session.txt"), remote.site(), order(tmp_path)).size == 1
     with pytest.raises(StorageError) as caught:
@@ -167,7 +165,8 @@ def region_of_the_bucket() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_PUT = do_GET
+        def do_PUT(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -204,7 +203,8 @@ def test_a_download_that_is_cut_goes_on_where_it_was(remote: Remote, tmp_path: P
 
     with wire_to(next(iter(remote.endpoint.values()))) as wire:
         wire.cut_down, wire.cuts = 9 * MIB, 2
-        got = fetch(_behind(remote, wire.url).place("cut-down.bin"), remote.site(**_at(remote, wire.url)), order(tmp_path))
+        place = _behind(remote, wire.url).place("cut-down.bin")
+        got = fetch(place, remote.site(**_at(remote, wire.url)), order(tmp_path))
 
     assert (tmp_path / "fetched").read_bytes() == content
     assert (got.size, wire.cuts) == (len(content), 0)
@@ -237,14 +237,12 @@ def test_an_upload_whose_answer_is_lost_is_known_as_our_own(remote: Remote, tmp_
 def test_a_server_that_falls_silent_is_given_up(remote: Remote, tmp_path: Path, direction: str) -> None:
     remote.put(f"silent-{direction}.txt", b"x")
 
-    with wire_to(next(iter(remote.endpoint.values()))) as wire, pytest.raises(StorageError) as caught:
+    with wire_to(next(iter(remote.endpoint.values()))) as wire:
         wire.silent = True
         site = remote.site(**_at(remote, wire.url), silence_s=0.2, attempts=2)
         place = _behind(remote, wire.url).place(f"silent-{direction}.txt")
-        if direction == "in":
-            fetch(place, site, order(tmp_path))
-        else:
-            deliver(place, site, upload(tmp_path, b"x"))
+        with pytest.raises(StorageError) as caught:
+            _move(direction, place, site, tmp_path)
 
     assert caught.value.code == FAILED
     assert "the connection broke, 2 times in a row" in caught.value.message
@@ -294,10 +292,20 @@ def test_messages_are_scrubbed_of_every_credential() -> None:
     assert said == "530 *** *** for me@x"
 
 
+def _move(direction: str, place: Place, site: Site, tmp_path: Path) -> None:
+    if direction == "in":
+        fetch(place, site, order(tmp_path))
+    else:
+        deliver(place, site, upload(tmp_path, b"x"))
+
+
 def _at(remote: Remote, url: str) -> dict[str, str]:
     return dict.fromkeys(remote.endpoint, url)
 
 
 def _behind(remote: Remote, url: str) -> Remote:
-    """The same over another line. A key file names the line that tokens come from: that may stay as it was."""
-    return remote.behind(url)
+    """The same over another line; a key file names the line that tokens come from."""
+    credentials = dict(remote.credentials)
+    if "keyfile" in credentials:
+        credentials["keyfile"] = {**credentials["keyfile"], "token_uri": f"{url}/token"}
+    return replace(remote.behind(url), credentials=credentials)
