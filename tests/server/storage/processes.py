@@ -26,7 +26,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path], log: Path, *, is_ready: Callable[[], bool], what: str, cwd: Path | None = None
+    command: Sequence[object], log: Path, *, is_ready: Callable[[], bool], what: str, cwd: Path | None = None
 ) -> Iterator[int]:
     """A server until the block ends. Raises AssertionError, with its last words, when it doesn't get ready."""
     with log.open("wb") as output:

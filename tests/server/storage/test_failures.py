@@ -27,12 +27,13 @@ WRONG_KEYFILE = keyfile("http://127.0.0.1:1", rsa.generate_private_key(public_ex
 
 def wrong_secret(remote: Remote) -> dict[str, Any]:
     url = next(iter(remote.endpoint.values()), "")
-    return {
+    wrong: dict[str, dict[str, Any]] = {
         "amazons3": {"secretaccesskey": "wrong-secret-wrong"},
         "azure": {"accountkey": "d3Jvbmcta2V5LXdyb25nLWtleS13cm9uZw=="},
         "googlecloud": {"keyfile": {**WRONG_KEYFILE, "token_uri": f"{url}/token"}},
         "ftp": {"password": "wrong-password"},
-    }[remote.provider]
+    }
+    return wrong[remote.provider]
 
 
 def raised(error: StorageError) -> str:

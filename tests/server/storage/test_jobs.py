@@ -27,8 +27,9 @@ def run(tmp_path: Path) -> Run:
     """Runs an async test against a server of its own that is pointed at a provider."""
 
     def run_with(test: Test, remote: Remote, *, converter: Copying | None = None) -> None:
+        endpoint: dict[str, Any] = dict(remote.endpoint)
         config = ServerConfig(
-            state_dir=tmp_path / "state", api_keys=(KEY,), workers=2, allow_private=LOOPBACK, **remote.endpoint
+            state_dir=tmp_path / "state", api_keys=(KEY,), workers=2, allow_private=LOOPBACK, **endpoint
         )
         asyncio.run(_run(test, config, converter or Copying()))
 
