@@ -5,6 +5,7 @@ Nothing but the job decides who we are: no profile, no environment, no endpoint 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
 )
+from botocore.session import Session
 
 from runner.server.storage.protocol import (
     FAILED,
@@ -35,8 +37,14 @@ from runner.server.storage.protocol import (
     Upload,
 )
 
+# Where the SDK looks for a profile and its files: nowhere. (name in a file, variable, default, converter)
+_NOTHING_OF_THE_MACHINE = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 # Making a session takes fifteen times as long as making a client; sessions are not for several threads at once.
-_session = boto3.Session()
+_session = boto3.Session(botocore_session=Session(session_vars=_NOTHING_OF_THE_MACHINE))
 _session_lock = threading.Lock()
 
 _CHUNK = 256 * 1024

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -23,9 +23,7 @@ from runner.server.storage.googlecloud import connect as connect_google
 from runner.server.storage.googlecloud import read_keyfile
 from runner.server.storage.places import place_of, refusal
 from runner.server.storage.protocol import Place, Site, StorageError
-from runner.server.storage.transfer import fetch
 from runner.wire.values import JsonObject
-from tests.server.storage.everywhere import order
 from tests.server.storage.gcs import keyfile
 from tests.server.storage.remote import Remote
 
@@ -123,16 +121,40 @@ def test_an_azure_endpoint_gets_the_account_where_it_has_no_path(endpoint: str, 
 
 
 @pytest.mark.xdist_group("s3")
-def test_what_the_machine_is_configured_for_does_not_leak_into_a_job(
-    s3: Remote, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-the-machine")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    monkeypatch.setenv("AWS_PROFILE", "default")
+def test_what_the_machine_is_configured_for_does_not_leak_into_a_job(s3: Remote, tmp_path: Path) -> None:
+    """In a process of its own: the SDK reads its surroundings once."""
     s3.put("leak.txt", b"x")
+    (tmp_path / "config").write_text("[profile other]\nregion = nowhere-1\ns3 =\n  addressing_style = virtual\n")
+    machine = {
+        "AWS_SESSION_TOKEN": "of-the-machine",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+    }
+    place = s3.place("leak.txt")
+    script = (
+        "import sys, json, pathlib, threading, hashlib\n"
+        "from runner.server.storage.places import place_of\n"
+        "from runner.server.storage.protocol import Site\n"
+        "from runner.server.storage.transfer import Order, fetch\n"
+        "told = json.load(sys.stdin)\n"
+        "order = Order(path=pathlib.Path(told['path']), most_bytes=9, too_large='', stopped=threading.Event(),"
+        " digest=hashlib.md5())\n"
+        "place = place_of('amazons3', told['parameters'], told['credentials'])\n"
+        "print(fetch(place, Site(s3_endpoint=told['endpoint']), order).size)\n"
+    )
+    told = {
+        "path": str(tmp_path / "fetched"),
+        "parameters": dict(place.parameters),
+        "credentials": dict(place.credentials),
+        "endpoint": s3.endpoint["s3_endpoint"],
+    }
 
-    assert fetch(s3.place("leak.txt"), s3.site(), order(tmp_path)).size == 1
+    for profile in ("", "other", "of-nobody"):
+        env = {**os.environ, **machine, **({"AWS_PROFILE": profile} if profile else {})}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, input=json.dumps(told), env=env, capture_output=True, text=True, check=False)
+        assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 def test_a_missing_client_is_named_with_the_command_that_brings_it() -> None:
@@ -162,7 +184,8 @@ def test_a_missing_client_is_named_with_the_command_that_brings_it() -> None:
 def test_a_server_that_uses_no_storage_loads_no_client() -> None:
     script = (
         "import sys, runner.server.assembly\n"
-        "print([name for name in ('boto3', 'botocore', 'google.cloud.storage', 'azure.storage') if name in sys.modules])"
+        "clients = ('boto3', 'botocore', 'google.cloud.storage', 'azure.storage')\n"
+        "print([name for name in clients if name in sys.modules])"
     )
 
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
@@ -178,7 +201,7 @@ def test_endpoints_come_from_the_servers_settings() -> None:
     assert (site.s3_endpoint, site.gcs_endpoint, site.azure_endpoint) == ("http://s3", "", "http://az")
 
 
-def test_an_endpoint_that_is_no_url_stops_serve(tmp_path: Any) -> None:
+def test_an_endpoint_that_is_no_url_stops_serve(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
