@@ -119,6 +119,7 @@ def serve(
     config = endpoints.applied(operating.applied(config))
     try:
         with logging_json(operating.log_level):
+            os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
             run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
     except StateLocked as error:
         raise LockedError(str(error), hint="stop that server, or give this one another --state") from error

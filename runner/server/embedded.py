@@ -43,6 +43,7 @@ _LOOK_AGAIN_S = 0.1
 
 
 def main() -> int:
+    os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
     line = sys.stdin.buffer.readline()
     try:
         config = read_config(line)

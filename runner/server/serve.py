@@ -66,7 +66,6 @@ def listening_at(host: str, port: int, *, uds: Path | None = None) -> Iterator[s
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """`asyncio.run` on uvloop's event loop."""
-    os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

@@ -27,13 +27,16 @@ PICTURES = {
 }
 
 
+RECIPES = len(list((ROOT / "recipes").glob("*.recipe.*")))
+
+
 def validate(document: Any, schema: str) -> None:
     jsonschema.Draft7Validator(json.loads((ROOT / "schemas" / f"{schema}.schema.json").read_text())).validate(document)
 
 
 def test_the_examples_are_without_fault(examples: Desk) -> None:
     assert examples.runner("check", "recipes/").said == (0, "", "")
-    assert examples.runner("check", "recipes/", "--format", "json").json == {"problems": [], "recipes": 2}
+    assert examples.runner("check", "recipes/", "--format", "json").json == {"problems": [], "recipes": RECIPES}
 
 
 def test_compile_prints_every_job_and_what_it_uploads(examples: Desk) -> None:
@@ -53,7 +56,7 @@ def test_plan_says_what_is_new_and_touches_nothing(examples: Desk) -> None:
 
     validate(done.json, "plan")
     assert (done.code, done.err) == (0, "")
-    assert done.json["summary"]["run"] == len(PICTURES) + 1
+    assert done.json["summary"]["run"] == len(PICTURES) + RECIPES - 1
     assert {job["reason"] for job in done.json["jobs"]} == {"new"}
     assert not (examples.folder / ".runner/server").exists()
     assert examples.runner("plan", "recipes/", "--detailed-exitcode").code == 10

@@ -298,7 +298,7 @@ def test_missing_inputs_are_warnings_where_the_job_says_so(with_server: Any, web
     with_server(test)
 
 
-def test_an_output_target_fails_the_job_without_cost_and_without_its_secret(with_server: Any) -> None:
+def test_an_output_target_without_a_user_fails_the_job_without_cost_and_without_its_secret(with_server: Any) -> None:
     async def test(api: Any) -> None:
         target = {"type": "ftp", "parameters": {"host": "h", "file": "f"}, "credentials": {"password": "s3cr3t"}}
         job = await api.create(process=False, conversion=[{"target": "png", "output_target": target}])
@@ -306,7 +306,8 @@ def test_an_output_target_fails_the_job_without_cost_and_without_its_secret(with
         assert shown == [{**target, "status": "waiting", "credentials": {}}]
         await api.upload(job)
         done = await api.converted(job)
-        assert (done["status"]["code"], done["errors"][0]["code"], done["spent"]) == ("failed", 501, 0)
+        assert (done["status"]["code"], done["errors"][0]["code"], done["spent"]) == ("failed", 99, 0)
+        assert done["errors"][0]["message"] == "FTP: credentials.username is missing"
 
     with_server(test)
 

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 PATIENCE_S = 60.0
+# Tests that are killed clean nothing up; the kernel does.
+_MORTAL = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def free_ports(count: int) -> list[int]:
@@ -31,7 +33,7 @@ def running(
     """A server until the block ends. Raises AssertionError, with its last words, when it doesn't get ready."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(part) for part in command],
+            [*_MORTAL, *(str(part) for part in command)],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

@@ -77,7 +77,12 @@ def seaweed(folder: Path) -> Iterator[Remote]:
     command = [
         *(weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder / 'data'}", "-filer", "-s3"),
         *(f"-{name}={port}" for name, port in ports.items()),
-        *(f"-s3.config={folder / 's3.json'}", f"-s3.iam.config={folder / 'iam.json'}", "-s3.port.iceberg=0"),
+        *(
+            f"-s3.config={folder / 's3.json'}",
+            f"-s3.iam.config={folder / 'iam.json'}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ),
         *("-volume.max=20", "-master.volumeSizeLimitMB=256"),
     ]
     client = _client(url)

@@ -21,6 +21,7 @@ from tests.server.storage.ftp_remote import ftp_remote
 from tests.server.storage.processes import answers, free_ports, running
 from tests.server.storage.remote import Remote
 
+_USER = "runner-ftp-"
 _SETTINGS = {
     "listen": "YES",
     "listen_ipv6": "NO",
@@ -73,7 +74,8 @@ def _user(home: Path) -> Iterator[tuple[str, str]]:
         "vsftpd logs system users in, and making one for these tests takes root: run them as root, "
         "in a container say, or leave this folder out with --ignore tests/server/storage"
     )
-    name, password = f"runner-ftp-{os.getpid()}-{secrets.token_hex(2)}", secrets.token_urlsafe(16)
+    _remove_leftovers()
+    name, password = f"{_USER}{os.getpid()}-{secrets.token_hex(2)}", secrets.token_urlsafe(16)
     subprocess.run(["useradd", "--home-dir", str(home), "--shell", "/bin/sh", "--no-create-home", name], check=True)
     try:
         subprocess.run(["chpasswd"], input=f"{name}:{password}\n", text=True, check=True)
@@ -82,6 +84,14 @@ def _user(home: Path) -> Iterator[tuple[str, str]]:
         yield name, password
     finally:
         subprocess.run(["userdel", "--force", name], check=True, capture_output=True)
+
+
+def _remove_leftovers() -> None:
+    """Users of tests that were killed: their names say whose they were."""
+    for entry in pwd.getpwall():
+        if entry.pw_name.startswith(_USER) and not Path(f"/proc/{entry.pw_name.split('-')[2]}").exists():
+            # Another worker may be at it as well; whose user is gone by now is content.
+            subprocess.run(["userdel", "--force", entry.pw_name], check=False, capture_output=True)
 
 
 def _certificate(folder: Path) -> Mapping[str, str]:
