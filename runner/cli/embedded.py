@@ -58,7 +58,8 @@ def _start_or_join(state: Path, settings: Mapping[str, object], stack: ExitStack
         if time.monotonic() > give_up:
             raise UnreachableError(
                 f"another server keeps its state in {state}, and no run started it",
-                hint="stop it, or give this run a --state of its own",
+                hint="use it (--endpoint with its base URL, its key in API2CONVERT_API_KEY), stop it, or give one of "
+                "the two another --state",
             )
         time.sleep(ASK_AGAIN_S)
 

@@ -55,11 +55,12 @@ class ChosenEndpoint:
 
     def check_against(self, log: RunLog) -> None:
         """Raises AuthenticationError where nobody chose an endpoint and this log has spoken to another one."""
-        others = sorted(log.endpoints() - {self.name})
-        if not self.said and others:
+        others = () if self.said else sorted(log.endpoints() - {self.name})
+        if others:
             raise AuthenticationError(
                 f"no endpoint is configured, but runs of this log went to {', '.join(others)}; nothing was done",
-                hint="set API2CONVERT_API_KEY, or give --endpoint local if converting on this machine is meant",
+                hint="set API2CONVERT_API_KEY, or give --endpoint local (or set endpoint = 'local' in "
+                "runner.toml) if converting on this machine is meant",
             )
 
 

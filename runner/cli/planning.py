@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,11 +37,13 @@ class Planning:
     endpoint: ChosenEndpoint
     log: RunLog
 
-    async def plan(self, policy: Policy) -> Planned:
+    async def plan(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
+        """The plan of all recipes, or of some of them."""
+        wanted = self.recipes if recipes is None else recipes
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         prepared = await prepare(
-            self.recipes, project=self.endpoint.project, endpoint=self.endpoint.name, log=self.log, run_date=run_date
+            wanted, project=self.endpoint.project, endpoint=self.endpoint.name, log=self.log, run_date=run_date
         )
         states = known_states(self.log, prepared.jobs)
         made = make_plan(
@@ -55,7 +57,7 @@ class Planning:
         )
         return Planned(
             plan=replace(made, steps=_with_refused(made.steps, prepared.refusals)),
-            recipes=self.recipes,
+            recipes=tuple(wanted),
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,
             run_date=run_date,
@@ -75,6 +77,8 @@ def open_planning(
     """Raises InvalidInput for recipes that can't be used, and what opening the run log raises."""
     loaded = load(paths, profile=profile, overrides=overrides)
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
+    if not read_only:
+        _keep_out_of_git(chosen.state)
     with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
@@ -83,6 +87,14 @@ def open_planning(
             endpoint=chosen,
             log=log,
         )
+
+
+def _keep_out_of_git(state: Path) -> None:
+    """State is not for git, wherever the project keeps it. What can't be written here is told when it matters."""
+    with suppress(OSError):
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (state / ".gitignore").open("x", encoding="ascii") as file:
+            file.write("*\n")
 
 
 def known_states(log: RunLog, jobs: Sequence[Job]) -> Mapping[str, KeyState]:

@@ -49,7 +49,8 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
         from runner.cli.session import run_session
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report = runner.run(run_session(planning, planned, wishes, run_id, outside))
+            report, problems = runner.run(run_session(planning, planned, wishes, run_id, outside))
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
-    return Done(report=report, problems=planned.problems, recipes=len(planned.recipes))
+        problems = planned.problems
+    return Done(report=report, problems=problems, recipes=len(planned.recipes))

@@ -21,14 +21,15 @@ from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 from runner.client.transfer import Transfer
-from runner.errors import ExitCode
+from runner.errors import ExitCode, Problem
 from runner.execute.claims import LEASE_S
 from runner.execute.durations import Durations
-from runner.execute.outcome import Report
+from runner.execute.order import levels
+from runner.execute.outcome import Outcome, Report
 from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
-from runner.execute.run import Limits, run_plan
+from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded, RunStarted
@@ -55,7 +56,8 @@ class Outside:
 
 async def run_session(
     planning: Planning, planned: Planned, wishes: Wishes, run_id: str, outside: Outside | None = None
-) -> Report:
+) -> tuple[Report, tuple[Problem, ...]]:
+    """What came of the run, and the problems of inputs that couldn't be used."""
     outside = outside or Outside()
     await planning.log.append(
         RunStarted(
@@ -76,11 +78,33 @@ async def run_session(
             policy=wishes.policy,
         )
         async with _open_site(planning, planned, wishes, run_id, outside) as site:
-            report = await run_plan(planned.plan, site, limits, stop=stop.asked)
+            report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
     report = replace(report, interrupted=stop.exit_code)
     ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
     await planning.log.append(ended, run_id=run_id)
-    return report
+    return report, problems
+
+
+async def _run_levels(
+    planning: Planning, planned: Planned, site: Site, limits: Limits, stop: asyncio.Event
+) -> tuple[Report, tuple[Problem, ...]]:
+    """Recipes that come after others are planned anew when those are done: their inputs may only be there now."""
+    names = levels({recipe.name: recipe.after for recipe in planning.recipes})
+    if len(names) == 1:
+        return await run_plan(planned.plan, site, limits, stop=stop), planned.problems
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    problems: list[Problem] = []
+    undone: frozenset[str] = frozenset()
+    for level in names:
+        recipes = [recipe for recipe in planning.recipes if recipe.name in level]
+        part = await planning.plan(limits.policy, recipes)
+        left_s = None if limits.deadline_s is None else limits.deadline_s - (time.monotonic() - began)
+        report = await run_plan(part.plan, site, replace(limits, deadline_s=left_s), stop=stop, undone=undone)
+        outcomes += report.outcomes
+        problems += part.problems
+        undone |= {outcome.address.partition("[")[0] for outcome in report.outcomes if outcome.status not in DONE}
+    return Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=tuple(outcomes)), tuple(problems)
 
 
 @asynccontextmanager

@@ -23,19 +23,29 @@ def layers(steps: Sequence[Step]) -> list[Groups]:
     return [found[level] for level in sorted(found)]
 
 
+def levels(after: Mapping[str, Sequence[str]]) -> list[frozenset[str]]:
+    """Recipes by name, in groups of which each may rely on what those before it have delivered."""
+    depth = _depths_of(after)
+    return [frozenset(name for name in after if depth[name] == level) for level in sorted({*depth.values()})]
+
+
 def recipe_of(step: Step) -> str:
     return step.job.recipe if step.job else step.address.partition("[")[0]
 
 
 def _depths(steps: Sequence[Step]) -> Mapping[str, int]:
+    return _depths_of({recipe_of(step): step.job.after if step.job else () for step in steps})
+
+
+def _depths_of(after: Mapping[str, Sequence[str]]) -> Mapping[str, int]:
     """How many recipes stand in a row before each. Circles are refused when recipes are checked."""
-    after = {recipe_of(step): step.job.after if step.job else () for step in steps}
     depth: dict[str, int] = {}
 
     def measure(recipe: str) -> int:
         if recipe not in depth:
             depth[recipe] = 0
-            depth[recipe] = 1 + max((measure(before) for before in after.get(recipe, ())), default=-1)
+            known = (before for before in after[recipe] if before in after)
+            depth[recipe] = 1 + max((measure(before) for before in known), default=-1)
         return depth[recipe]
 
     for recipe in after:

@@ -43,13 +43,21 @@ class Limits:
     policy: Policy = field(default_factory=Policy)
 
 
-async def run_plan(plan: Plan, site: Site, limits: Limits, *, stop: asyncio.Event | None = None) -> Report:
+async def run_plan(
+    plan: Plan,
+    site: Site,
+    limits: Limits,
+    *,
+    stop: asyncio.Event | None = None,
+    undone: frozenset[str] = frozenset(),
+) -> Report:
     """Do what `plan` says and answer what came of it.
 
-    `stop` ends the run early: unstarted jobs are deleted, started ones are left for the next run to pick up.
+    stop    ends the run early: unstarted jobs are deleted, started ones are left for the next run to pick up
+    undone  recipes, perhaps of other plans, that aren't done: what comes after them is blocked
     """
     loop = asyncio.get_running_loop()
-    run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time())
+    run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time(), undone=undone)
     for groups in layers(plan.steps):
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
@@ -74,6 +82,7 @@ class _Run:
     limits: Limits
     delivered: dict[str, DeliveredFile]
     began: float
+    undone: frozenset[str]
     done: dict[str, Outcome] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     hopeless: RunnerError | None = None
@@ -82,7 +91,7 @@ class _Run:
 
     def without_waiting(self, groups: Groups, steps: Iterable[Step]) -> Groups:
         """`groups` without those whose recipes come after one that isn't done; they end here, blocked."""
-        undone = {recipe_of(step) for step in steps if not self._is_done(step)}
+        undone = self.undone | {recipe_of(step) for step in steps if not self._is_done(step)}
         ready: dict[str, Sequence[Step]] = {}
         for key, group in groups.items():
             missing = sorted({name for step in group if step.job for name in step.job.after if name in undone})
@@ -103,6 +112,7 @@ class _Run:
             time_left=self._time_left,
             failed=self._note_failure,
             room=self.room,
+            retry_lost=self.limits.policy.retry_lost,
         )
         workers = [
             asyncio.create_task(self._work(groups, claims, settlement))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from pathlib import Path
 
+from runner.client.errors import GoneError
 from runner.errors import DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer
@@ -31,6 +33,7 @@ class Settlement:
     time_left  seconds until the deadline of a job's recipe or of the run, None without one
     failed     told every error that isn't one job's own end
     room       where a job waits for others to end
+    retry_lost whether what is gone here and from the server may be bought again
     tidied     folders of results where half files of killed runs were removed; grows
     """
 
@@ -39,6 +42,7 @@ class Settlement:
     time_left: Callable[[Job], float | None]
     failed: Callable[[RunnerError], None]
     room: Room
+    retry_lost: bool = False
     tidied: set[Path] = field(default_factory=set)
 
     async def settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
@@ -78,7 +82,8 @@ class Settlement:
     async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
         ended = await self._within_budget(purchase, steps[0].action, claim)
-        spent = 0 if steps[0].action is Action.REDELIVER else ended.job.spent
+        bought = claim.state is None or ended.attempt != claim.state.attempt or steps[0].action is not Action.REDELIVER
+        spent = ended.job.spent if bought else 0
         while not ended.succeeded and ended.attempt <= _job(steps[0]).retry:
             ended = await purchase.buy(attempt=ended.attempt + 1)
             spent += ended.job.spent
@@ -94,6 +99,10 @@ class Settlement:
         while True:
             try:
                 return await purchase.settle(action, state)
+            except GoneError:
+                if action is not Action.REDELIVER or state is None or not self.retry_lost:
+                    raise
+                return await purchase.buy(attempt=state.attempt + 1)
             except BudgetExceeded as error:
                 if error.reserved == 0 or not await self.room.wait():
                     raise
@@ -188,5 +197,28 @@ def _succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, sp
         job_id=ended.job.id,
         spent=spent,
         outputs=files,
-        warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings),
+        warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
+        + tuple(_misnamed(ended, files)),
     )
+
+
+SAME_ENDINGS = {"jpeg": "jpg", "tif": "tiff", "htm": "html"}
+
+
+def _ending(name: str) -> str:
+    ending = PurePosixPath(name).suffix.lower().lstrip(".")
+    return SAME_ENDINGS.get(ending, ending)
+
+
+def _misnamed(ended: Ended, files: tuple[DeliveredFile, ...]) -> Iterator[Trouble]:
+    """Results whose name says another format than they have: several files of one conversion come packed."""
+    if len(files) != len(ended.job.outputs):
+        return
+    for output, file in zip(ended.job.outputs, files, strict=True):
+        ending, saved = _ending(output.filename), _ending(file.path)
+        if ending != saved:
+            yield Trouble(
+                message=f"{file.path} is called a {ending or 'file without an ending'} by the API",
+                hint="several files of one conversion come packed, unless merge or allow_multiple_outputs says "
+                "otherwise; {output.ext} in save.path names a result for what it is",
+            )

@@ -34,11 +34,11 @@ def troubles_text(report: Report, *, color: bool) -> str:
 
 
 def warnings_text(report: Report) -> str:
-    lines = (
-        f"warning: {printable(outcome.address)}: {printable(one.message)}"
-        for outcome in report.outcomes
-        for one in outcome.warnings
-    )
+    lines: list[str] = []
+    for outcome in report.outcomes:
+        for one in outcome.warnings:
+            lines.append(f"warning: {printable(outcome.address)}: {printable(one.message)}")
+            lines += [f"  {printable(one.hint)}"] if one.hint else []
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -45,7 +45,7 @@ class BudgetExceeded(QuotaError):
     ) -> None:
         super().__init__(
             f"the budget of '{recipe}' for a {which} is {limit} credits: {spent} spent, {reserved} reserved, "
-            f"{asked} more don't fit. {UNSENT}",
+            f"{asked} more don't fit. Nothing was sent for it.",
             hint=f"raise budget.{which}" + (", or run again tomorrow (UTC)" if which == "day" else ""),
         )
         self.recipe = recipe

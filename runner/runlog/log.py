@@ -123,9 +123,11 @@ class RunLog:
             return history.find_runs(tx, prefix)
 
     def endpoints(self) -> frozenset[str]:
-        """Names of the endpoints this log has spoken to."""
+        """Names of the endpoints that made a job for this log: one that never answered doesn't count."""
+        made_one = "SELECT 1 FROM events WHERE events.run_id = runs.run_id AND kind = 'created'"
+        sql = f"SELECT DISTINCT endpoint FROM runs WHERE EXISTS ({made_one})"  # noqa: S608
         with self._db.reading() as tx:
-            return frozenset(row[0] for row in tx.rows("SELECT DISTINCT endpoint FROM runs"))
+            return frozenset(row[0] for row in tx.rows(sql))
 
     def leases(self) -> list[Lease]:
         """Who holds what, by key."""
