@@ -18,7 +18,7 @@ from runner import __version__
 from runner.cli.app import COMMANDS
 from runner.cli.endpoint import choose_endpoint
 from runner.errors import AuthenticationError, InvalidError
-from runner.runlog import RunStarted, open_log
+from runner.runlog import Created, Intent, Owner, RunStarted, open_log
 from runner.settings import load_settings
 
 Runner = Callable[..., CompletedProcess[str]]
@@ -247,6 +247,10 @@ def spoken_to(recipe: Path, endpoint: str) -> None:
     with open_log(recipe.parent / ".runner" / "runs.db") as log:
         started = RunStarted(run_id="r1", endpoint=endpoint, account="a", command="run", recipes=("a",))
         asyncio.run(log.append(started, run_id="r1"))
+        fence = asyncio.run(log.claim(["k1:a"], Owner.this_process()))["k1:a"]
+        intent = Intent(key="k1:a", attempt=1, addresses=("z",), payload={}, cap=None, recipe="z", account="a")
+        made = Created(key="k1:a", attempt=1, job_id="job")
+        asyncio.run(log.append(intent, made, run_id="r1", fence=fence))
 
 
 def test_cron_without_its_environment_does_not_convert_somewhere_else(runner: Runner, recipe: Path) -> None:

@@ -86,12 +86,14 @@ def test_runs_are_found_by_the_beginning_of_their_id(log: RunLog) -> None:
 def test_endpoints_are_those_that_made_a_job_for_a_run(log: RunLog) -> None:
     for run_id, endpoint in (("a", "local"), ("b", "hosted"), ("c", "local"), ("d", "never answered")):
         start(log, run_id, endpoint=endpoint)
-        append(log, intent(f"k1:{run_id}"), run_id=run_id, fence=claim(log, f"k1:{run_id}"))
+    fences = {run_id: claim(log, f"k1:{run_id}") for run_id in "abcd"}
+    for run_id, fence in fences.items():
+        append(log, intent(f"k1:{run_id}"), run_id=run_id, fence=fence)
     assert log.endpoints() == frozenset()
 
-    for run_id in ("a", "b", "c"):
-        fence = claim(log, f"k1:{run_id}")
-        append(log, Created(key=f"k1:{run_id}", attempt=1, job_id=f"job-{run_id}"), run_id=run_id, fence=fence)
+    for run_id in "abc":
+        made = Created(key=f"k1:{run_id}", attempt=1, job_id=f"job-{run_id}")
+        append(log, made, run_id=run_id, fence=fences[run_id])
 
     assert log.endpoints() == {"local", "hosted"}
 
