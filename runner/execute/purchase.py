@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from runner.client.digest import Digests
 from runner.client.errors import ApiError, ChangedFileError, GoneError, OutcomeUnknownError, RefusedError
 from runner.client.pacing import Backoff
 from runner.errors import InvalidError, RunnerError
 from runner.execute.faults import LostJobError, ParkedError
+from runner.execute.shown import compare, output_records
 from runner.execute.site import Site
 from runner.execute.staging import create_body, late_upload_options, later_inputs
 from runner.plan import Action, Job, Step, Upload
@@ -38,10 +38,10 @@ from runner.runlog import (
     Started,
     Starting,
 )
-from runner.state import KeyState, OutputRecord, Stage, StagedUpload
+from runner.state import KeyState, Stage, StagedUpload
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_object, as_text
 
 # Seconds until a refused start is due again where the server doesn't say: quotas count by the day, places come sooner.
 PARK_S = {402: 3600.0, 429: 60.0}
@@ -204,7 +204,7 @@ class Purchase:
         if digests.sha256 != upload.content.sha256:
             raise ChangedFileError(f"{upload.content.path} changed while the run went on; run again")
         shown = shown or await self._shown_input(created.id)
-        _compare(upload, digests, shown)
+        compare(upload, digests, shown)
         options = late_upload_options(entry)
         if options and shown is not None:
             await self.site.api.set_input_options(created.id, shown.id, options)
@@ -383,28 +383,3 @@ def _intent_again(state: KeyState) -> Intent:
         recipe=state.recipe,
         account=state.account,
     )
-
-
-def _compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:
-    """What the API shows of an input must be what we sent, as far as it shows it: MD5 by all that was seen."""
-    if shown is None:
-        return
-    if shown.size_bytes and shown.size_bytes != digests.size_bytes:
-        raise ApiError(f"{upload.filename!r}: the API has {shown.size_bytes} bytes of {digests.size_bytes} sent")
-    if len(shown.checksum) == len(digests.md5) and shown.checksum.lower() != digests.md5:
-        raise ApiError(f"{upload.filename!r}: the API shows another checksum than what was sent has")
-
-
-def output_records(job: wire.Job) -> list[OutputRecord]:
-    ids = [as_text(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
-    return [
-        OutputRecord(
-            id=output.id,
-            filename=output.filename,
-            uri=output.uri,
-            size_bytes=output.size_bytes,
-            checksum=output.checksum,
-            conversion_index=ids.index(output.conversion) if output.conversion in ids else 0,
-        )
-        for output in job.outputs
-    ]

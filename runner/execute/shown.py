@@ -1,0 +1,35 @@
+"""What the API shows of inputs and outputs, held against what was sent and put into the log's own form."""
+
+from __future__ import annotations
+
+from runner.client.digest import Digests
+from runner.client.errors import ApiError
+from runner.plan import Upload
+from runner.state import OutputRecord
+from runner.wire import job as wire
+from runner.wire.values import as_list, as_object, as_text
+
+
+def compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:
+    """What the API shows of an input must be what we sent, as far as it shows it: MD5 by all that was seen."""
+    if shown is None:
+        return
+    if shown.size_bytes and shown.size_bytes != digests.size_bytes:
+        raise ApiError(f"{upload.filename!r}: the API has {shown.size_bytes} bytes of {digests.size_bytes} sent")
+    if len(shown.checksum) == len(digests.md5) and shown.checksum.lower() != digests.md5:
+        raise ApiError(f"{upload.filename!r}: the API shows another checksum than what was sent has")
+
+
+def output_records(job: wire.Job) -> list[OutputRecord]:
+    ids = [as_text(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
+    return [
+        OutputRecord(
+            id=output.id,
+            filename=output.filename,
+            uri=output.uri,
+            size_bytes=output.size_bytes,
+            checksum=output.checksum,
+            conversion_index=ids.index(output.conversion) if output.conversion in ids else 0,
+        )
+        for output in job.outputs
+    ]
