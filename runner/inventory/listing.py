@@ -173,7 +173,7 @@ class _Search:
     def _near(self, path: str) -> str:
         """The name beside it that was perhaps meant."""
         at, slash, name = path.rpartition("/")
-        there = [entry.name for entry in self._entries(at + slash)]
+        there = [entry.name for entry in self._entries(at + slash) if entry.name != name]
         near = difflib.get_close_matches(name, there, n=1, cutoff=0.75)
         return f"did you mean '{shown(at + slash + near[0])}'?" if near else "paths are relative to the recipe"
 
