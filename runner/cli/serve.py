@@ -117,9 +117,9 @@ def serve(
         contract=replace(contract, concurrency=concurrency),
     )
     config = endpoints.applied(operating.applied(config))
+    mask = os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
     try:
         with logging_json(operating.log_level):
-            os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
             run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
     except StateLocked as error:
         raise LockedError(str(error), hint="stop that server, or give this one another --state") from error
@@ -127,6 +127,8 @@ def serve(
         raise InvalidError(str(error)) from error
     except OSError as error:
         raise InvalidError(f"can't serve: {error.strerror or error}", hint=_place(error, config)) from error
+    finally:
+        os.umask(mask)
 
 
 serve.add_command(keys_command)
