@@ -7,14 +7,14 @@ since a second one changes nothing; 429 and a connection that was never made are
 from __future__ import annotations
 
 import asyncio
-import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
 
 import httpx
+import orjson
 
 from runner.client.endpoint import Endpoint
 from runner.client.errors import (
@@ -65,10 +65,11 @@ class ConversionApi:
     async def job(self, job_id: str) -> Job:
         return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}"))
 
-    async def jobs(self, *, page: int = 1) -> Page:
-        """The account's jobs, newest first, 50 a page."""
+    async def jobs(self, *, page: int = 1, wanted: Container[str] | None = None) -> Page:
+        """The account's jobs, newest first, 50 a page; of them only the `wanted` ids where those are given."""
         rows = as_list(await self._call("GET", f"/jobs?page={page}"))
-        return Page(jobs=tuple(self._read(row) for row in rows), full=len(rows) >= PAGE_SIZE)
+        jobs = (row for row in rows if wanted is None or as_object(row).get("id") in wanted)
+        return Page(jobs=tuple(self._read(row) for row in jobs), full=len(rows) >= PAGE_SIZE)
 
     async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job | None:
         """Start the job: the purchase. None where the server says that it was started before (409).
@@ -138,7 +139,7 @@ class ConversionApi:
             response = await self.http.request(
                 method,
                 f"{self.endpoint.base_url}{path}",
-                content=None if body is None else json.dumps(body).encode(),
+                content=None if body is None else orjson.dumps(body),
                 headers=sent,
             )
         except FOREIGN as error:
@@ -152,7 +153,7 @@ def answer(response: httpx.Response, *, doing: str, hidden: Hidden) -> Json:
         if not response.content:
             return None
         try:
-            return json.loads(response.content)
+            return orjson.loads(response.content)
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
     raise refusal(response, doing=doing, hidden=hidden)
@@ -175,7 +176,7 @@ def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError
 def _said(response: httpx.Response) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
-        text = as_text(as_object(json.loads(response.content)).get("message"))
+        text = as_text(as_object(orjson.loads(response.content)).get("message"))
     except (ValueError, RecursionError):
         text = ""
     for secret in filter(None, (response.request.headers.get(name) for name in SECRET_HEADERS)):

@@ -119,7 +119,7 @@ class Poller:
         seen: set[str] = set()
         missing = {wait.job_id for wait in due}
         for page in range(1, math.ceil(len(self._waits) / PAGE_SIZE) + 2):
-            listed = await self._api.jobs(page=page)
+            listed = await self._api.jobs(page=page, wanted=self._waits)
             seen.update(self._settle(listed.jobs))
             missing -= seen
             if not missing or not listed.full:
