@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 _NEAR = 0.7
 
@@ -14,7 +14,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
         return None
     candidates = sorted(known)
     folded = {candidate.casefold(): candidate for candidate in reversed(candidates)}
-    found = get_close_matches(word.casefold(), folded, n=1, cutoff=_NEAR)
+    # Nobody who makes no mistakes waits for it to load.
+    found = importlib.import_module("difflib").get_close_matches(word.casefold(), folded, n=1, cutoff=_NEAR)
     return folded[found[0]] if found else None
 
 

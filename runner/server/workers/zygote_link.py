@@ -17,7 +17,7 @@ from runner.server.workers.zygote import ENDED, ENDED_MARK, KILL, ORDER, START, 
 # Isolated mode: no variable and no current folder changes what is imported; the path is handed over.
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from runner.server.workers.zygote import main; main(int(sys.argv[2]), sys.argv[3])"
+    "import gc; gc.disable(); from runner.server.workers.zygote import main; main(int(sys.argv[2]), sys.argv[3])"
 )
 _PASSED_ON = ("PATH", "HOME", "TZ", "LD_LIBRARY_PATH")  # and nothing else: variables hold secrets
 _REASON_BYTES = 65_536
