@@ -109,14 +109,24 @@ def _stop(server: subprocess.Popen[str], state: Path) -> None:
 
 
 def _is_deserted(state: Path) -> bool:
+    """Whether no other run is a guest: guests share the lock, and only a server that leaves has it for itself."""
     try:
         with (state / GUESTS).open("a") as guests:
             fcntl.flock(guests, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return _is_leaving(state)
     except OSError:  # somebody has removed the folder meanwhile, and all guests with it
         return True
     return True
+
+
+def _is_leaving(state: Path) -> bool:
+    with (state / GUESTS).open("a") as guests:
+        try:
+            fcntl.flock(guests, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _remembered(state: Path, answer: Mapping[str, str]) -> Endpoint:
