@@ -15,7 +15,7 @@ import click
 
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.options import endpoint_options, format_option
-from runner.cli.serve_options import read_secret
+from runner.cli.serve_options import environment_only, read_secret
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.errors import GoneError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Only take what is signed (X-Oc-Signature) with the secret in this file, or in RUNNER_LISTEN_SECRET.",
 )
-@click.option("--secret", envvar="RUNNER_LISTEN_SECRET", hidden=True)
+@click.option("--secret", envvar="RUNNER_LISTEN_SECRET", hidden=True, callback=environment_only)
 @click.option("--forward", default="", metavar="URL", help="POST what was stored to this URL too.")
 @click.option("--no-confirm", is_flag=True, help="Don't ask the endpoint whether it is true, although there is a key.")
 @click.option(

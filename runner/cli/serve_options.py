@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from runner.errors import InvalidError
 from runner.server.config import Assumptions, ServerConfig
@@ -84,7 +85,9 @@ def operating_options(command: Command) -> Command:
             type=click.Path(path_type=Path, dir_okay=False),
             help="Sign callbacks (X-Oc-Signature) with the secret in this file, or in RUNNER_SERVE_CALLBACK_SECRET.",
         ),
-        click.option("--callback-secret", envvar="RUNNER_SERVE_CALLBACK_SECRET", hidden=True),
+        click.option(
+            "--callback-secret", envvar="RUNNER_SERVE_CALLBACK_SECRET", hidden=True, callback=environment_only
+        ),
         click.option(
             "--assume",
             multiple=True,
@@ -100,6 +103,13 @@ def operating_options(command: Command) -> Command:
     ):
         wrapped = option(wrapped)
     return wrapped
+
+
+def environment_only(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A secret on the command line would stand in the list of processes, for everybody to read."""
+    if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+        raise click.BadParameter("give it in a file or in the environment: processes are listed", ctx=ctx, param=param)
+    return value
 
 
 def read_secret(path: Path) -> str:

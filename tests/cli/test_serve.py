@@ -115,3 +115,11 @@ def test_help_teaches_with_an_example() -> None:
     assert result.exit_code == 0
     for word in ("Example", "curl", "--allow-private", "base_url", "restart"):
         assert word in result.output
+
+
+def test_a_secret_on_the_command_line_is_refused_without_showing_it(tmp_path: Path) -> None:
+    result = CliRunner().invoke(serve, ["--state", str(tmp_path / "state"), "--callback-secret", "canary"])
+
+    assert result.exit_code == 2
+    assert "processes are listed" in result.output
+    assert "canary" not in result.output
