@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from runner.server.config import Contract
+from runner.server.jobs.lifecycle import ENDED
+from runner.server.jobs.record import Job
 from tests.server.conftest import Copying
 
 INLINE = {"type": "base64", "source": "cGl4ZWxz", "filename": "a.jpg"}
@@ -105,6 +107,23 @@ def test_two_jobs_at_once_dont_spend_the_same_credits(with_server: Any) -> None:
         assert sum(one["spent"] for one in ended) <= 5
         assert sorted(one["spent"] for one in ended) == [0, 0, 2, 2]
         assert (await api.http.get("/contracts")).json()["credits_remaining"] == 1
+
+    with_server(test, contract=Contract(kind="prepaid", credits=5))
+
+
+def test_what_a_job_spent_is_counted_once_while_its_end_is_being_told(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        house, seen = api.opened.house, []
+
+        def look(_: Job | None, new: Job) -> None:
+            if new.phase in ENDED:
+                seen.append(house.purse.left(new.account))
+
+        house.jobs.listeners.insert(0, look)  # before the purse hears of it
+        await api.ended(await api.create(**body("png", "bmp")))
+        house.jobs.listeners.remove(look)
+
+        assert seen == [3]
 
     with_server(test, contract=Contract(kind="prepaid", credits=5))
 

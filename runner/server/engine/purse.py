@@ -31,6 +31,7 @@ class Purse:
 
     def __init__(self, database: Database, jobs: JobStore, contract: Contract) -> None:
         self._db = database
+        self._jobs = jobs
         self._contract = contract
         self._held: dict[str, tuple[str, int]] = {}
         self._running: dict[str, set[str]] = {}
@@ -63,11 +64,15 @@ class Purse:
 
     def left(self, account: str, *, but_for: str = "") -> int | None:
         """Credits that are neither spent nor held by jobs other than `but_for`; None where there is no end."""
-        remaining = self.remaining(account)
+        held = {
+            job_id: count for job_id, (owner, count) in self._held.items() if owner == account and job_id != but_for
+        }
+        with self._db.snapshot():
+            remaining = self.remaining(account)
+            charged = self._jobs.ended(held)  # in the database, and not announced to us yet: don't count it twice
         if remaining is None:
             return None
-        held = sum(count for job_id, (owner, count) in self._held.items() if owner == account and job_id != but_for)
-        return max(0, remaining - held)
+        return max(0, remaining - sum(count for job_id, count in held.items() if job_id not in charged))
 
     def remaining(self, account: str) -> int | None:
         """Credits that aren't spent, as the contract shows them."""

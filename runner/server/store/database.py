@@ -57,6 +57,15 @@ class Database:
         rows = self.rows(statement, values)
         return rows[0] if rows else None
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads within it see one state, whatever is committed meanwhile; not over an `await`."""
+        self._reader.execute("begin")
+        try:
+            yield
+        finally:
+            self._reader.execute("commit")
+
     async def write(self, change: Callable[[apsw.Connection], T]) -> T:
         """Run `change` in a transaction; returns its result once it is durable, or raises what it raised."""
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()

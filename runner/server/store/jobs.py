@@ -31,6 +31,7 @@ from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
 
 PAGE = 50
+_HAS_ENDED = "select 1 from jobs where id = ? and expires is not null"
 _MOST_RECENT = 1024
 
 DEFAULT_ASSUMPTIONS = Assumptions()
@@ -122,6 +123,10 @@ class JobStore:
             "order by seq"
         )
         return [load_record(_bytes(row[0])) for row in rows]
+
+    def ended(self, job_ids: Iterable[str]) -> set[str]:
+        """Those that have ended."""
+        return {job_id for job_id in job_ids if self._db.row(_HAS_ENDED, (job_id,))}
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are, by status; over all accounts."""
