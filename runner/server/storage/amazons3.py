@@ -29,6 +29,7 @@ from runner.server.storage.protocol import (
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Found,
     Place,
     Site,
     Stopped,
@@ -64,6 +65,8 @@ _MISSING = {
     "InvalidToken": "the sessiontoken is wrong",
     "ExpiredToken": "the sessiontoken has expired",
 }
+_NOT_THERE = frozenset({"NoSuchKey", "404"})
+_NO_RIGHT = frozenset({"AccessDenied", "403"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 _WRONG_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307", "TemporaryRedirect"})
 _PATIENCE = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504"})
@@ -108,10 +111,12 @@ class S3Store:
         self._place = place
         self._client = client
         self._object = {"Bucket": place.parameters["bucket"], "Key": place.parameters["file"]}
+        self._opened: S3Object | None = None
 
     def open(self) -> S3Object:
         with _translated(self._place):
-            return S3Object(self._place, partial(self._client.get_object, **self._object))
+            self._opened = S3Object(self._place, partial(self._client.get_object, **self._object))
+            return self._opened
 
     def create(self, upload: Upload) -> None:
         with _translated(self._place):
@@ -123,7 +128,39 @@ class S3Store:
                 if not self._is_ours(upload):
                     raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
 
+    def foresee(self) -> str:
+        with _translated(self._place):
+            unseen = self._name_is_free()
+            begun = self._client.create_multipart_upload(**self._object)  # needs the right that storing needs
+            with suppress(BotoCoreError, ClientError):
+                self._client.abort_multipart_upload(**self._object, UploadId=begun["UploadId"])
+        return unseen
+
+    def _name_is_free(self) -> str:
+        """What can't be seen of it; raises StorageError where the name is taken."""
+        try:
+            self._client.get_object(**self._object)["Body"].close()
+        except ClientError as error:
+            code = _code(error)
+            if code in _NOT_THERE:
+                return ""
+            if code in _NO_RIGHT:
+                return "these credentials may not look whether the name is free"
+            raise
+        raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
+
+    def listing(self) -> Iterator[Found]:
+        with _translated(self._place):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._object["Bucket"], Prefix=self._object["Key"]
+            )
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield Found(name=entry["Key"], size=entry["Size"], version=entry["ETag"].strip('"'))
+
     def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
         self._client.close()
 
     def _create(self, upload: Upload) -> None:
@@ -133,6 +170,8 @@ class S3Store:
                 self._client.put_object(**self._object, **about, Body=file, IfNoneMatch="*")
             return
         if self._is_there():  # before sending much for nothing; what decides is the condition at the end
+            if self._is_ours(upload):
+                return
             raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
         begun = self._client.create_multipart_upload(**self._object, **about)
         self._in_parts(upload, {**self._object, "UploadId": begun["UploadId"]})
@@ -202,6 +241,12 @@ class S3Object:
                 with closing(answer["Body"]) as body:
                     for chunk in body.iter_chunks(_CHUNK):
                         take(chunk)
+
+    def close(self) -> None:
+        """Hang up on an answer that nobody read."""
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer["Body"].close()
 
     def _again(self, start: int) -> dict[str, Any] | None:
         if start >= self.size:

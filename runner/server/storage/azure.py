@@ -17,13 +17,14 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.storage.blob import BlobClient, BlobProperties, ContentSettings
+from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Found,
     Place,
     Site,
     StorageError,
@@ -35,6 +36,9 @@ from runner.server.storage.protocol import (
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
 _BLOCK = 8 * 1024 * 1024
 _TOKEN = "delivery"
+# A listing of everything names no blob, and the SDK has no blob without a name.
+_ANY_NAME = "-"
+_NO_SUCH_BLOB = frozenset({"BlobNotFound", "404"})
 _PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -43,11 +47,10 @@ def connect(place: Place, site: Site) -> AzureStore:
     if not _ACCOUNT.match(account):
         raise StorageError(FAILED, "the accountname must be 3 to 24 lower-case letters and digits")
     try:
-        client = BlobClient(
+        container = ContainerClient(
             account_url(account, site.azure_endpoint),
             # The SDK puts it into the address as it is; a blob's name it quotes itself.
             container_name=quote(place.parameters["container"], safe="$"),
-            blob_name=place.parameters["file"],
             credential={"account_name": account, "account_key": key},
             retry_total=0,  # `transfer` tries again, and knows how far it came
             connection_timeout=min(10.0, site.silence_s),
@@ -57,9 +60,9 @@ def connect(place: Place, site: Site) -> AzureStore:
             max_single_get_size=_BLOCK,
             max_chunk_get_size=_BLOCK,
         )
+        return AzureStore(container, place.parameters["file"])
     except ValueError as error:
         raise StorageError(FAILED, str(error)) from error
-    return AzureStore(client)
 
 
 def account_url(account: str, endpoint: str) -> str:
@@ -71,8 +74,10 @@ def account_url(account: str, endpoint: str) -> str:
 
 
 class AzureStore:
-    def __init__(self, client: BlobClient) -> None:
-        self._client = client
+    def __init__(self, container: ContainerClient, name: str) -> None:
+        self._container = container
+        self._prefix = name
+        self._client = container.get_blob_client(name or _ANY_NAME)
 
     def open(self) -> AzureObject:
         with _translated():
@@ -86,8 +91,25 @@ class AzureStore:
                 if not self._is_ours(upload):
                     raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
 
+    def foresee(self) -> str:
+        """An account's key may do everything, so a name that is free can be written."""
+        with _translated():
+            try:
+                self._client.get_blob_properties()
+            except ResourceNotFoundError as error:
+                if _code(error) in _NO_SUCH_BLOB:
+                    return ""
+                raise
+        raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
+
+    def listing(self) -> Iterator[Found]:
+        with _translated():
+            for blob in self._container.list_blobs(name_starts_with=self._prefix):
+                yield Found(name=blob.name, size=blob.size, version=str(blob.etag).strip('"'))
+
     def close(self) -> None:
         self._client.close()
+        self._container.close()
 
     def _create(self, upload: Upload) -> None:
         if upload.size > _BLOCK and self._client.exists():  # before sending much for nothing
@@ -144,7 +166,7 @@ def _translated() -> Iterator[None]:
 
 
 def _meaning(error: HttpResponseError) -> Exception:
-    code = str(getattr(error, "error_code", "") or error.status_code or "")
+    code = _code(error)
     if isinstance(error, ResourceNotFoundError):
         missing = "container" if code == "ContainerNotFound" else "account" if code == "ResourceNotFound" else "file"
         return StorageError(NOT_FOUND, f"there is no such {missing} ({code})")
@@ -155,3 +177,7 @@ def _meaning(error: HttpResponseError) -> Exception:
     if error.status_code is None or error.status_code in _PATIENCE:
         return Broken(f"{code}: {error.reason or 'no answer'}")
     return StorageError(FAILED, f"{code}: {error.reason}")
+
+
+def _code(error: HttpResponseError) -> str:
+    return str(getattr(error, "error_code", "") or error.status_code or "")

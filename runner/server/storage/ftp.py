@@ -18,11 +18,13 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.storage.ftp_listing import files_below
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Found,
     Place,
     Site,
     StorageError,
@@ -82,6 +84,16 @@ class FtpStore:
                 self.close()  # whatever it still has to say is about a transfer that is over
                 self._remove(part)
                 raise
+
+    def foresee(self) -> str:
+        """The login is tried and the name looked for; whether one may write there, FTP only tells who does."""
+        with self._session() as ftp:
+            self._refuse_if_taken(ftp)
+        return "whether these credentials may write there, FTP tells only when it is done"
+
+    def listing(self) -> Iterator[Found]:
+        with self._session() as ftp:
+            yield from files_below(ftp, self._path)
 
     def close(self) -> None:
         ftp, self._ftp = self._ftp, None

@@ -23,6 +23,7 @@ from runner.server.storage.protocol import (
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Found,
     Place,
     Site,
     StorageError,
@@ -37,6 +38,7 @@ _TOKEN_URIS = frozenset({"https://oauth2.googleapis.com/token", "https://account
 _KEYS = ("client_email", "private_key", "token_uri")
 _CHUNK = 8 * 1024 * 1024
 _TOKEN = "delivery"
+_CREATE = "storage.objects.create"
 _PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -111,6 +113,28 @@ class GcsStore:
                 if not self._is_ours(upload):
                     raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
 
+    def foresee(self) -> str:
+        unseen = ""
+        with _translated():
+            try:
+                self._blob.reload(timeout=self._timeout, retry=None)
+            except NotFound:
+                pass  # of the object or of its bucket: the bucket is asked next
+            except Forbidden:
+                unseen = "these credentials may not look whether the name is free"
+            else:
+                raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
+            granted = self._blob.bucket.test_iam_permissions([_CREATE], timeout=self._timeout)
+            if _CREATE not in granted:
+                raise StorageError(NOT_FOUND, f"access denied: the keyfile's account lacks {_CREATE}")
+        return unseen
+
+    def listing(self) -> Iterator[Found]:
+        with _translated():
+            bucket, prefix = self._blob.bucket, self._blob.name
+            for blob in self._client.list_blobs(bucket, prefix=prefix, timeout=self._timeout, retry=None):
+                yield Found(name=blob.name, size=blob.size, version=str(blob.generation))
+
     def close(self) -> None:
         self._client.close()
 
@@ -176,9 +200,9 @@ class _Sink:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except PreconditionFailed as error:
-        raise StorageError(FAILED, "the file changed while it was read") from error
     except GoogleAPICallError as error:
+        if error.response is not None:  # of a read, with its connection still open
+            error.response.close()
         raise _meaning(error) from error
     except RefreshError as error:
         if error.retryable:
@@ -191,6 +215,8 @@ def _translated() -> Iterator[None]:
 
 
 def _meaning(error: GoogleAPICallError) -> Exception:
+    if isinstance(error, PreconditionFailed):
+        return StorageError(FAILED, "the file changed while it was read")
     if isinstance(error, NotFound):
         return StorageError(NOT_FOUND, "there is no such file or bucket (404)")
     if isinstance(error, Forbidden | Unauthorized):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from runner.server.storage.protocol import FAILED, Place, StorageError
 from runner.server.storage.table import EXTRA, SERVED, Entry
@@ -32,17 +33,39 @@ def place_of(provider: str, parameters: JsonObject, credentials: JsonObject) -> 
 
     Raises StorageError with everything that is missing or of a wrong type, by name and never by value.
     """
+    known = _served(provider)
+    return _placed(known, parameters, credentials, required=known.parameters_required)
+
+
+def shelf_of(provider: str, parameters: JsonObject, credentials: JsonObject) -> Place:
+    """The place that a listing begins at: `prefix`, which may be missing, stands where an input has `file`.
+
+    Raises StorageError like `place_of`.
+    """
+    known = _served(provider)
+    prefix = parameters.get("prefix")
+    given = {name: value for name, value in parameters.items() if name != "prefix"}
+    given["file"] = "" if prefix is None else prefix
+    placed = _placed(known, given, credentials, required=known.parameters_required - {"file"})
+    return replace(placed, name=placed.name.replace(", file '", ", prefix '"))
+
+
+def _served(provider: str) -> Provider:
     refused = refusal(provider)
     if refused:
         raise StorageError(FAILED, refused)
-    known = PROVIDERS[provider]
-    wanted = {**_DEFAULTS.get(provider, {}), **{name: value for name, value in parameters.items() if value is not None}}
-    problems = [*_problems("parameters", wanted, known.parameters_required, known.parameters_optional)]
+    return PROVIDERS[provider]
+
+
+def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *, required: frozenset[str]) -> Place:
+    defaults = _DEFAULTS.get(known.name, {})
+    wanted = {**defaults, **{name: value for name, value in parameters.items() if value is not None}}
+    problems = [*_problems("parameters", wanted, required, _names(known))]
     problems += _problems("credentials", credentials, known.credentials_required, known.credentials_optional)
     if problems:
         raise StorageError(FAILED, f"{known.title}: {'; '.join(problems)}")
     texts = {name: str(value) for name, value in wanted.items() if name in _names(known)}
-    return Place(provider=provider, name=_shown(known, texts), parameters=texts, credentials=dict(credentials))
+    return Place(provider=known.name, name=_shown(known, texts), parameters=texts, credentials=dict(credentials))
 
 
 def _missing(entry: Entry) -> str:

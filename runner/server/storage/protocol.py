@@ -6,7 +6,7 @@ StorageError; it raises `Broken` where trying again may help, which `transfer` d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -21,6 +21,8 @@ NOT_FOUND = 17
 FAILED = 99
 # HTTP-like where the API has none of its own.
 NAME_TAKEN = 409
+TOO_LARGE = 413
+TOO_SLOW = 408
 
 
 class StorageError(Exception):
@@ -119,6 +121,15 @@ class WatchedFile(FileIO):
         return super().read(-1 if size is None else size)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """An object of a listing: its whole name, and what tells one version of it from the next."""
+
+    name: str
+    size: int | None
+    version: str
+
+
 class Store(Protocol):
     """One object's place, connected to with the job's credentials."""
 
@@ -128,6 +139,21 @@ class Store(Protocol):
 
     def create(self, upload: Upload) -> None:
         """Store the file where nothing is yet. Raises StorageError (NAME_TAKEN where something is), Broken, Stopped."""
+        ...
+
+    def foresee(self) -> str:
+        """Whether `create` would be let in, as far as that shows without creating anything.
+
+        Answers what can't be seen, "" where everything could. Raises StorageError (NAME_TAKEN where something is),
+        Broken.
+        """
+        ...
+
+    def listing(self) -> Iterator[Found]:
+        """Every object whose name begins with the place's `file`; at FTP those below that folder.
+
+        Raises StorageError, Broken.
+        """
         ...
 
     def close(self) -> None: ...

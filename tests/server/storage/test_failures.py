@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from runner.server.storage.contact import scrubbed
 from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Place, Site, Stopped, StorageError
-from runner.server.storage.transfer import deliver, fetch, scrubbed
+from runner.server.storage.transfer import deliver, fetch
 from tests.server.storage.everywhere import MIB, everywhere, object_stores, order, upload
 from tests.server.storage.ftpd import PASSWORD
 from tests.server.storage.gcs import keyfile

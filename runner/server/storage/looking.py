@@ -1,0 +1,49 @@
+"""Looking without touching: what lies behind a prefix, and how reading or storing an object would fare."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import islice
+from threading import Event
+
+from runner.server.storage.contact import connected, named, patiently
+from runner.server.storage.protocol import Found, Place, Site, Store
+
+
+def listed(shelf: Place, site: Site, *, most: int | None = None) -> list[Found]:
+    """The objects behind a prefix, by name; no more than `most`. Raises StorageError.
+
+    Names that end in a slash are left out: they stand for folders.
+    """
+    found: list[Found] = []
+
+    def look() -> None:
+        found.clear()
+        found.extend(islice((one for one in store.listing() if not one.name.endswith("/")), most))
+
+    with named(shelf), closing(connected(shelf, site)) as store:
+        patiently(site, Event(), look, lambda: 0)
+    return sorted(found, key=lambda one: one.name)
+
+
+def look_at_source(place: Place, site: Site) -> None:
+    """Raises StorageError where the object isn't there, or couldn't be read."""
+    with named(place), closing(connected(place, site)) as store:
+        patiently(site, Event(), lambda: _opened(store), lambda: 0)
+
+
+def look_at_target(place: Place, site: Site) -> str:
+    """What can't be seen beforehand of storing an object there; raises StorageError where it would be refused."""
+    unseen = ""
+
+    def look() -> None:
+        nonlocal unseen
+        unseen = store.foresee()
+
+    with named(place), closing(connected(place, site)) as store:
+        patiently(site, Event(), look, lambda: 0)
+    return unseen
+
+
+def _opened(store: Store) -> None:
+    store.open()
