@@ -27,7 +27,7 @@ def compile(  # noqa: A001 - the command's name
 ) -> None:
     """Print the jobs that RECIPES compile to: address, key, payload and uploads. Secrets stay references.
 
-    Nothing is sent and no run log is touched; local inputs are read for their digests.
+    Nothing is sent and no run log is touched; local inputs are read for their digests, buckets are listed.
 
     Example: runner compile recipes/quickstart.recipe.toml | jq '.[].payload'
 
@@ -43,9 +43,7 @@ def compile(  # noqa: A001 - the command's name
     chosen = choose_endpoint(recipes, endpoint=endpoint, state=state, need_key=False)
     today = datetime.now(UTC).date().isoformat()
     with memory_log() as log:
-        prepared = asyncio.run(
-            prepare(loaded.recipes, project=chosen.project, endpoint=chosen.name, log=log, run_date=today)
-        )
+        prepared = asyncio.run(prepare(loaded.recipes, endpoint=chosen, log=log, run_date=today))
     rows = [compiled_json(job) for job in prepared.jobs]
     if style == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))

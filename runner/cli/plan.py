@@ -37,7 +37,8 @@ def plan(
 ) -> None:
     """Say what `runner run RECIPES` would do: every job with its reason and the credits at stake.
 
-    Reads recipes, inputs and the run log; asks nothing of the endpoint and starts no server.
+    Reads recipes, inputs and the run log, and lists the buckets of foreach.bucket; asks nothing of the endpoint and
+    starts no server.
 
     Example: runner plan recipes/ --format json | jq .summary
 

@@ -42,9 +42,7 @@ class Planning:
         wanted = self.recipes if recipes is None else recipes
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
-        prepared = await prepare(
-            wanted, project=self.endpoint.project, endpoint=self.endpoint.name, log=self.log, run_date=run_date
-        )
+        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
         states = known_states(self.log, prepared.jobs)
         made = make_plan(
             prepared.jobs,

@@ -6,18 +6,34 @@ item alone: the others are done.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runner.compile import Draft, FileContent, Item, Job, UploadSource, drafts_of, items_of, jobs_of, shared_paths
-from runner.errors import InvalidInput, Problem
+from runner.cli.endpoint import ChosenEndpoint
+from runner.cli.secrets import resolve_secret
+from runner.compile import (
+    Draft,
+    FileContent,
+    Item,
+    Job,
+    UploadSource,
+    asked_name,
+    drafts_of,
+    items_of,
+    jobs_of,
+    shared_paths,
+    to_revalidate,
+)
+from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
-from runner.recipe import Loaded, Recipe, load_recipes
+from runner.recipe import Foreach, Loaded, Recipe, load_recipes
 from runner.resources import catalog_document
 from runner.runlog import RunLog
 from runner.wire.catalog import Catalog
+from runner.wire.values import Json, as_text
 
 HASHED_AT_ONCE = 4
 
@@ -62,16 +78,21 @@ def raise_refusals(prepared: Prepared) -> None:
         raise InvalidInput(tuple(dict.fromkeys(refusal.problem for refusal in prepared.refusals)))
 
 
-async def prepare(recipes: Sequence[Recipe], *, project: Path, endpoint: str, log: RunLog, run_date: str) -> Prepared:
-    """The jobs of `recipes`. `log` remembers digests, so that unchanged files aren't read again."""
+async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: RunLog, run_date: str) -> Prepared:
+    """The jobs of `recipes`. `log` remembers digests, so that unchanged files aren't read again.
+
+    Buckets are listed, and web servers asked about sources with `revalidate`; nothing else leaves this machine.
+    """
     shelf = _Shelf()
+    project = endpoint.project
     for recipe in recipes:
-        for draft in drafts_of(recipe, _items(recipe, project, shelf)):
+        for draft in drafts_of(recipe, await _items(recipe, endpoint, shelf)):
             files = [_files_of(draft, source, project, shelf) for source in draft.sources]
             if all(files):
                 shelf.drafts.append((draft, files))
+    seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
-    compiled = list(_compile(shelf, known, endpoint=endpoint))
+    compiled = list(_compile(shelf, known, seen, endpoint=endpoint.name))
     clashes = {
         address: problem for problem, addresses in shared_paths(compiled, run_date=run_date) for address in addresses
     }
@@ -81,31 +102,89 @@ async def prepare(recipes: Sequence[Recipe], *, project: Path, endpoint: str, lo
     return Prepared(jobs=jobs, refusals=tuple(shelf.refusals))
 
 
-def _items(recipe: Recipe, project: Path, shelf: _Shelf) -> tuple[Item, ...]:
+async def _items(recipe: Recipe, endpoint: ChosenEndpoint, shelf: _Shelf) -> tuple[Item, ...]:
+    """The items of a recipe; none where they can't be known, which is told on the shelf."""
     foreach = recipe.foreach
-    paths: list[str] = []
-    table = ""
+    paths: Sequence[str] | None = ()
+    table: str | None = ""
+    objects: Sequence[tuple[str, str]] | None = ()
     if foreach is not None and foreach.kind == "files":
-        listing = list_files(recipe.folder, foreach.patterns, foreach.exclude, root=project)
-        for found in listing.problems:
-            shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, ("foreach", "files"), found))
-        shelf.facts.update({fact.absolute: fact for fact in listing.files})
-        paths = [fact.path for fact in listing.files]
-        if not paths and listing.problems:
-            return ()
+        paths = _paths(recipe, foreach, endpoint.project, shelf)
     elif foreach is not None and foreach.kind == "rows":
-        try:
-            table = (recipe.folder / foreach.rows).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            message = f"{foreach.rows} can't be read: {why}"
-            unread = FileProblem(path=foreach.rows, code="unreadable-file", message=message)
-            shelf.refuse(recipe.name, _input_problem(recipe, ("foreach", "rows"), unread))
-            return ()
-    items, problems = items_of(recipe, files=paths, table=table)
+        table = _table(recipe, foreach, shelf)
+    elif foreach is not None and foreach.kind == "bucket":
+        objects = await _objects(recipe, foreach, endpoint, shelf)
+    if paths is None or table is None or objects is None:
+        return ()
+    items, problems = items_of(recipe, files=paths, table=table, objects=objects)
     for problem in problems:
         shelf.refuse(recipe.name, problem)
     return () if problems else items
+
+
+def _paths(recipe: Recipe, foreach: Foreach, project: Path, shelf: _Shelf) -> Sequence[str] | None:
+    listing = list_files(recipe.folder, foreach.patterns, foreach.exclude, root=project)
+    for found in listing.problems:
+        shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, ("foreach", "files"), found))
+    shelf.facts.update({fact.absolute: fact for fact in listing.files})
+    return [fact.path for fact in listing.files] if listing.files or not listing.problems else None
+
+
+def _table(recipe: Recipe, foreach: Foreach, shelf: _Shelf) -> str | None:
+    try:
+        return (recipe.folder / foreach.rows).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        message = f"{foreach.rows} can't be read: {why}"
+        unread = FileProblem(path=foreach.rows, code="unreadable-file", message=message)
+        shelf.refuse(recipe.name, _input_problem(recipe, ("foreach", "rows"), unread))
+        return None
+
+
+async def _objects(
+    recipe: Recipe, foreach: Foreach, endpoint: ChosenEndpoint, shelf: _Shelf
+) -> Sequence[tuple[str, str]] | None:
+    from runner.cli.elsewhere.buckets import objects_of
+    from runner.cli.elsewhere.stores import store_site
+
+    try:
+        return await asyncio.to_thread(objects_of, foreach, store_site(endpoint), folder=recipe.folder)
+    except InvalidError as error:
+        place = recipe.locate(("foreach", "bucket"))
+        problem = Problem(place=place, code="unlisted-bucket", message=str(error), hint=error.hint)
+        shelf.refuse(recipe.name, problem)
+        return None
+
+
+async def _revalidated(shelf: _Shelf) -> Mapping[str, str]:
+    """Revisions of the remote sources that are to be asked; a draft whose source doesn't answer is refused."""
+    asked = [(draft, index, source) for draft, _ in shelf.drafts for index, source in to_revalidate(draft.payload)]
+    if not asked:
+        return {}
+    from runner.cli.elsewhere.remotes import revisions
+
+    urls: dict[str, str | InvalidError] = {asked_name(source): _url(draft, source) for draft, _, source in asked}
+    answers = await revisions(url for url in urls.values() if isinstance(url, str))
+    found = {name: answers[url] if isinstance(url, str) else url for name, url in urls.items()}
+    refused = set()
+    for draft, index, source in asked:
+        answer = found[asked_name(source)]
+        if isinstance(answer, InvalidError):
+            place = draft.recipe.locate(("input", index, "source"))
+            problem = Problem(place=place, code="unasked-source", message=str(answer), hint=answer.hint, secret=True)
+            shelf.refuse(draft.address, problem)
+            refused.add(draft.address)
+    shelf.drafts = [row for row in shelf.drafts if row[0].address not in refused]
+    return {name: answer for name, answer in found.items() if isinstance(answer, str)}
+
+
+def _url(draft: Draft, source: Json) -> str | InvalidError:
+    if isinstance(source, str):
+        return source
+    try:
+        return as_text(resolve_secret(source, draft.recipe.folder))
+    except InvalidError as error:
+        return error
 
 
 def _files_of(draft: Draft, source: UploadSource, project: Path, shelf: _Shelf) -> list[FileFact]:
@@ -135,14 +214,14 @@ async def _digests(shelf: _Shelf, log: RunLog) -> Digests:
     return await digests(wanted, log, now=time.time, jobs=HASHED_AT_ONCE)
 
 
-def _compile(shelf: _Shelf, known: Digests, *, endpoint: str) -> Iterator[tuple[Job, Draft]]:
+def _compile(shelf: _Shelf, known: Digests, seen: Mapping[str, str], *, endpoint: str) -> Iterator[tuple[Job, Draft]]:
     for draft, sources in shelf.drafts:
         contents = [
             _contents(draft, source, files, known, shelf) for source, files in zip(draft.sources, sources, strict=True)
         ]
         if not all(contents):
             continue
-        job, problems = jobs_of(draft, contents, endpoint=endpoint)
+        job, problems = jobs_of(draft, contents, endpoint=endpoint, seen=seen)
         for problem in problems:
             shelf.refuse(draft.address, problem)
         if job is not None and not problems:

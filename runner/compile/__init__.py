@@ -9,6 +9,7 @@ from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of
 from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths
 from runner.compile.key import job_key
+from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "SaveTo",
     "Upload",
     "UploadSource",
+    "asked_name",
     "compiled_json",
     "drafts_of",
     "endpoint_name",
@@ -29,4 +31,5 @@ __all__ = [
     "jobs_of",
     "output_conflicts",
     "shared_paths",
+    "to_revalidate",
 ]

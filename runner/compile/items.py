@@ -18,32 +18,39 @@ from runner.wire.values import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One element of `foreach`; `label` is unique in the recipe, empty where there is no `foreach`."""
+    """One element of `foreach`; `label` is unique in the recipe, empty where there is no `foreach`.
+
+    revision  what tells this version of a listed object from the next: an ETag, a generation, or size and time
+    """
 
     label: str = ""
     values: Mapping[str, Json] = field(default_factory=dict)
+    revision: str = ""
 
 
 def items_of(
-    recipe: Recipe, *, files: Sequence[str] = (), table: str = ""
+    recipe: Recipe, *, files: Sequence[str] = (), table: str = "", objects: Sequence[tuple[str, str]] = ()
 ) -> tuple[tuple[Item, ...], tuple[Problem, ...]]:
     """The items of `recipe` and what is wrong with them.
 
     files  what the globs of `foreach.files` matched: POSIX paths relative to the recipe's folder
     table  the text of the file that `foreach.rows` names (CSV or JSON Lines, by its ending)
+    objects  names and revisions of what lies in `foreach.bucket`; one more than `max_items` is enough of them
     """
     if recipe.foreach is None:
         return (Item(),), ()
     try:
-        items = tuple(_items(recipe.foreach, files, table))
+        items = tuple(_items(recipe.foreach, files, table, objects))
     except ValueError as error:
         return (), (_problem(recipe, "bad-rows", str(error)),)
     return items, tuple(_guard(recipe, recipe.foreach, items))
 
 
-def _items(foreach: Foreach, files: Sequence[str], table: str) -> Iterator[Item]:
+def _items(foreach: Foreach, files: Sequence[str], table: str, objects: Sequence[tuple[str, str]]) -> Iterator[Item]:
     if foreach.kind == "files":
         return (Item(label=path, values=_file_values(path)) for path in files)
+    if foreach.kind == "bucket":
+        return (Item(label=name, values=_file_values(name), revision=revision) for name, revision in objects)
     if foreach.kind == "rows":
         rows = _rows(foreach.rows or "", table)
         return (Item(label=str(number), values=row) for number, row in enumerate(rows, start=1))
@@ -97,22 +104,30 @@ def _plain(value: Json) -> str:
 
 def _guard(recipe: Recipe, foreach: Foreach, items: Sequence[Item]) -> Iterator[Problem]:
     if not items:
-        what = ", ".join(repr(one) for one in foreach.patterns) or foreach.rows or "matrix"
-        yield _problem(
-            recipe,
-            "no-items",
-            f"{what} gives no items, so there is nothing to convert",
-            hint=f"paths are relative to {recipe.folder}",
-        )
+        yield _no_items(recipe, foreach)
     for label in _repeated(items):
         yield _problem(recipe, "repeated-item", f"there are several items called {label!r}", hint="drop all but one")
     if foreach.max_items is not None and len(items) > foreach.max_items:
         yield Problem(
             place=recipe.locate(("foreach", "max_items")),
             code="too-many-items",
-            message=f"there are {len(items)} items, more than max_items = {foreach.max_items}",
-            hint="narrow the pattern, or raise max_items if the growth is meant",
+            message=f"there are {_count(foreach, len(items))} items, more than max_items = {foreach.max_items}",
+            hint="narrow it down, or raise max_items if the growth is meant",
         )
+
+
+def _no_items(recipe: Recipe, foreach: Foreach) -> Problem:
+    what = ", ".join(repr(one) for one in foreach.patterns) or foreach.rows or foreach.kind
+    hint = f"paths are relative to {recipe.folder}"
+    if foreach.bucket is not None:
+        what = f"prefix {foreach.bucket.parameters.get('prefix', '')!r}"
+        hint = "whole names begin with `prefix`, and `match` and `exclude` look at whole names"
+    return _problem(recipe, "no-items", f"{what} gives no items, so there is nothing to convert", hint=hint)
+
+
+def _count(foreach: Foreach, count: int) -> str:
+    """A bucket isn't listed any further than it takes to know that it holds too much."""
+    return f"at least {count}" if foreach.kind == "bucket" else str(count)
 
 
 def _repeated(items: Sequence[Item]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from runner.compile.draft import Draft
 from runner.compile.key import job_key
+from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
@@ -41,6 +42,7 @@ class Job:
 
     draft     the recipe and the item it comes from
     contents  for each of the draft's sources the files it means
+    revisions which version is meant, of inputs where that is known, by their index in the payload
     payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
     cap       `limits.job.max_credit`
@@ -56,6 +58,7 @@ class Job:
     contents: tuple[tuple[FileContent, ...], ...]
     uploads: tuple[Upload, ...]
     save: SaveTo
+    revisions: Mapping[int, str] = field(default_factory=dict)
     cap: int | None = None
     retry: int = 0
     deadline_s: float | None = None
@@ -64,10 +67,12 @@ class Job:
     after: tuple[str, ...] = field(default=())
 
     def payload_for(self, *, run_date: str) -> JsonObject:
-        """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests of uploads noted at them."""
+        """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests and revisions noted at the inputs."""
         scope = {**self.draft.scope, "run": {"date": run_date}}
         payload, uploads = _with_uploads(expand(self.draft.recipe.job, scope), self.draft, self.contents)
         inputs = list(as_list(payload.get("input")))
+        for index, revision in self.revisions.items():
+            inputs[index] = as_object(inputs[index]) | {"revision": revision}
         for upload in uploads:
             inputs[upload.input_index] = as_object(inputs[upload.input_index]) | {
                 "filename": upload.filename,
@@ -107,18 +112,25 @@ class Job:
 
 
 def jobs_of(
-    draft: Draft, contents: Sequence[Sequence[FileContent]], *, endpoint: str
+    draft: Draft,
+    contents: Sequence[Sequence[FileContent]],
+    *,
+    endpoint: str,
+    seen: Mapping[str, str] | None = None,
 ) -> tuple[Job | None, tuple[Problem, ...]]:
     """The job of `draft`, or what is wrong with it.
 
     contents  for each of `draft.sources` the files it means, in order
+    seen      revisions of remote inputs with `revalidate`, by `asked_name`
     """
     payload, uploads = _with_uploads(draft.payload, draft, contents)
+    revisions = revisions_of(payload, draft, seen or {})
     recipe = draft.recipe
     try:
         key = job_key(
             payload,
             digests={upload.input_index: upload.content.sha256 for upload in uploads},
+            revisions=revisions,
             endpoint=endpoint,
             epoch=recipe.epoch,
         )
@@ -133,6 +145,7 @@ def jobs_of(
         payload=payload,
         contents=tuple(tuple(files) for files in contents),
         uploads=uploads,
+        revisions=revisions,
         save=save_to(
             folder=recipe.folder,
             template=recipe.save.path if recipe.save else None,

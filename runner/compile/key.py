@@ -19,10 +19,18 @@ from runner.wire.values import Json, JsonObject, as_list, as_object
 SCHEME = "k1"
 
 
-def job_key(payload: JsonObject, *, digests: Mapping[int, str], endpoint: str, epoch: int) -> str:
+def job_key(
+    payload: JsonObject,
+    *,
+    digests: Mapping[int, str],
+    revisions: Mapping[int, str] | None = None,
+    endpoint: str,
+    epoch: int,
+) -> str:
     """Name the work in `payload`: "k1:" and 64 hex digits, the same on every machine.
 
-    digests  sha256 in hex of each uploaded input, by its index
+    digests    sha256 in hex of each uploaded input, by its index
+    revisions  which version of it is meant, of inputs where that is known
     The order of options is irrelevant; the order of inputs and conversions counts.
 
     Source: RFC 8785 (JSON canonicalization).
@@ -31,14 +39,15 @@ def job_key(payload: JsonObject, *, digests: Mapping[int, str], endpoint: str, e
         "endpoint": endpoint,
         "epoch": epoch,
         "input": [
-            _input(as_object(entry), digests.get(index)) for index, entry in enumerate(as_list(payload.get("input")))
+            _input(as_object(entry), digests.get(index), (revisions or {}).get(index))
+            for index, entry in enumerate(as_list(payload.get("input")))
         ],
         "conversion": [_conversion(as_object(entry)) for entry in as_list(payload.get("conversion"))],
     }
     return f"{SCHEME}:{hashlib.sha256(rfc8785.dumps(work)).hexdigest()}"
 
 
-def _input(entry: JsonObject, digest: str | None) -> JsonObject:
+def _input(entry: JsonObject, digest: str | None, revision: str | None) -> JsonObject:
     kind = entry.get("type", "remote")
     work: JsonObject = {
         "type": kind,
@@ -46,6 +55,8 @@ def _input(entry: JsonObject, digest: str | None) -> JsonObject:
         "options": as_object(entry.get("options")),
         "filename": entry.get("filename"),
     }
+    if revision:
+        work["revision"] = revision
     if kind == "upload":
         return work | {"sha256": digest}
     if kind == "cloud":

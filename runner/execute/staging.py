@@ -35,6 +35,9 @@ def _first_upload(inputs: list[JsonObject]) -> int:
     return next((index for index, entry in enumerate(inputs) if entry.get("type") == "upload"), len(inputs))
 
 
+_OURS = frozenset({"sha256", "revision", "identity", "revalidate"})
+
+
 def _as_sent(entry: JsonObject) -> JsonObject:
     """Without what is ours alone."""
-    return {name: value for name, value in entry.items() if name not in ("sha256", "identity", "revalidate")}
+    return {name: value for name, value in entry.items() if name not in _OURS}

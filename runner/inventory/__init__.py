@@ -1,6 +1,7 @@
 """What lies on disk: which files a glob names, and the digests of their contents."""
 
 from runner.inventory.digests import Digest, Digests, digests, file_sha256
+from runner.inventory.globs import path_matcher
 from runner.inventory.listing import FileFact, FileProblem, Listing, list_files, stat_file
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "digests",
     "file_sha256",
     "list_files",
+    "path_matcher",
     "stat_file",
 ]

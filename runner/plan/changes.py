@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from runner.plan.actions import Change
@@ -9,11 +10,13 @@ from runner.wire.values import Json
 
 # What never changes a key, so it can't be why the work is new; and the digest gets words of its own.
 SILENT = frozenset({"callback", "notify_status", "limits", "credentials", "download_passwords", "process"})
+# An input's content, by what tells one version from the next.
+_CONTENT = re.compile(r"(input\[\d+\])\.(?:sha256|revision)")
 SILENT_SUFFIXES = ("fail_on_input_error", "fail_on_conversion_error")
 
 
 def changes_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> tuple[Change, ...]:
-    """Both are expanded payloads as the run log keeps them, with `sha256` at uploaded inputs."""
+    """Both are expanded payloads as the run log keeps them, with `sha256` or `revision` at inputs that have one."""
     return tuple(_walk(before, after, ""))
 
 
@@ -27,12 +30,15 @@ def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
             old = before[index] if index < len(before) else None
             new = after[index] if index < len(after) else None
             yield from _walk(old, new, f"{path}[{index}]")
-    elif _same(before, after):
-        return
-    elif path.endswith(".sha256"):
-        yield Change(path=path.removesuffix(".sha256") + " content", before=_short(before), after=_short(after))
-    else:
-        yield Change(path=path, before=before, after=after)
+    elif not _same(before, after):
+        yield _change(path, before, after)
+
+
+def _change(path: str, before: Json, after: Json) -> Change:
+    content = _CONTENT.fullmatch(path)
+    if content is None:
+        return Change(path=path, before=before, after=after)
+    return Change(path=f"{content[1]} content", before=_short(before), after=_short(after))
 
 
 def _same(before: Json, after: Json) -> bool:
@@ -40,5 +46,6 @@ def _same(before: Json, after: Json) -> bool:
     return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)
 
 
-def _short(digest: Json) -> Json:
-    return digest[:12] if isinstance(digest, str) else digest
+def _short(mark: Json) -> Json:
+    """The beginning of a digest, or of an ETag."""
+    return mark[:12] if isinstance(mark, str) else mark

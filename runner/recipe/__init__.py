@@ -2,9 +2,10 @@
 
 from runner.recipe.check import check_recipes, load_recipes
 from runner.recipe.find import find_recipes
-from runner.recipe.model import Budget, Checked, Foreach, Loaded, Recipe, Save
+from runner.recipe.model import Bucket, Budget, Checked, Foreach, Loaded, Recipe, Save
 
 __all__ = [
+    "Bucket",
     "Budget",
     "Checked",
     "Foreach",

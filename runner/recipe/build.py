@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from runner.recipe.layers import Merged
-from runner.recipe.model import Budget, Foreach, Recipe, Save
+from runner.recipe.model import Bucket, Budget, Foreach, Recipe, Save
 from runner.recipe.normal import job_of
 from runner.wire.values import Json, JsonObject, as_object
 
@@ -61,8 +61,21 @@ def _foreach(foreach: Json) -> Foreach | None:
         return Foreach(kind="files", patterns=patterns, exclude=exclude, max_items=most)
     if "rows" in foreach:
         return Foreach(kind="rows", rows=foreach["rows"], max_items=most)
+    if "bucket" in foreach:
+        return Foreach(
+            kind="bucket", bucket=_bucket(foreach["bucket"]), exclude=_texts(foreach.get("exclude", [])), max_items=most
+        )
     matrix = {name: tuple(values) for name, values in foreach["matrix"].items()}
     return Foreach(kind="matrix", matrix=matrix, max_items=most)
+
+
+def _bucket(bucket: JsonObject) -> Bucket:
+    return Bucket(
+        source=bucket["source"],
+        parameters=as_object(bucket.get("parameters")),
+        credentials=as_object(bucket.get("credentials")),
+        match=_texts(bucket.get("match", [])),
+    )
 
 
 def _save(save: Json) -> Save | None:

@@ -16,14 +16,28 @@ OnConflict = Literal["error", "skip", "overwrite", "rename"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Bucket:
+    """Objects in cloud storage: `parameters` as in a cloud input with `prefix` for `file`, secrets as references.
+
+    match  globs over whole names, empty for all
+    """
+
+    source: str
+    parameters: JsonObject
+    credentials: JsonObject
+    match: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Foreach:
     """One job per item. `patterns` and `exclude` are globs, `rows` a path, all relative to the recipe's folder."""
 
-    kind: Literal["files", "rows", "matrix"]
+    kind: Literal["files", "rows", "matrix", "bucket"]
     patterns: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     rows: str = ""
     matrix: Mapping[str, tuple[Json, ...]] = field(default_factory=dict)
+    bucket: Bucket | None = None
     max_items: int | None = None
 
 

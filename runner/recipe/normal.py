@@ -61,9 +61,7 @@ def _recipe(document: JsonObject, at: Steps, notes: list[Finding]) -> JsonObject
         made["conversion"] = [
             _conversion(one, (*at, "conversion", i), notes) for i, one in enumerate(made["conversion"])
         ]
-    if "limits" in made:
-        made["limits"] = _limits(made["limits"])
-    return made
+    return made | {name: form(made[name]) for name, form in _FORMS.items() if name in made}
 
 
 def _without(entry: JsonObject, ignored: frozenset[str], at: Steps, notes: list[Finding]) -> JsonObject:
@@ -107,10 +105,20 @@ def _target(entry: Json, at: Steps, notes: list[Finding]) -> Json:
     return _objects(_without(entry, frozenset({"status"}), at, notes), ("parameters", "credentials"))
 
 
+def _foreach(foreach: Json) -> Json:
+    bucket = foreach.get("bucket") if isinstance(foreach, dict) else None
+    if not isinstance(bucket, dict):
+        return foreach
+    return {**foreach, "bucket": _objects(bucket, ("parameters", "credentials"))}
+
+
 def _limits(limits: Json) -> Json:
     if limits == []:
         return {}
     return _objects(limits, ("job", "input", "output")) if isinstance(limits, dict) else limits
+
+
+_FORMS = {"foreach": _foreach, "limits": _limits}
 
 
 def _array(value: Json) -> list[Json]:

@@ -21,7 +21,7 @@ from runner.recipe.options import conversion_findings
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.recipe.template import has_template
 from runner.wire.catalog import Catalog
-from runner.wire.providers import PROVIDERS
+from runner.wire.providers import LISTED, PROVIDERS, listing_of
 from runner.wire.secrets import is_reference
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
@@ -79,24 +79,38 @@ def _missing(name: str, message: str, hint: str) -> Finding:
 def _foreach(foreach: Json, folder: Path) -> Iterator[Finding]:
     if not isinstance(foreach, dict):
         return
-    kinds = [kind for kind in ("files", "rows", "matrix") if kind in foreach]
-    if len(kinds) != 1 and not {"bucket", "outputs"} & set(foreach):
+    kinds = [kind for kind in ("files", "bucket", "rows", "matrix") if kind in foreach]
+    if len(kinds) != 1 and "outputs" not in foreach:
         found = f"both {' and '.join(kinds)}" if kinds else "none of them"
-        message = f"foreach needs exactly one of files, rows and matrix, and has {found}"
+        message = f"foreach needs exactly one of files, bucket, rows and matrix, and has {found}"
         yield Finding(path=("foreach",), key=True, code="wrong-size", message=message)
-    if "exclude" in foreach and "files" not in foreach:
-        message = "exclude leaves out files, and there is no foreach.files"
+    if "exclude" in foreach and not {"files", "bucket"} & set(foreach):
+        message = "exclude leaves out files or objects, and there is no foreach.files and no foreach.bucket"
         yield Finding(path=("foreach", "exclude"), key=True, code="no-effect", message=message)
     rows = foreach.get("rows")
     if isinstance(rows, str) and not rows.lower().endswith((".csv", ".jsonl", ".ndjson")):
         message = f"rows are read from a .csv or .jsonl file, not from {shown(rows)}"
         yield Finding(path=("foreach", "rows"), code="wrong-form", message=message)
+    yield from _bucket(foreach.get("bucket"), ("foreach", "bucket"))
     for name in ("files", "rows"):
         values = foreach.get(name)
         for index, pattern in enumerate(values if isinstance(values, list) else [values]):
             path: Steps = ("foreach", name, index) if isinstance(values, list) else ("foreach", name)
             if isinstance(pattern, str):
                 yield from _inside(pattern, path, folder)
+
+
+def _bucket(bucket: Json, at: Steps) -> Iterator[Finding]:
+    if not isinstance(bucket, dict):
+        return
+    source = bucket.get("source")
+    if source is None:
+        message = f"'source' is missing: the provider, one of {listed(LISTED)}"
+        yield Finding(path=at, key=True, code="missing-key", message=message)
+    if isinstance(source, str) and source in LISTED:
+        yield from provider_findings(listing_of(PROVIDERS[source]), bucket, at, as_input=False)
+    else:
+        yield from literal_secrets(bucket.get("credentials"), (*at, "credentials"), open_keys=True)
 
 
 def _callback(document: JsonObject) -> Iterator[Finding]:
@@ -126,11 +140,15 @@ def _input(entry: JsonObject, at: Steps, folder: Path) -> Iterator[Finding]:
             yield Finding(path=at, key=True, code="missing-key", message=message)
     else:
         yield from _source(entry["source"], kind, (*at, "source"), folder)
+    if entry.get("revalidate") is True and kind != "remote":
+        message = f"revalidate asks a web server, and an input of type '{kind}' has none"
+        yield Finding(path=(*at, "revalidate"), key=True, code="no-effect", message=message)
     yield from _credentials(entry, kind, at)
 
 
 _INPUT_KEYS = frozenset(
-    ("type", "source", "engine", "options", "filename", "content_type", "parameters", "credentials", "identity")
+    {"type", "source", "engine", "options", "filename", "content_type", "parameters", "credentials"}
+    | {"identity", "revalidate"}
 )
 
 _SOURCES = {

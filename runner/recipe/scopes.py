@@ -54,7 +54,7 @@ def _item_names(foreach: Json) -> frozenset[str] | None:
         return None
     if "matrix" in kinds:
         return frozenset(as_object(kinds["matrix"]))
-    return FILE_NAMES if "files" in kinds else frozenset()
+    return FILE_NAMES if {"files", "bucket"} & kinds.keys() else frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

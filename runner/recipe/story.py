@@ -20,7 +20,6 @@ SECRET_STEPS = frozenset({"credentials", "download_passwords", "download_passwor
 NOT_YET = {
     ("schedule",): "schedules",
     ("test",): "tests inside recipes",
-    ("foreach", "bucket"): "foreach over a bucket",
     ("foreach", "outputs"): "foreach over the outputs of another recipe",
 }
 

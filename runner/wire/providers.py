@@ -5,7 +5,7 @@ Source: the API's pages on cloud inputs and on output storage.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +58,26 @@ PROVIDERS: dict[str, Provider] = {
     )
 }
 
+# Whose objects can be listed.
+LISTED = tuple(sorted(name for name, provider in PROVIDERS.items() if provider.as_input))
+
+
+def listing_of(provider: Provider) -> Provider:
+    """What a listing takes: `prefix`, which may be missing, in place of `file`."""
+    return replace(
+        provider,
+        parameters_required=provider.parameters_required - {"file"},
+        parameters_optional=provider.parameters_optional | {"prefix"},
+    )
+
+
 DEFAULT_S3_REGION = "eu-central-1"
 DEFAULT_FTP_PORT = 21
+# What stands for a parameter that isn't given.
+DEFAULTS: dict[str, dict[str, str]] = {
+    "amazons3": {"region": DEFAULT_S3_REGION},
+    "ftp": {"port": str(DEFAULT_FTP_PORT)},
+}
 
 # A literal here is a secret in a file; names (accesskeyid, accountname, username) may be literal.
 SECRET_CREDENTIALS = frozenset(

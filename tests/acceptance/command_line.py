@@ -127,16 +127,22 @@ def one_file(source: str, *, target: str = "webp", more: str = "") -> str:
 
 
 @contextlib.contextmanager
-def web(pages: Mapping[str, bytes]) -> Iterator[str]:
-    """Serves `pages` by path (without the query) on loopback; anything else is 404."""
+def web(pages: Mapping[str, bytes], *, headers: Callable[[str], Mapping[str, str]] = lambda _: {}) -> Iterator[str]:
+    """Serves `pages` by path (without the query) on loopback, with more headers by path; anything else is 404."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = pages.get(self.path.partition("?")[0])
+        def do_HEAD(self) -> None:
+            path = self.path.partition("?")[0]
+            body = pages.get(path)
             self.send_response(404 if body is None else 200)
             self.send_header("Content-Length", str(len(body or b"")))
+            for name, value in headers(path).items() if body is not None else ():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body or b"")
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(pages.get(self.path.partition("?")[0]) or b"")
 
         def log_message(self, *_: object) -> None:
             pass

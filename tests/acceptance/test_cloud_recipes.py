@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from tests.acceptance.clouds import Cloud
 from tests.acceptance.command_line import Desk, Done
-from tests.server.storage.azurite import azurite
-from tests.server.storage.gcs import google
-from tests.server.storage.remote import Remote
-from tests.server.storage.seaweed import seaweed
-from tests.server.storage.vsftpd import vsftpd
 
 RECIPES = (
     "s3-input",
@@ -32,103 +25,6 @@ RECIPES = (
 SOURCES = {"s3-input": "2026/summer pictures/DSC_0013.jpg"}
 RESULTS = {"s3-input": "harbour.webp"}
 STORED = {"ftp-target": "converted/2026/mountains.png"}
-BOTH = {
-    "s3": ("s3-input", "s3-target"),
-    "gcs": ("gcs-input", "gcs-target"),
-    "azure": ("azure-input", "azure-target"),
-    "ftp": ("ftp-input", "ftp-target"),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cloud:
-    """A provider, and what a user sets to reach it: variables of the recipe, of the shell, and a key file."""
-
-    remote: Remote
-    sets: dict[str, Any]
-    shell: dict[str, str]
-    wrong: dict[str, str]
-    keyfile: str = ""
-
-
-def _s3(folder: Path) -> Iterator[Cloud]:
-    with seaweed(folder) as remote:
-        shell = {
-            "AWS_ACCESS_KEY_ID": remote.credentials["accesskeyid"],
-            "AWS_SECRET_ACCESS_KEY": remote.credentials["secretaccesskey"],
-        }
-        wrong = {"AWS_SECRET_ACCESS_KEY": "wrong-secret-of-nobody"}
-        yield Cloud(remote=remote, sets={"bucket": "tests"}, shell=shell, wrong=wrong)
-
-
-def _gcs(folder: Path) -> Iterator[Cloud]:
-    with google(folder) as remote:
-        keyfile = json.dumps(remote.credentials["keyfile"])
-        other = json.dumps({**remote.credentials["keyfile"], "client_email": "somebody@else.example"})
-        sets = {"bucket": "tests", "project": "tests"}
-        yield Cloud(
-            remote=remote,
-            sets=sets,
-            shell={"GOOGLE_KEYFILE": keyfile},
-            wrong={"GOOGLE_KEYFILE": other},
-            keyfile=keyfile,
-        )
-
-
-def _azure(folder: Path) -> Iterator[Cloud]:
-    with azurite(folder / "data") as remote:
-        shell = {
-            "AZURE_STORAGE_ACCOUNT": remote.credentials["accountname"],
-            "AZURE_STORAGE_KEY": remote.credentials["accountkey"],
-        }
-        wrong = {"AZURE_STORAGE_KEY": "d3Jvbmcta2V5LXdyb25nLWtleS13cm9uZw=="}
-        yield Cloud(remote=remote, sets={"container": "tests"}, shell=shell, wrong=wrong)
-
-
-def _ftp(_: Path) -> Iterator[Cloud]:
-    with vsftpd(secure=True) as remote:
-        shell = {
-            "FTP_USERNAME": str(remote.credentials["username"]),
-            "FTP_PASSWORD": str(remote.credentials["password"]),
-        }
-        sets = {"host": "127.0.0.1", "port": remote.parameters["port"]}
-        yield Cloud(remote=remote, sets=sets, shell=shell, wrong={"FTP_PASSWORD": "wrong-password"})
-
-
-STARTERS: dict[str, Callable[[Path], Iterator[Cloud]]] = {"s3": _s3, "gcs": _gcs, "azure": _azure, "ftp": _ftp}
-GROUPS = {"azure": "blob"}
-
-
-def providers() -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.xdist_group(GROUPS.get(name, name))) for name in BOTH]
-
-
-@pytest.fixture(scope="module", params=providers())
-def provider(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cloud]]:
-    name: str = request.param
-    for cloud in STARTERS[name](tmp_path_factory.mktemp(name)):
-        yield name, cloud
-
-
-@pytest.fixture
-def cloud(provider: tuple[str, Cloud]) -> Cloud:
-    return provider[1]
-
-
-@pytest.fixture
-def both(provider: tuple[str, Cloud]) -> tuple[str, str]:
-    """The provider's recipes: for an input, and for a target."""
-    return BOTH[provider[0]]
-
-
-@pytest.fixture
-def pointed(examples: Desk, cloud: Cloud) -> Desk:
-    """A project that holds the recipes and points its local server at the provider."""
-    endpoint = "".join(f'{name} = "{url}"\n' for name, url in cloud.remote.endpoint.items())
-    examples.write("recipes/runner.toml", f'[local]\nallow_private = ["127.0.0.0/8"]\n{endpoint}')
-    if cloud.keyfile:
-        examples.write("recipes/secrets/google-keyfile.json", cloud.keyfile)
-    return replace(examples, more={**examples.more, **cloud.shell})
 
 
 def run(desk: Desk, cloud: Cloud, recipe: str) -> Done:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from itertools import islice
 from threading import Event
 
@@ -10,8 +11,10 @@ from runner.server.storage.contact import connected, named, patiently
 from runner.server.storage.protocol import Found, Place, Site, Store
 
 
-def listed(shelf: Place, site: Site, *, most: int | None = None) -> list[Found]:
-    """The objects behind a prefix, by name; no more than `most`. Raises StorageError.
+def listed(
+    shelf: Place, site: Site, *, most: int | None = None, is_wanted: Callable[[str], bool] = lambda _: True
+) -> list[Found]:
+    """The objects behind a prefix whose names are wanted, by name; no more than `most`. Raises StorageError.
 
     Names that end in a slash are left out: they stand for folders.
     """
@@ -19,7 +22,8 @@ def listed(shelf: Place, site: Site, *, most: int | None = None) -> list[Found]:
 
     def look() -> None:
         found.clear()
-        found.extend(islice((one for one in store.listing() if not one.name.endswith("/")), most))
+        wanted = (one for one in store.listing() if not one.name.endswith("/") and is_wanted(one.name))
+        found.extend(islice(wanted, most))
 
     with named(shelf), closing(connected(shelf, site)) as store:
         patiently(site, Event(), look, lambda: 0)
@@ -46,4 +50,15 @@ def look_at_target(place: Place, site: Site) -> str:
 
 
 def _opened(store: Store) -> None:
-    store.open()
+    opened = store.open()
+    if opened.size is None:  # FTP didn't find it, or doesn't say: only the first bytes can tell
+        with suppress(_Enough):
+            opened.read(0, _enough)
+
+
+class _Enough(Exception):
+    pass
+
+
+def _enough(_: bytes) -> None:
+    raise _Enough

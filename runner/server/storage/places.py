@@ -7,13 +7,9 @@ from dataclasses import replace
 
 from runner.server.storage.protocol import FAILED, Place, StorageError
 from runner.server.storage.table import EXTRA, SERVED, Entry
-from runner.wire.providers import DEFAULT_FTP_PORT, DEFAULT_S3_REGION, PROVIDERS, Provider
+from runner.wire.providers import DEFAULTS, PROVIDERS, Provider
 from runner.wire.values import Json, JsonObject
 
-_DEFAULTS: dict[str, dict[str, str]] = {
-    "amazons3": {"region": DEFAULT_S3_REGION},
-    "ftp": {"port": str(DEFAULT_FTP_PORT)},
-}
 _SHOWN_NAME = 64
 _MOST_NAME = 4096
 
@@ -58,7 +54,7 @@ def _served(provider: str) -> Provider:
 
 
 def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *, required: frozenset[str]) -> Place:
-    defaults = _DEFAULTS.get(known.name, {})
+    defaults = DEFAULTS.get(known.name, {})
     wanted = {**defaults, **{name: value for name, value in parameters.items() if value is not None}}
     problems = [*_problems("parameters", wanted, required, _names(known))]
     problems += _problems("credentials", credentials, known.credentials_required, known.credentials_optional)

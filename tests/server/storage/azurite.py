@@ -53,7 +53,7 @@ def _remote(url: str, service: BlobServiceClient) -> Remote:
             return None
 
     def put(file: str, content: bytes) -> None:
-        container.upload_blob(file, content)
+        container.upload_blob(file, content, overwrite=True)
 
     return Remote(
         provider="azure",

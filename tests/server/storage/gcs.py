@@ -2,7 +2,8 @@
 
 The door issues tokens against assertions that the service account's key has signed, lets nobody in without
 such a token, and refuses what `ifGenerationMatch=0` forbids: fake-gcs-server forgets that condition on
-resumable uploads. Laxer than Google: rights don't differ by bucket, and the token's scope isn't looked at.
+resumable uploads. It also answers which rights an account has, which fake-gcs-server can't: all of them, but in
+READ_ONLY none to create. Laxer than Google: nothing enforces those rights, and the token's scope isn't looked at.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.server.storage.processes import answers, free_ports, required, runnin
 from tests.server.storage.remote import Remote
 
 BUCKET = "tests"
+READ_ONLY = "read-only"
 EMAIL = "runner@tests.iam.gserviceaccount.com"
 AUDIENCE = "https://oauth2.googleapis.com/token"
 
@@ -49,7 +51,8 @@ def google(folder: Path) -> Iterator[Remote]:
     ]
     upstream = f"http://127.0.0.1:{behind}"
     with running(command, folder / "log", is_ready=lambda: answers(behind), what="fake-gcs-server"):
-        httpx.post(f"{upstream}/storage/v1/b", json={"name": BUCKET}).raise_for_status()
+        for bucket in (BUCKET, READ_ONLY):
+            httpx.post(f"{upstream}/storage/v1/b", json={"name": bucket}).raise_for_status()
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         with _door(Door(upstream=behind, port=port, key=key.public_key())) as url:
             yield _remote(url, upstream, keyfile(url, key))
@@ -159,7 +162,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def _let_in(self, body: bytes) -> None:
-        if self._is_forbidden(body):
+        if "/iam/testPermissions" in self.path:
+            self._answer_rights()
+        elif self._is_forbidden(body):
             self._say(412, {"error": {"code": 412, "message": "conditionNotMet"}})
         else:
             self._pass_on(body)
@@ -170,6 +175,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})
         else:
             self._say(200, {"access_token": bearer, "token_type": "Bearer", "expires_in": 3599})
+
+    def _answer_rights(self) -> None:
+        parts = urlsplit(self.path)
+        bucket = parts.path.partition("/b/")[2].partition("/")[0]
+        there = httpx.get(f"http://127.0.0.1:{self.owner.upstream}/storage/v1/b/{bucket}").status_code == 200
+        asked = parse_qs(parts.query).get("permissions", [])
+        granted = [one for one in asked if bucket != READ_ONLY or not one.endswith(".create")]
+        if there:
+            self._say(200, {"kind": "storage#testIamPermissionsResponse", "permissions": granted})
+        else:
+            self._say(404, {"error": {"code": 404, "message": "The specified bucket does not exist."}})
 
     def _is_forbidden(self, body: bytes) -> bool:
         """Whether the condition of an upload that comes in pieces forbids its beginning, or by now its end."""
