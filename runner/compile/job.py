@@ -10,11 +10,11 @@ from runner.compile.draft import Draft
 from runner.compile.key import job_key
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
+from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
+from runner.wire.formats import file_ending
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
-
-FORMATS_WITH_LONG_NAMES = {"jpeg": "jpg", "tif": "tiff"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +80,12 @@ class Job:
             }
         return payload | ({"input": inputs} if inputs else {})
 
+    def targets(self, *, run_date: str) -> tuple[Target, ...]:
+        """The names at providers that results of a run on `run_date` go to."""
+        if not any(as_object(one).get("output_target") for one in as_list(self.payload.get("conversion"))):
+            return ()
+        return tuple(targets_of(self.payload_for(run_date=run_date)))
+
     @property
     def stem(self) -> str:
         """What the API will name the outputs after, or "" where only the server knows."""
@@ -104,11 +110,11 @@ class Job:
     def _expected_names(self) -> Iterator[str]:
         for entry in as_list(self.payload.get("conversion")):
             conversion = as_object(entry)
-            target = as_text(conversion.get("target")).lower()
+            ending = file_ending(as_text(conversion.get("target")))
             options = as_object(conversion.get("options"))
             stem = as_text(options.get("output_filename")) or self.stem
             if not conversion.get("output_target"):
-                yield f"{stem}.{FORMATS_WITH_LONG_NAMES.get(target, target)}"
+                yield f"{stem}.{ending}"
 
 
 def jobs_of(
@@ -213,6 +219,23 @@ def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterato
             code="shared-path",
             message=f"{_listed(addresses)} would all be saved as {str(path)!r}",
             hint="put {item.dir}, {item.name} or {output.index} into save.path so that each result has its own name",
+        )
+        yield problem, addresses
+
+
+def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """Results that would be stored under one name at a provider, which the second of them would be refused."""
+    by_address = {job.address: draft for job, draft in jobs}
+    wanted = [(job.address, job.key, target) for job, _ in jobs for target in job.targets(run_date=run_date)]
+    for name, rows in wanted_twice(wanted):
+        addresses = tuple(address for address, _ in rows)
+        address, target = rows[-1]
+        at = ("conversion", target.conversion, "output_target", target.index)
+        problem = Problem(
+            place=by_address[address].recipe.locate((*at, "parameters", "file")),
+            code="shared-target",
+            message=f"{_listed(addresses)} would all be stored as {name}, and a taken name is refused",
+            hint="put {item.stem} or the like into `file`, or end it in / to keep the results' own names",
         )
         yield problem, addresses
 

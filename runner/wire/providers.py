@@ -5,7 +5,10 @@ Source: the API's pages on cloud inputs and on output storage.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from runner.wire.values import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,3 +86,9 @@ DEFAULTS: dict[str, dict[str, str]] = {
 SECRET_CREDENTIALS = frozenset(
     {"secretaccesskey", "sessiontoken", "keyfile", "accountkey", "password", "token", "decrypt_password"}
 )
+
+
+def holder_of(provider: str, parameters: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
+    """Where an object or a listing lies, apart from its name: the other parameters, sorted, with what is left out."""
+    known = DEFAULTS.get(provider, {}) | {name: str(value) for name, value in parameters.items()}
+    return tuple(sorted((name, value) for name, value in known.items() if name not in ("file", "prefix")))

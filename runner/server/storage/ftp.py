@@ -86,10 +86,10 @@ class FtpStore:
                 raise
 
     def foresee(self) -> str:
-        """The login is tried and the name looked for; whether one may write there, FTP only tells who does."""
+        """The login is tried and the name looked for; whether one may write there, FTP tells only who does."""
         with self._session() as ftp:
             self._refuse_if_taken(ftp)
-        return "whether these credentials may write there, FTP tells only when it is done"
+        return ""
 
     def listing(self) -> Iterator[Found]:
         with self._session() as ftp:
