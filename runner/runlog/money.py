@@ -57,12 +57,18 @@ def utc_day(at: float) -> date:
 def check(tx: Transaction, at: float, events: Sequence[Event], guard: BudgetGuard | None) -> None:
     """Raise BudgetExceeded if what `events` reserve doesn't fit. Writes nothing."""
     asking = [event for event in events if isinstance(event, Intent | Starting)]
-    if guard is None or not asking:
+    if guard is None or not asking or _is_committed(tx, asking[0]):
         return
     key, attempt = asking[0].key, asking[0].attempt
     asked = _asked(tx, asking[0], guard)
     _check_limit(tx, guard, "run", guard.run_limit, asked, key, attempt, ("run_id", guard.run_id))
     _check_limit(tx, guard, "day", guard.day_limit, asked, key, attempt, ("day", utc_day(at).isoformat()))
+
+
+def _is_committed(tx: Transaction, event: Intent | Starting) -> bool:
+    """Whether the credits were committed by a start before: saying it again asks for nothing."""
+    sql = "SELECT 1 FROM money WHERE key = ? AND attempt = ? AND started = 1"
+    return isinstance(event, Starting) and bool(tx.rows(sql, (event.key, event.attempt)))
 
 
 def _asked(tx: Transaction, event: Intent | Starting, guard: BudgetGuard) -> int:
@@ -109,7 +115,7 @@ def project(tx: Transaction, at: float, run_id: str, event: Intent | Starting | 
         case Intent():
             _reserve(tx, at, run_id, event)
         case Starting():
-            tx.run("UPDATE money SET reserved = 1, started = 1 WHERE key = ? AND attempt = ?", attempt)
+            _commit(tx, at, run_id, event)
         case Refused():
             tx.run("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
         case Finished() | Failed():
@@ -123,6 +129,14 @@ def _reserve(tx: Transaction, at: float, run_id: str, event: Intent) -> None:
         "ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day, "
         "run_id = excluded.run_id, cap = excluded.cap, reserved = 1",
         (event.key, event.attempt, event.recipe, utc_day(at).isoformat(), run_id, event.cap or 0),
+    )
+
+
+def _commit(tx: Transaction, at: float, run_id: str, event: Starting) -> None:
+    """The credits count for the run and the day that start the job, whenever it was made."""
+    tx.run(
+        "UPDATE money SET reserved = 1, started = 1, day = ?, run_id = ? WHERE key = ? AND attempt = ? AND started = 0",
+        (utc_day(at).isoformat(), run_id, event.key, event.attempt),
     )
 
 

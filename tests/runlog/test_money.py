@@ -124,6 +124,31 @@ def test_a_refused_start_frees_its_credits_and_asks_for_them_again(log: RunLog) 
         append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(run=4))
 
 
+def test_parked_jobs_count_for_the_run_that_starts_them(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    for key in ("a", "b"):
+        refused = Refused(key=key, attempt=1, status=402, message="")
+        append(log, fences[key], *begin(key), refused, run_id="run-1")
+    budget = guard("run-2", run=4)
+
+    append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+    with pytest.raises(BudgetExceeded):
+        append(log, fences["b"], Starting(key="b", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+
+    assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (0, 4)
+
+
+def test_asking_again_for_a_start_that_may_have_happened_is_never_a_matter_of_budget(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], *begin("a"), run_id="run-1")
+    append(log, fences["b"], *begin("b"), run_id="run-2")
+
+    again = Starting(key="a", attempt=1, job_id="j")
+    append(log, fences["a"], again, budget=guard("run-2", run=4), run_id="run-2")
+
+    assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (4, 4)
+
+
 def test_what_a_run_left_unstarted_stops_counting_with_its_lease(log: RunLog) -> None:
     fences = claim(log, "a", "b")
     append(log, fences["a"], intent("a"))
@@ -146,6 +171,20 @@ def test_a_day_ends_at_midnight_utc() -> None:
         assert log.reserved("r", date(2026, 11, 23)) == 4
         assert log.reserved("r", date(2026, 11, 24)) == 4
         assert [(each.day.day, each.reserved) for each in log.spent_by_day()] == [(24, 4), (23, 4)]
+
+
+def test_a_job_intended_before_midnight_counts_for_the_day_of_its_start() -> None:
+    times = [datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp()]
+    with memory_log(clock=Clock(now=lambda: times[-1])) as log:
+        fences = claim(log, "a", "b")
+        append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+        times.append(times[-1] + 2)
+
+        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+
+        with pytest.raises(BudgetExceeded):
+            append(log, fences["b"], intent("b"), budget=guard(day=4))
+        assert log.reserved("r", date(2026, 11, 24)) == 4
 
 
 def test_many_at_once_never_reserve_more_than_the_budget(where: str) -> None:
