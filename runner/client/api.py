@@ -35,6 +35,8 @@ from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
+MOST_SAID = 300  # characters of a sentence in a refusal
+MOST_ERRORS = 20
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
@@ -176,13 +178,22 @@ def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError
 def _said(response: httpx.Response) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
-        text = as_text(as_object(orjson.loads(response.content)).get("message"))
+        text = _all_said(as_object(orjson.loads(response.content)))
     except (ValueError, RecursionError):
         text = ""
     for secret in filter(None, (response.request.headers.get(name) for name in SECRET_HEADERS)):
         text = text.replace(secret, "***")
     printable = "".join(one if one.isprintable() else " " for one in text)
-    return printable[:300]
+    return printable
+
+
+def _all_said(body: JsonObject) -> str:
+    """The message, and what it doesn't hold of the errors by field."""
+    message = as_text(body.get("message"))
+    errors = [f"{name}: {why}" for name, why in as_object(body.get("errors")).items() if isinstance(why, str)]
+    if errors and message.startswith(errors[0]):  # the first of them, perhaps with how many more there are
+        message = ""
+    return "; ".join(part[:MOST_SAID] for part in [message, *errors[:MOST_ERRORS]] if part)
 
 
 def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> bool:  # noqa: FBT001
