@@ -109,7 +109,7 @@ def test_a_parked_job_is_made_anew_when_its_limits_were_changed_and_kept_otherwi
 
 def test_what_the_server_refused_is_told_by_the_plan_and_by_the_log(desk: Desk) -> None:
     pictures(desk, 0)
-    recipe(desk, conversion=[{"category": "image", "target": "mp4"}, {"target": "mp3"}])
+    recipe(desk, conversion=[{"target": "mp4"}, {"target": "mp3"}])
 
     ended = desk.runner("run", "a.recipe.json")
     plan = desk.runner("plan", "a.recipe.json", "--format", "json").json
