@@ -125,3 +125,46 @@ def test_what_the_server_refused_is_told_by_the_plan_and_by_the_log(desk: Desk) 
     assert (log["jobs"][0]["status"], log["jobs"][0]["errors"][0]["code"]) == ("refused", 400)
     assert "'mp3'" in log["jobs"][0]["errors"][0]["message"]
     assert "error: POST /jobs: 400" in text
+
+
+def test_a_rehearsal_here_uses_up_no_budget_elsewhere_and_stands_in_no_other_book(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk, limits={"job": {"max_credit": 1}}, budget={"day": 1})
+    rehearsed = desk.runner("run", "a.recipe.json")
+    with shell_at(desk) as shell:
+        served = shell.runner("run", "a.recipe.json")
+
+        status = shell.runner("status", "a.recipe.json", "--format", "json").json
+
+    assert (rehearsed.code, served.code) == (0, 0), served.err
+    assert sorted((row["endpoint"], row["credits"]) for row in status["spent"]) == [("local", 1), ("loopback", 1)]
+    assert (status["server"]["booked"], status["server"]["known"]) == (1, 1)
+
+
+def test_status_names_what_the_server_booked_for_others(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk) as shell:
+        shell.runner("run", "a.recipe.json")
+        pictures(desk, 1)
+        shell.runner("run", "a.recipe.json", "--state", "elsewhere")
+
+        status = shell.runner("status", "a.recipe.json")
+
+    assert "the server booked 2 credits for this key today (UTC), this log knows of 1" in status.out
+    assert "2 more: jobs of another log or program" in status.out
+    assert "loopback  a" in status.out
+
+
+def test_a_budget_of_a_day_that_is_used_up_ends_a_run_with_4_and_buys_nothing_more(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk, limits={"job": {"max_credit": 1}}, budget={"day": 1})
+    with shell_at(desk) as shell:
+        first = shell.runner("run", "a.recipe.json")
+        pictures(desk, 1)
+
+        second = shell.runner("run", "a.recipe.json")
+
+    assert (first.code, second.code) == (0, 4)
+    assert "the budget of 'a' for a day is 1 credits: 1 spent, 0 reserved, 1 more don't fit" in second.err
+    assert starts(desk) == 1
