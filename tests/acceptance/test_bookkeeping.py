@@ -14,13 +14,14 @@ import httpx
 from runner.server.book import read_book
 from tests.acceptance.command_line import Desk, png, serving
 
+KEY = "key-of-the-bookkeeper-0123456789"
 COLORS = ("teal", "gold", "navy", "plum", "pink", "cyan", "lime", "gray", "tan", "red")
 
 
 @contextmanager
 def shell_at(desk: Desk, *args: str, state: str = "server") -> Iterator[Desk]:
     """A shell that is configured for a server of its own, started with ARGS."""
-    with serving(desk, "--state", state, *args) as ready:
+    with serving(desk, "--state", state, "--key", KEY, *args) as ready:
         yield replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
 
 
@@ -152,7 +153,7 @@ def test_status_names_what_the_server_booked_for_others(desk: Desk) -> None:
         status = shell.runner("status", "a.recipe.json")
 
     assert "the server booked 2 credits for this key today (UTC), this log knows of 1" in status.out
-    assert "2 more: jobs of another log or program" in status.out
+    assert "1 more: jobs of another log or program" in status.out
     assert "loopback  a" in status.out
 
 
@@ -168,3 +169,52 @@ def test_a_budget_of_a_day_that_is_used_up_ends_a_run_with_4_and_buys_nothing_mo
     assert (first.code, second.code) == (0, 4)
     assert "the budget of 'a' for a day is 1 credits: 1 spent, 0 reserved, 1 more don't fit" in second.err
     assert starts(desk) == 1
+
+
+@contextmanager
+def one_job_under_way(desk: Desk, *, point: str) -> Iterator[Desk]:
+    """A shell after a run whose deadline came while the server was silent at `point`, and an edit of the recipe."""
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", f"{point} delay=20 #1") as shell:
+        ended = shell.runner("run", "a.recipe.json", "--deadline", "2s")
+        assert ended.code == 7, ended.err
+        recipe(desk, epoch=1)
+        yield shell
+
+
+def test_what_was_started_before_an_edit_is_seen_to_its_end_and_booked(desk: Desk) -> None:
+    with one_job_under_way(desk, point="read") as shell:
+        plan = shell.runner("plan", "a.recipe.json", "--format", "json").json
+        again = shell.runner("run", "a.recipe.json", "--format", "json")
+        idle = shell.runner("plan", "a.recipe.json", "--detailed-exitcode")
+        status = shell.runner("status", "--format", "json").json
+
+    assert [(job["action"], job["address"]) for job in plan["jobs"]] == [
+        ("run", "a[in/0.png]"),
+        ("resume", "a[in/0.png]"),
+    ]
+    assert "no longer asks for it" in plan["jobs"][1]["reason"]
+    assert plan["summary"]["resume"] == 1
+    assert (again.code, idle.code) == (0, 0)
+    old = again.json["jobs"][1]
+    assert (old["status"], old["spent"], old["outputs"]) == ("succeeded", 1, [])
+    assert "its results were left on the server" in old["warnings"][0]["message"]
+    assert (status["server"]["booked"], status["server"]["known"]) == (2, 2)
+
+
+def test_what_an_edit_overtook_before_its_start_is_never_bought(desk: Desk) -> None:
+    """The server takes its time with the start, and the run is gone before it is done."""
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start drop-before") as shell:
+        shell.runner("run", "a.recipe.json", "--deadline", "2s")
+    recipe(desk, epoch=1)
+    with shell_at(desk) as shell:
+        again = shell.runner("run", "a.recipe.json", "--format", "json")
+        shell.runner("sweep", "a.recipe.json")
+
+    assert again.code == 0, again.err
+    assert [job["status"] for job in again.json["jobs"]] == ["succeeded", "skipped"]
+    assert "had not been started and was deleted" in again.json["jobs"][1]["warnings"][0]["message"]
+    assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) in ([0, 1], [1])
