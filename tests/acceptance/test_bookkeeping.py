@@ -316,3 +316,51 @@ def test_work_of_another_account_is_left_to_its_key_and_nothing_is_asked(desk: D
     assert "begun with another account's API key" in stopped.err
     assert swept.code == 3
     assert read_book(desk.folder / "server") == jobs
+
+
+def test_a_run_that_could_do_nothing_is_in_the_log_and_one_with_nothing_to_do_is_not(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    desk.write("out/0.webp", b"somebody else's")
+    blocked = desk.runner("run", "a.recipe.json", "--format", "json")
+    (desk.folder / "out" / "0.webp").unlink()
+    done = desk.runner("run", "a.recipe.json", "--format", "json")
+    idle = desk.runner("run", "a.recipe.json", "--format", "json")
+
+    runs = desk.runner("log", "--format", "json").json["runs"]
+    shown = desk.runner("log", blocked.json["run_id"])
+
+    assert (blocked.code, done.code, idle.code) == (6, 0, 0)
+    assert [(run["run_id"], run["exit_code"]) for run in runs] == [
+        (done.json["run_id"], 0),
+        (blocked.json["run_id"], 6),
+    ]
+    assert "result   1 blocked" in shown.out
+    assert "Nothing could be done." in shown.out
+
+
+def test_a_run_whose_server_cannot_be_started_ends_in_the_log(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    desk.write(".runner/server/server.db", "no database" * 1000)
+
+    ended = desk.runner("run", "a.recipe.json")
+    runs = desk.runner("log", "--format", "json").json["runs"]
+
+    assert ended.code != 0
+    assert [run["exit_code"] for run in runs] == [ended.code]
+
+
+def test_a_new_log_for_an_account_with_jobs_is_a_warning_once(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk, save={"path": "out/{output.filename}", "on_conflict": "overwrite"})
+    with shell_at(desk) as shell:
+        first = shell.runner("run", "a.recipe.json")
+        lost = shell.runner("run", "a.recipe.json", "--state", "new")
+        recipe(desk, epoch=1, save={"path": "out/{output.filename}", "on_conflict": "overwrite"})
+        known = shell.runner("run", "a.recipe.json", "--state", "new")
+        quiet = shell.runner("run", "a.recipe.json", "--state", "newer", "--quiet")
+
+    assert [done.code for done in (first, lost, known, quiet)] == [0] * 4
+    assert "new, but the account has jobs already (1)" in lost.err
+    assert first.err + known.err + quiet.err == ""

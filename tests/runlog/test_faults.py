@@ -289,6 +289,31 @@ def test_a_log_that_may_not_be_written_can_be_read_and_says_why_not_written(what
     assert in_another_process(WITHOUT_RIGHTS, what).splitlines() == ["read 1", "INVALID True True"]
 
 
+WITHOUT_A_LOOK = """
+import os, sys, tempfile
+from pathlib import Path
+from runner.errors import RunnerError
+from runner.runlog import open_log
+if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
+with tempfile.TemporaryDirectory() as name:
+    state = Path(name, "state")
+    open_log(state / "runs.db").close()
+    closed = state if sys.argv[1] == "folder" else state / "runs.db"
+    closed.chmod(0)
+    for read_only in (True, False):
+        try:
+            open_log(state / "runs.db", read_only=read_only)
+        except RunnerError as error:
+            print(str(error).partition("/runs.db: ")[2].partition(" the run log")[0], "rights" in error.hint)
+    closed.chmod(0o700)
+"""
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_log_that_may_not_be_looked_at_says_which_right_is_missing(what: str) -> None:
+    assert in_another_process(WITHOUT_A_LOOK, what).splitlines() == ["no right to read True", "no right to write True"]
+
+
 def test_eight_processes_make_one_log_at_once(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom runner.runlog import RunEnded, open_log\n"
