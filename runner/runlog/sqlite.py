@@ -266,6 +266,6 @@ def _explained(path: Path | None, *, sending: bool, right: Literal["read", "writ
 def _corrupt(path: Path | None, why: str) -> LogCorrupt:
     return LogCorrupt(
         f"{path}: the run log is damaged ({why}). Nothing was sent.",
-        hint="restore it from a backup, or move it aside together with its -wal and -shm files; a run without it buys "
-        "again what it doesn't know, so first see with `runner sweep --dry-run` what the account holds",
+        hint="restore it from a backup, or let `runner doctor --rebuild-log` make it anew from what can be read of it; "
+        "a run buys again what its log doesn't know, and `runner sweep --dry-run` shows what the account holds",
     )

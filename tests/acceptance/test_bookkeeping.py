@@ -364,3 +364,27 @@ def test_a_new_log_for_an_account_with_jobs_is_a_warning_once(desk: Desk) -> Non
     assert [done.code for done in (first, lost, known, quiet)] == [0] * 4
     assert "new, but the account has jobs already (1)" in lost.err
     assert first.err + known.err + quiet.err == ""
+
+
+def test_a_damaged_log_leads_to_its_repair_and_nothing_is_bought_again(desk: Desk) -> None:
+    pictures(desk, 0, 1)
+    recipe(desk)
+    place = desk.folder / ".runner" / "runs.db"
+    with shell_at(desk) as shell:
+        shell.runner("run", "a.recipe.json")
+        foreign = foreign_job(shell)
+        data = place.read_bytes()
+        place.write_bytes(data[:4096] + b"\xaa" * 4096 + data[8192:])
+
+        stopped = shell.runner("run", "a.recipe.json")
+        dry = shell.runner("sweep", "--dry-run")
+        repaired = shell.runner("doctor", "--rebuild-log")
+        again = shell.runner("run", "a.recipe.json")
+
+    assert (stopped.code, dry.code, repaired.code, again.code) == (5, 5, 0, 0)
+    assert "the run log is damaged" in stopped.err
+    assert "runner doctor --rebuild-log" in stopped.err
+    assert dry.out == f"not ours {foreign}: unstarted, and unknown to this log\n"
+    assert "2 keys are known" in repaired.err
+    assert (starts(desk), again.err) == (2, "")
+    assert [each.stat().st_size for each in place.parent.glob("runs.db.damaged-*")] == [len(data)]
