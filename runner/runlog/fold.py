@@ -62,10 +62,6 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STARTED, Failed): Stage.FAILED,
     (Stage.STARTING, Lost): Stage.LOST,
     (Stage.STARTED, Lost): Stage.LOST,
-    # An input the server can't use, or a document it won't take, ends an attempt before it is bought.
-    (Stage.INTENT, Failed): Stage.FAILED,
-    (Stage.CREATED, Failed): Stage.FAILED,
-    (Stage.STAGED, Failed): Stage.FAILED,
     # A person found the job after all.
     (Stage.LOST, Started): Stage.STARTED,
     (Stage.FINISHED, Delivered): Stage.FINISHED,

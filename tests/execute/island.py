@@ -64,6 +64,7 @@ class Island:
     spoilt    results that somebody changed since they were delivered
     crashes   kills of runs so far: each may leave one unstarted job whose id nobody knows
     seen      points that runs have passed, to die at
+    run_log   URL of the run log, where it is no file
     """
 
     folder: Path
@@ -81,6 +82,7 @@ class Island:
     crashes: int = 0
     server_crashes: int = 0
     seen: list[str] = field(default_factory=lambda: ["before RunStarted"])
+    run_log: str = ""
 
     def __post_init__(self) -> None:
         (self.folder / "in").mkdir(parents=True)
@@ -125,6 +127,7 @@ class Island:
             result=str(self.folder / f"result-{runner}.json"),
             jobs=2,
             lock_wait_s=20.0,
+            run_log=self.run_log,
         )
 
     def run(self, *kills: Kill | None, jobs: int = 2) -> list[Ended]:
@@ -163,7 +166,7 @@ class Island:
         # Every creation under way may leave a job that nobody was told of; each is tried again when the server dies.
         folders = (self.folder / self.out, self.folder / "out" / "remote")
         crashes = MOST_JOBS * (self.crashes + 3 * self.server_crashes)
-        return judge(self.server.state, self.folder / "state", *folders, crashes=crashes)
+        return judge(self.server.state, self.folder / "state", *folders, crashes=crashes, run_log=self.run_log)
 
     def _wrong_report(self, ended: Ended) -> list[str]:
         if ended.outcome is None or ended.outcome["report"] is None:
