@@ -23,6 +23,9 @@ class Stage(StrEnum):
     LOST = "lost"  # bought, and gone from the server before its end was seen
 
 
+UNDER_WAY = frozenset({Stage.STARTING, Stage.STARTED})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputRecord:
     """A file the API made. `checksum` is what the API says (MD5 hex or ""), `uri` where it was."""

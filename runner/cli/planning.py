@@ -18,7 +18,7 @@ from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
 from runner.recipe import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
-from runner.state import KeyState
+from runner.state import UNDER_WAY, KeyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +71,8 @@ class Planning:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
-        states = known_states(self.log, prepared.jobs)
+        names = frozenset(recipe.name for recipe in wanted)
+        states = known_states(self.log, prepared.jobs, names)
         made = make_plan(
             prepared.jobs,
             states,
@@ -83,8 +84,8 @@ class Planning:
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
-            self.log.under_way(endpoint=self.endpoint.name, account=self.endpoint.account),
-            recipes=frozenset(recipe.name for recipe in wanted),
+            self._under_way(states),
+            recipes=names,
             jobs=prepared.jobs,
         )
         return Planned(
@@ -94,6 +95,12 @@ class Planning:
             warnings=self.warnings,
             run_date=run_date,
         )
+
+    def _under_way(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
+        """What was started here and not seen to end. Where all of `states` have ended nothing is asked of the log."""
+        if all(state.stage not in UNDER_WAY for state in states.values()):
+            return {}
+        return self.log.under_way(endpoint=self.endpoint.name, account=self.endpoint.account)
 
 
 @contextmanager
@@ -129,9 +136,8 @@ def _keep_out_of_git(state: Path) -> None:
             file.write("*\n")
 
 
-def known_states(log: RunLog, jobs: Sequence[Job]) -> Mapping[str, KeyState]:
-    """What the log knows of the jobs' keys, and of all that their recipes' addresses had before."""
-    recipes = {job.recipe for job in jobs}
+def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:
+    """What the log knows of the jobs' keys, and of all that the addresses of `recipes` had before."""
     keys = {job.key for job in jobs}
     return {key: state for key, state in log.states().items() if key in keys or state.recipe in recipes}
 

@@ -17,7 +17,7 @@ from runner.execute.shown import output_records
 from runner.execute.site import Site
 from runner.plan import Step
 from runner.runlog import Abandoned, Event, Failed, Finished, Lost, Refused, Started
-from runner.state import KeyState, Stage
+from runner.state import UNDER_WAY, KeyState, Stage
 from runner.wire.job import Job
 from runner.wire.status import UNSTARTED, StatusCode
 
@@ -27,7 +27,7 @@ UNASKED = "the recipe changed meanwhile and no longer asks for it"
 async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
     """What came of it. Raises LostJobError, LeaseLost and what the client raises."""
     state = claim.state
-    if state is None or state.stage not in (Stage.STARTING, Stage.STARTED):
+    if state is None or state.stage not in UNDER_WAY:
         return _outcome(step, Status.SKIPPED, said="another run has seen to it")
     try:
         if state.stage is Stage.STARTING and not await _was_started(site, state, claim):

@@ -22,7 +22,7 @@ from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.owner import Owner
 from runner.runlog.snapshot import read_states
 from runner.runlog.writer import GroupWriter, T, Work
-from runner.state import KeyState, Stage
+from runner.state import UNDER_WAY, KeyState
 
 LEASE_S = 30.0
 Fences = Mapping[str, Fence] | Iterable[Fence]  # as `claim` answers them, or picked from that
@@ -168,7 +168,7 @@ class RunLog:
         with self._db.reading() as tx:
             keys = money.under_way(tx, endpoint=endpoint, account=account)
         states = self.states(keys) if keys else {}
-        return {key: state for key, state in states.items() if state.stage in (Stage.STARTING, Stage.STARTED)}
+        return {key: state for key, state in states.items() if state.stage in UNDER_WAY}
 
     def recall(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
         """What is remembered of files, by absolute path."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -98,6 +100,25 @@ def test_whatever_page_is_damaged_nothing_that_was_started_can_be_bought_again(w
             asyncio.run(log.append(run_id="next", fence=fences["k01"]))
         assert told.backup.read_bytes() == spoil(whole, page)
     assert rebuilt > 10
+
+
+def test_two_damaged_pages_make_nothing_that_was_started_look_unstarted(whole: bytes, tmp_path: Path) -> None:
+    pages = range(1, len(whole) // PAGE)
+    guessed = 0
+    for number, (one, other) in enumerate(Random(1).sample(list(combinations(pages, 2)), 60)):
+        place = tmp_path / str(number) / "runs.db"
+        place.parent.mkdir()
+        place.write_bytes(spoil(spoil(whole, one), other))
+
+        told = salvage(place, now=NOW)
+
+        guessed += len(told.guessed)
+        with open_log(place) as log:
+            states = log.states()
+        known = {key for key in KEYS if key in states}
+        assert {key for key in KEYS if was_bought(key)} <= known, (one, other)
+        assert [key for key in known if was_bought(key) and states[key].stage not in BOUGHT] == [], (one, other)
+    assert guessed > 0
 
 
 def test_a_sound_log_comes_out_as_it_was(whole: bytes, tmp_path: Path) -> None:
