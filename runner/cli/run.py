@@ -33,7 +33,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="SECONDS",
-    help="How long to wait for work that another run holds.",
+    help="How long to wait, in all, for work that another run holds.",
 )
 @click.option(
     "--deadline", metavar="DURATION", callback=_duration, help='How long the run may take: "90s", "20m", "2h".'
