@@ -116,6 +116,7 @@ class Engine:
         job = await self._jobs.change(job_id, partial(_with_fetched, replace(got, sealed=not done_with)))
         if done_with:
             self._vault.forget(job_id, got.id)
+            await self._jobs.keep_secrets(job_id)
         if got.blob and (job.phase in ENDED or job.input(got.id) is None):
             self._blobs.remove(got.blob)
 

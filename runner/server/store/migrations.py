@@ -67,4 +67,11 @@ MIGRATIONS: tuple[str, ...] = (
     create index callbacks_of_job on callbacks (job_id, seq);
     create index callbacks_by_due on callbacks (due);
     """,
+    # Secrets of jobs that have not ended, and addresses of callbacks; sealed with a key that lies elsewhere.
+    """
+    create table secrets (
+        job_id text not null, part_id text not null, sealed blob not null, primary key (job_id, part_id)
+    ) without rowid;
+    alter table callbacks add column sealed blob;
+    """,
 )
