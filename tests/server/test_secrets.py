@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import stat
 import time
 from collections.abc import Awaitable, Callable
@@ -158,20 +159,14 @@ def test_a_signed_link_is_shown_until_the_job_has_ended_and_never_written_down(
 
 def test_a_link_whose_secret_is_lost_is_not_asked_for_without_it(serve: Serve) -> None:
     job: dict[str, Any] = {}
-    asked: list[bytes] = []
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.settimeout(10)
+    asked: list[socket.socket] = []
 
     async def first(api: Api) -> None:
-        heard = asyncio.Event()
-
-        async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            asked.append(await reader.readline())
-            heard.set()
-            await asyncio.Event().wait()  # until the loop is gone
-
-        async with await asyncio.start_server(never_answers, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            job.update(await api.staged(input=[{"source": f"http://127.0.0.1:{port}/a.jpg?sig={CANARY}"}]))
-            await heard.wait()
+        source = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg?sig={CANARY}"
+        job.update(await api.staged(input=[{"source": source}]))
+        asked.append((await asyncio.to_thread(silent.accept))[0])
 
     async def second(api: Api) -> None:
         await api.until(job, lambda one: one.inputs[0].status == "failed")
@@ -182,7 +177,11 @@ def test_a_link_whose_secret_is_lost_is_not_asked_for_without_it(serve: Serve) -
 
     serve(first)
     serve(second, key="another.key")
-    assert len(asked) == 1
+    silent.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        silent.accept()
+    for one in (silent, *asked):
+        one.close()
 
 
 def test_a_callback_whose_secret_is_lost_is_given_up(serve: Serve, tmp_path: Path) -> None:
@@ -211,6 +210,7 @@ def test_a_callback_reaches_its_whole_address_also_after_a_restart(serve: Serve,
         heard.put_nowait(await reader.readline())
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         writer.close()
+        await writer.wait_closed()
 
     port = 0
 
