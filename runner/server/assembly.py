@@ -32,6 +32,7 @@ from runner.server.operating.observed import ObservedApp
 from runner.server.store.blobs import Blobs
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
+from runner.server.store.deliveries import DeliveryLog
 from runner.server.store.jobs import JobStore
 from runner.server.store.presets import PresetStore
 from runner.server.workers.outcome import Limits
@@ -110,6 +111,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
     engine = Engine(
         config,
         jobs=jobs,
+        deliveries=DeliveryLog(database),
         blobs=blobs,
         vault=vault,
         purse=purse,

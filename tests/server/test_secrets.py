@@ -12,10 +12,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from runner.server.assembly import running
 from runner.server.callbacks.post import Letter, RefusedReceiver, post
 from runner.server.config import ServerConfig
 from runner.server.jobs.addresses import is_masked, masked
@@ -23,7 +21,7 @@ from runner.server.jobs.seal import Seal, seal_of
 from runner.server.jobs.vault import Vault
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
-from tests.server.conftest import KEY, Api, Copying, Web
+from tests.server.conftest import KEY, Api, Copying, Web, run_against
 
 CANARY = "canary4711"
 Serve = Callable[..., None]
@@ -41,20 +39,9 @@ def serve(tmp_path: Path) -> Serve:
             allow_private=(ip_network("127.0.0.0/8"),),
             seal_key=tmp_path / "keys" / key,
         )
-        asyncio.run(_run(test, config))
+        asyncio.run(run_against(test, config, Copying()))
 
     return run
-
-
-async def _run(test: Callable[[Api], Awaitable[None]], config: ServerConfig) -> None:
-    base, converter = "http://server.test/v2", Copying()
-    async with running(config, base_url=base, convert=converter) as opened:
-        transport = httpx.ASGITransport(opened.app)
-        async with (
-            httpx.AsyncClient(transport=transport, base_url=base, headers={"X-Api2convert-Api-Key": KEY}) as http,
-            httpx.AsyncClient(transport=transport, base_url=base) as stranger,
-        ):
-            await test(Api(http=http, stranger=stranger, opened=opened, converter=converter))
 
 
 def leaks(folder: Path) -> list[str]:

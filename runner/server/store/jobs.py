@@ -28,6 +28,7 @@ from runner.server.jobs.record import Job, Moment, dump_record, load_record, tim
 from runner.server.jobs.vault import Changes, Vault
 from runner.server.store.callbacks import SealedUrl, note_callback
 from runner.server.store.database import Database, Value
+from runner.server.store.deliveries import forget_deliveries
 from runner.server.store.migrations import NEVER
 from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
@@ -294,6 +295,8 @@ def _update(old: Job, line: _Line, callback: SealedUrl, db: apsw.Connection) -> 
         db.execute("delete from secrets where job_id = ?", (new.id,))
     else:
         _note_secrets(new.id, line.secrets, db)
+    if new.phase is Phase.COMPLETED:
+        forget_deliveries(db, new.id)
     note_callback(db, old, new, line.document, callback)
     _note_parts(db, old, new)
     _note_in_book(db, old, new)

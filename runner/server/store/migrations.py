@@ -74,4 +74,13 @@ MIGRATIONS: tuple[str, ...] = (
     ) without rowid;
     alter table callbacks add column sealed blob;
     """,
+    # What was sent to output targets by jobs that didn't complete.
+    """
+    create table deliveries (
+        job_id text not null, conversion text not null, target integer not null, place text not null,
+        account text not null, checksum text not null, size integer not null, tokens text not null,
+        done integer not null, primary key (job_id, conversion, target, place)
+    ) without rowid;
+    create index deliveries_of_place on deliveries (place, account);
+    """,
 )
