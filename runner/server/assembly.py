@@ -24,6 +24,7 @@ from runner.server.engine.purse import Purse
 from runner.server.engine.retention import keep_retention
 from runner.server.engine.stepping import Convert
 from runner.server.faults import FaultyApp, read_faults
+from runner.server.jobs.seal import seal_of
 from runner.server.jobs.vault import Vault
 from runner.server.operating.gauges import Gauges
 from runner.server.operating.logs import log_job
@@ -31,6 +32,7 @@ from runner.server.operating.observed import ObservedApp
 from runner.server.store.blobs import Blobs
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
+from runner.server.store.deliveries import DeliveryLog
 from runner.server.store.jobs import JobStore
 from runner.server.store.presets import PresetStore
 from runner.server.workers.outcome import Limits
@@ -102,13 +104,14 @@ async def _conversions(config: ServerConfig, convert: Convert | None) -> AsyncIt
 async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Convert) -> AsyncIterator[Running]:
     blobs = Blobs(state / "files", checksum=config.assumptions.checksum, most_bytes=config.max_disk_bytes)
     database = Database(state / DATABASE)
-    jobs = JobStore(database, retention_s=config.contract.retention_s, assumptions=config.assumptions)
-    vault = Vault()
+    vault = Vault(seal_of(config.seal_key))
+    jobs = JobStore(database, retention_s=config.contract.retention_s, vault=vault, assumptions=config.assumptions)
     keys = Keys(database, config.api_keys)
     purse = Purse(database, jobs, config.contract)
     engine = Engine(
         config,
         jobs=jobs,
+        deliveries=DeliveryLog(database),
         blobs=blobs,
         vault=vault,
         purse=purse,
@@ -127,7 +130,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         purse=purse,
         presets=PresetStore(database),
     )
-    queue = CallbackQueue(database)
+    queue = CallbackQueue(database, vault)
     callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)
     gauges = Gauges(jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state)
     jobs.listeners += [callbacks.watch, log_job]

@@ -53,6 +53,8 @@ async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float
 
 
 def _checked(url: str) -> SplitResult:
+    if not url:
+        raise RefusedReceiver("its address was lost: the key that opens it is not there any more")
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises for what is no port

@@ -31,6 +31,7 @@ from runner.server.jobs.staging import settle
 from runner.server.jobs.targets import for_source
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
+from runner.server.store.deliveries import DeliveryLog
 from runner.server.store.jobs import JobStore
 from runner.wire.values import JsonObject
 
@@ -52,6 +53,7 @@ class Engine:
         config: ServerConfig,
         *,
         jobs: JobStore,
+        deliveries: DeliveryLog,
         blobs: Blobs,
         vault: Vault,
         purse: Purse,
@@ -66,7 +68,9 @@ class Engine:
         self._parallel = parallel
         self._stepper = Stepper(config.contract, blobs=blobs, purse=purse, convert=convert, workdir=workdir)
         self._fetching = Fetching(config, blobs, vault, self._settle)
-        self._delivery = Delivery(site_of(config), jobs=jobs, blobs=blobs, vault=vault, at_once=config.fetches)
+        self._delivery = Delivery(
+            site_of(config), jobs=jobs, log=deliveries, blobs=blobs, vault=vault, at_once=config.fetches
+        )
         self._queue = FairQueue()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._runners: list[asyncio.Task[None]] = []
@@ -116,6 +120,7 @@ class Engine:
         job = await self._jobs.change(job_id, partial(_with_fetched, replace(got, sealed=not done_with)))
         if done_with:
             self._vault.forget(job_id, got.id)
+            await self._jobs.keep_secrets(job_id)
         if got.blob and (job.phase in ENDED or job.input(got.id) is None):
             self._blobs.remove(got.blob)
 

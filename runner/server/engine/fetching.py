@@ -12,8 +12,9 @@ from functools import partial
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
-from runner.server.engine.cloud_inputs import fetch_cloud, site_of
+from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud, site_of
 from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
+from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
@@ -107,6 +108,8 @@ class Fetching:
     def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
         if entry.type == "cloud":
             return fetch_cloud(entry, self._vault.get(job.id, entry.id), self._site, order)
+        if is_masked(entry.source):
+            raise InputError(LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE)
         if entry.engine in PAGE_ENGINES:
             return capture(order, entry.engine, entry.options)
         return self._fetch(order)

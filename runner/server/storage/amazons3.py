@@ -227,7 +227,7 @@ class S3Store:
             found = self._client.head_object(**self._object)
         except ClientError:
             return False
-        return bool(found["Metadata"].get(_TOKEN) == upload.token)
+        return upload.made(found["Metadata"].get(_TOKEN))
 
 
 class S3Object:

@@ -140,7 +140,7 @@ class AzureStore:
             found = self._client.get_blob_properties()
         except HttpResponseError:  # we may not look
             return False
-        return bool((found.metadata or {}).get(_TOKEN) == upload.token)
+        return upload.made((found.metadata or {}).get(_TOKEN))
 
 
 class AzureObject:

@@ -74,6 +74,8 @@ class FtpStore:
         with self._session() as ftp:
             if self._renaming and self._was_renamed(ftp, part, upload):
                 return
+            if upload.was_done and _size(ftp, self._path) == upload.size:
+                return
             self._refuse_if_taken(ftp)
             try:
                 self._store(ftp, part, upload)

@@ -167,7 +167,7 @@ class GcsStore:
             self._blob.reload(timeout=self._timeout, retry=None)
         except GoogleAPICallError:  # we may not look
             return False
-        return (self._blob.metadata or {}).get(_TOKEN) == upload.token
+        return upload.made((self._blob.metadata or {}).get(_TOKEN))
 
 
 class GcsObject:
