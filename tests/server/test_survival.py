@@ -35,7 +35,7 @@ ENDED = ("completed", "failed", "canceled")
 
 
 @contextmanager
-def server(state: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+def server(state: Path, **settings: Any) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """A real server process on a socket, and a client of it; killed at the end if it still runs."""
     uds = state.parent / "s"
     process = subprocess.Popen(
@@ -47,7 +47,8 @@ def server(state: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps({"state_dir": str(state), "uds": str(uds), "api_keys": [KEY]}) + "\n")
+        told = {"state_dir": str(state), "uds": str(uds), "api_keys": [KEY], **settings}
+        process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
         ready = json.loads(process.stdout.readline())
         transport = httpx.HTTPTransport(uds=str(uds))
