@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -29,6 +29,7 @@ from runner.server.jobs.vault import Vault
 from runner.server.operating.gauges import Gauges
 from runner.server.operating.logs import log_job
 from runner.server.operating.observed import ObservedApp
+from runner.server.standing import Standing
 from runner.server.store.blobs import Blobs
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
@@ -106,6 +107,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
     database = Database(state / DATABASE)
     vault = Vault(seal_of(config.seal_key))
     jobs = JobStore(database, retention_s=config.contract.retention_s, vault=vault, assumptions=config.assumptions)
+    standing = Standing()
     keys = Keys(database, config.api_keys)
     purse = Purse(database, jobs, config.contract)
     engine = Engine(
@@ -118,6 +120,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         convert=convert,
         parallel=_processes(config),
         workdir=_empty_folder(state / "work"),
+        standing=standing,
     )
     house = House(
         config=config,
@@ -131,21 +134,22 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         presets=PresetStore(database),
     )
     queue = CallbackQueue(database, vault)
-    callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)
-    gauges = Gauges(jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state)
+    callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private, standing=standing)
+    gauges = Gauges(
+        jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state, standing=standing
+    )
     jobs.listeners += [callbacks.watch, log_job]
-    sweeping: asyncio.Task[None] | None = None
     try:
         await engine.start()
         callbacks.start()
-        sweeping = asyncio.create_task(keep_retention(jobs, blobs, retention_s=config.contract.retention_s))
+        standing.start("retention", partial(keep_retention, jobs, blobs, retention_s=config.contract.retention_s))
         key = config.api_keys[0] if config.api_keys else await keys.make()
         yield Running(app=_layered(make_app(house), config, gauges), house=house, api_key=key)
     finally:
-        if sweeping:
-            sweeping.cancel()
+        await standing.close()
         await callbacks.close()
         await engine.close()
+        await jobs.close()
         database.close()
 
 

@@ -115,7 +115,7 @@ class Api:
         jobs.listeners.append(listen)
         now = jobs.load(job["id"])
         if now is None or not is_so(now):
-            await asyncio.wait_for(heard.wait(), 10)
+            await asyncio.wait_for(heard.wait(), 60)
         jobs.listeners.remove(listen)
 
     async def converted(self, job: dict[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from runner.server.callbacks.post import Letter, RefusedReceiver, post
+from runner.server.callbacks.post import Letter, post
 from runner.server.config import ServerConfig
 from runner.server.jobs.addresses import is_masked, masked
+from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.seal import Seal, seal_of
 from runner.server.jobs.vault import Vault
 from runner.server.store.callbacks import CallbackQueue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import time
@@ -81,6 +82,9 @@ async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None)
             repeat = await house.jobs.create(job, idempotency=idempotency)
         kept = repeat is None
         return repeat
+    except asyncio.CancelledError:
+        kept = True  # the store goes on without us
+        raise
     finally:
         if not kept:
             house.vault.wipe(job.id)

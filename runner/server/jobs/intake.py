@@ -13,6 +13,7 @@ from runner.server.jobs.fields import Fields, fields_of
 from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN
 from runner.server.jobs.passwords import hash_password, hash_passwords
+from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import FindPreset, choose_target, with_preset
 from runner.wire.status import StatusCode
@@ -205,8 +206,11 @@ def _passwords(fields: Fields) -> tuple[str, ...]:
 
 def _callback(fields: Fields, default: str) -> str:
     callback = fields.text("callback", default, most=8192)
-    if callback and not callback.startswith(("http://", "https://")):
-        fields.wrong("callback", "must be an http or https URL")
+    if callback and "callback" in fields:
+        try:
+            checked_receiver(callback)
+        except RefusedReceiver as error:
+            fields.wrong("callback", str(error).removeprefix("the callback "))
     return callback
 
 

@@ -58,8 +58,14 @@ def note_callback(db: apsw.Connection, old: Job, new: Job, document: bytes, call
 
 
 def host_of(url: str) -> str:
-    """Host and port, which tell receivers apart; never a user name, a path or a query, which may be secrets."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    """Host and port, which tell receivers apart; never a user name, a path or a query, which may be secrets.
+
+    Never raises: it is asked within the write that ends a job. What is no URL has no host, and is refused when sent.
+    """
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 class CallbackQueue:

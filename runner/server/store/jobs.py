@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import apsw
 
@@ -33,9 +35,13 @@ from runner.server.store.migrations import NEVER
 from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
 
+T = TypeVar("T")
+
 PAGE = 50
 _HAS_ENDED = "select 1 from jobs where id = ? and expires is not null"
 _MOST_RECENT = 1024
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_ASSUMPTIONS = Assumptions()
 _UNLISTED: dict[str, frozenset[StatusCode]] = {"all": frozenset(), "active": TERMINAL, "none": frozenset(StatusCode)}
@@ -87,6 +93,7 @@ class JobStore:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Jobs that were just written are asked for at once: this spares the database, which the writer is busy with.
         self._recent: OrderedDict[str, Held] = OrderedDict()
+        self._under_way: set[asyncio.Task[object]] = set()
         self.listeners: list[Listener] = []
 
     def held(self, job_id: str) -> Held | None:
@@ -132,10 +139,10 @@ class JobStore:
     def busy(self) -> list[Job]:
         """Jobs that something has to be done for, oldest first: what a restart takes up again."""
         rows = self._db.rows(
-            "select record from jobs where expires is null and status in ('downloading', 'queued', 'processing') "
+            "select id, record from jobs where expires is null and status in ('downloading', 'queued', 'processing') "
             "order by seq"
         )
-        return [self._read(_bytes(row[0])) for row in rows]
+        return [job for row in rows if (job := self._readable(_text(row[0]), _bytes(row[1]))) is not None]
 
     def ended(self, job_ids: Iterable[str]) -> set[str]:
         """Those that have ended."""
@@ -166,7 +173,13 @@ class JobStore:
         return Repeat(job_id=_text(row[0]), body_mac=_bytes(row[1])) if row else None
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
-        """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""
+        """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which.
+
+        It goes on when the caller is cancelled.
+        """
+        return await self._to_the_end(self._create(job, idempotency))
+
+    async def _create(self, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
         kept = hide(job, self._vault)
         secrets = self._vault.changes(job.id)
         line = _Line(job=kept, document=render(kept), expires=self._expires(job), secrets=secrets)
@@ -178,8 +191,18 @@ class JobStore:
         return repeat
 
     async def change(self, job_id: str, edit: Edit) -> Job:
-        """Replace a job by what `edit` makes of it, durably; one change of a job at a time."""
-        async with self._locks.setdefault(job_id, asyncio.Lock()):
+        """Replace a job by what `edit` makes of it, durably; one change of a job at a time.
+
+        Once it is this change's turn it goes on when the caller is cancelled: what becomes durable is announced, in
+        the order of the writes, and the next change sees it.
+        """
+        lock = self._locks.setdefault(job_id, asyncio.Lock())
+        await lock.acquire()
+        return await self._to_the_end(self._change(lock, job_id, edit))
+
+    async def _change(self, lock: asyncio.Lock, job_id: str, edit: Edit) -> Job:
+        """Holds the lock, and releases it at the end."""
+        try:
             old = self.load(job_id)
             if old is None:
                 raise not_found("job")
@@ -193,13 +216,25 @@ class JobStore:
             secrets = self._vault.changes(job_id)
             line = _Line(job=kept, document=render(kept), expires=self._expires(new), secrets=secrets)
             callback = SealedUrl(masked=kept.callback, sealed=self._sealed_callback(edited, kept))
-            self._recent.pop(job_id, None)  # should we be cancelled here, what is durable is in the database alone
             await self._db.write(partial(_update, old, line, callback))
             self._vault.written(job_id, secrets)
             new = kept if new.phase in ENDED else new
             self._remember(new, line.document if kept is new else render(new))
-        self._announce(old, new)
-        return new
+            self._announce(old, new)
+            return new
+        finally:
+            lock.release()
+
+    async def close(self) -> None:
+        """Wait for the writes whose callers have gone."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _to_the_end(self, work: Coroutine[object, object, T]) -> T:
+        """Its result; cancelling the wait for it leaves it alone."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     async def keep_secrets(self, job_id: str) -> None:
         """Write what the vault has changed of a job without a change of the job itself."""
@@ -215,6 +250,14 @@ class JobStore:
 
     def _read(self, record: bytes) -> Job:
         return in_full(load_record(record), self._vault)
+
+    def _readable(self, job_id: str, record: bytes) -> Job | None:
+        """The job in `record`; None where that can't be read, so that it doesn't stand in the way of others."""
+        try:
+            return self._read(record)
+        except Exception:  # noqa: BLE001  # a record of an old version, or a broken one
+            _log.exception("job %s: its record can't be read; it is left alone", job_id)
+            return None
 
     def _shown(self, job_id: str, document: bytes) -> bytes:
         """A document as clients see it: until a job has ended, its addresses are what they gave."""
@@ -240,7 +283,10 @@ class JobStore:
 
     def _announce(self, old: Job | None, new: Job) -> None:
         for listener in self.listeners:
-            listener(old, new)
+            try:
+                listener(old, new)
+            except Exception:  # noqa: BLE001  # it is durable: neither the caller nor other listeners may believe otherwise
+                _log.exception("job %s: what follows from a change could not be begun", new.id)
 
 
 def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
