@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from starlette.requests import Request
 
 from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
+from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
 from runner.server.engine.purse import Purse
@@ -35,6 +36,7 @@ class House:
     vault: Vault
     purse: Purse
     presets: PresetStore
+    uploads: Turns = field(default_factory=Turns)
 
     @property
     def desk(self) -> Desk:
