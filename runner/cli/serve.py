@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -29,6 +30,12 @@ from runner.server.store.keys import list_keys
 @click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks one.")
+@click.option(
+    "--base-url",
+    default="",
+    metavar="URL",
+    help="How clients reach this server, such as https://convert.example.com: what links in jobs begin with.",
+)
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead.")
 @click.option(
     "--state",
@@ -63,6 +70,7 @@ def serve(
     ctx: click.Context,
     host: str,
     port: int,
+    base_url: str,
     uds: Path | None,
     state: Path,
     keys: tuple[str, ...],
@@ -79,6 +87,9 @@ def serve(
     It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key and
     shows it once; `runner serve keys` makes, lists and revokes more, for several accounts. Any other address
     than loopback needs a key. Files of finished jobs are kept for a day.
+
+    Links in jobs begin with --base-url; without it with the address it listens on, and at --host 0.0.0.0 with the
+    host that the request names. Behind a proxy set it.
 
     \b
     Example:
@@ -110,6 +121,7 @@ def serve(
         state_dir=state,
         host=host,
         port=port,
+        base_url=_base_url(base_url),
         uds=uds,
         api_keys=_good_keys(keys, host, uds, state),
         workers=workers,
@@ -163,6 +175,30 @@ def _network(text: str) -> Network:
     except ValueError as error:
         hint = "write it like 127.0.0.0/8 or 10.1.2.3"
         raise InvalidError(f"--allow-private '{text}' is not a network", hint=hint) from error
+
+
+def _base_url(text: str) -> str:
+    """`text` with the version where it names a host alone; a proxy may show another path to the world."""
+    if not text:
+        return ""
+    parts = _parts(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise InvalidError(
+            "--base-url is no URL that links could begin with", hint="write it like https://convert.example.com"
+        )
+    if parts.query or parts.fragment:
+        raise InvalidError("--base-url has more than a host and a path; links are made by adding to it")
+    path = parts.path.rstrip("/") or "/v2"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _parts(text: str) -> SplitResult | None:
+    """None for what is no URL: a blank, or a port that is none."""
+    try:
+        parts = urlsplit(text)
+        return parts if text.isascii() and text.isprintable() and " " not in text and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _place(error: OSError, config: ServerConfig) -> str:

@@ -41,14 +41,14 @@ async def list_jobs(house: House, request: Request) -> Response:
     documents, total = house.jobs.page(caller.account, status, page_number(request))
     if not total and house.config.assumptions.list != "all":
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    listed = b"[" + with_base(b",".join(documents), house.base_url) + b"]"
+    listed = b"[" + with_base(b",".join(documents), house.base_of(request)) + b"]"
     return raw_json(listed, headers={TOTAL_COUNT: str(total)})
 
 
 def _only(house: House, request: Request, job_id: str) -> Response:
     held = house.jobs.held(job_id)
     first = page_number(request) == 1 and held is not None
-    listed = with_base(held.document, house.base_url) if first and held else b""
+    listed = with_base(held.document, house.base_of(request)) if first and held else b""
     return raw_json(b"[" + listed + b"]", headers={TOTAL_COUNT: "1"})
 
 
@@ -57,7 +57,7 @@ async def create_job(house: House, request: Request) -> Response:
     body = await read_body(request, house.config.max_json_bytes)
     idempotency = _idempotency(house, request, caller, body)
     if idempotency and (known := house.jobs.used(caller.account, idempotency[0])):
-        return _repeated(house, caller, body, known)
+        return _repeated(house, request, caller, body, known)
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
     intake = new_job(parse(body), account=caller.account, now=time.time(), presets=house.presets_of(caller))
@@ -69,8 +69,8 @@ async def create_job(house: House, request: Request) -> Response:
         job = await _admitted(house, caller, job)
     repeat = await _stored(house, job, idempotency)
     if repeat is not None:
-        return _repeated(house, caller, body, repeat)
-    return _document(house, job, 201, house.purse.headers(caller.account))
+        return _repeated(house, request, caller, body, repeat)
+    return _document(house, request, job, 201, house.purse.headers(caller.account))
 
 
 async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
@@ -107,18 +107,18 @@ def _body_mac(caller: Caller, body: bytes) -> bytes:
     return hmac.digest(caller.key.encode("utf-8", "surrogateescape"), body, hashlib.sha256)
 
 
-def _repeated(house: House, caller: Caller, body: bytes, repeat: Repeat) -> Response:
+def _repeated(house: House, request: Request, caller: Caller, body: bytes, repeat: Repeat) -> Response:
     if not hmac.compare_digest(repeat.body_mac, _body_mac(caller, body)):
         raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
     held = house.jobs.held(repeat.job_id)
     if held is None:
         raise not_found("job")
-    return raw_json(with_base(held.document, house.base_url), 201)
+    return raw_json(with_base(held.document, house.base_of(request)), 201)
 
 
 async def get_job(house: House, request: Request) -> Response:
     _, held = house.door.held(request, request.path_params["job_id"])
-    return raw_json(with_base(held.document, house.base_url))
+    return raw_json(with_base(held.document, house.base_of(request)))
 
 
 async def patch_job(house: House, request: Request) -> Response:
@@ -139,7 +139,7 @@ async def patch_job(house: House, request: Request) -> Response:
 
     with house.starting(replace(house.job(request), process=start)):
         job = await house.jobs.change(job_id, edit)
-    return _document(house, job, 200, house.purse.headers(caller.account))
+    return _document(house, request, job, 200, house.purse.headers(caller.account))
 
 
 async def delete_job(house: House, request: Request) -> Response:
@@ -193,5 +193,5 @@ async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001 
     return json_answer(_STATUSES)
 
 
-def _document(house: House, job: Job, status: int, headers: Mapping[str, str]) -> Response:
-    return raw_json(with_base(render(job), house.base_url), status, headers)
+def _document(house: House, request: Request, job: Job, status: int, headers: Mapping[str, str]) -> Response:
+    return raw_json(with_base(render(job), house.base_of(request)), status, headers)

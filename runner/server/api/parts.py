@@ -183,6 +183,7 @@ async def list_outputs(house: House, request: Request) -> Response:
     conversion, made_from = request.query_params.get("conversion_id"), request.query_params.get("input_id")
     return _outputs(
         house,
+        request,
         [
             output_document(one)
             for one in house.job(request).outputs
@@ -192,14 +193,14 @@ async def list_outputs(house: House, request: Request) -> Response:
 
 
 async def get_output(house: House, request: Request) -> Response:
-    return _outputs(house, output_document(_output(house.job(request), request)))
+    return _outputs(house, request, output_document(_output(house.job(request), request)))
 
 
 async def patch_output(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
     patch = output_patch(await house.body(request))
     job = await house.jobs.change(job_id, lambda job: _with_patched_outputs(job, (_output(job, request).id,), patch))
-    return _outputs(house, output_document(_output(job, request)))
+    return _outputs(house, request, output_document(_output(job, request)))
 
 
 async def patch_outputs(house: House, request: Request) -> Response:
@@ -208,7 +209,7 @@ async def patch_outputs(house: House, request: Request) -> Response:
     job = await house.jobs.change(
         job_id, lambda job: _with_patched_outputs(job, tuple(one.id for one in job.outputs), patch)
     )
-    return _outputs(house, [output_document(one) for one in job.outputs])
+    return _outputs(house, request, [output_document(one) for one in job.outputs])
 
 
 async def delete_output(house: House, request: Request) -> Response:
@@ -265,5 +266,5 @@ def _like_asked(body: Json, made: list[JsonObject]) -> Response:
     return json_answer(made if isinstance(body, list) else made[0], 201)
 
 
-def _outputs(house: House, content: Json) -> Response:
-    return raw_json(with_base(orjson.dumps(content), house.base_url))
+def _outputs(house: House, request: Request, content: Json) -> Response:
+    return raw_json(with_base(orjson.dumps(content), house.base_of(request)))
