@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from runner.server.api.access import Door, Keys
+from runner.server.api.hashing import Hashing
 from runner.server.api.house import House
 from runner.server.app import ROUTES, make_app
 from runner.server.book import DATABASE
@@ -116,6 +117,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         parallel=_processes(config),
         workdir=_empty_folder(state / "work"),
     )
+    hashing = Hashing()
     house = House(
         config=config,
         base_url=base_url,
@@ -126,6 +128,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         vault=vault,
         purse=purse,
         presets=PresetStore(database),
+        hashing=hashing,
     )
     queue = CallbackQueue(database)
     callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)
@@ -143,6 +146,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
             sweeping.cancel()
         await callbacks.close()
         await engine.close()
+        hashing.close()
         database.close()
 
 

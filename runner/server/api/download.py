@@ -19,7 +19,6 @@ from starlette.responses import Response, StreamingResponse
 from runner.server.answers import ApiError, json_answer, not_found
 from runner.server.api.house import House
 from runner.server.jobs.limits import max_downloads
-from runner.server.jobs.passwords import opens
 from runner.server.jobs.record import Job, Output
 from runner.wire.headers import DOWNLOAD_PASSWORD, DOWNLOAD_PASSWORD_COOKIE
 
@@ -41,7 +40,7 @@ async def download_file(house: House, request: Request) -> Response:
         raise not_found("file")
     if output.status in _GONE:
         return _gone(output.status)
-    await _require_password(request, job, output)
+    await _require_password(house, request, job, output)
     span = _span(request, output)
     if span is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{output.size}"})
@@ -55,7 +54,7 @@ def _gone(status: str) -> Response:
     return json_answer({"error_code": code, "message": message}, 410, {"Access-Control-Allow-Origin": "*"})
 
 
-async def _require_password(request: Request, job: Job, output: Output) -> None:
+async def _require_password(house: House, request: Request, job: Job, output: Output) -> None:
     hashes = [*job.passwords, *filter(None, [output.password])]
     if not hashes:
         return
@@ -63,7 +62,7 @@ async def _require_password(request: Request, job: Job, output: Output) -> None:
     given = given or request.cookies.get(DOWNLOAD_PASSWORD_COOKIE)
     if not given:
         raise ApiError(HTTPStatus.UNAUTHORIZED, f"This file needs a password: send {DOWNLOAD_PASSWORD[0]}")
-    if not await asyncio.to_thread(opens, hashes, given):
+    if not await house.hashing.opens(hashes, given):
         raise ApiError(HTTPStatus.UNAUTHORIZED, "The password is wrong")
 
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
+from runner.server.api.hashing import Hashing
 from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
@@ -42,6 +43,7 @@ class House:
     vault: Vault
     purse: Purse
     presets: PresetStore
+    hashing: Hashing
     uploads: Turns = field(default_factory=Turns)
 
     def base_of(self, request: Request) -> str:

@@ -60,11 +60,14 @@ async def create_job(house: House, request: Request) -> Response:
         return _repeated(house, request, caller, body, known)
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
-    intake = new_job(parse(body), account=caller.account, now=time.time(), presets=house.presets_of(caller))
+    given = parse(body)
+    hashed = await house.hashing.of(given)
+    presets = house.presets_of(caller)
+    intake = new_job(given, account=caller.account, now=time.time(), presets=presets, hashed=hashed)
     job = replace(intake.job, key_id=caller.key_id)
     check_input_count(len(job.inputs), job.limits, house.config.contract)
-    for part_id, given in intake.credentials.items():
-        house.vault.put(job.id, part_id, given)
+    for part_id, secret in intake.credentials.items():
+        house.vault.put(job.id, part_id, secret)
     if job.inputs:
         job = await _admitted(house, caller, job)
     repeat = await _stored(house, job, idempotency)
@@ -125,6 +128,7 @@ async def patch_job(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
     start = asks_to_start(body)
+    hashed = await house.hashing.of(body)
     bears_repetition = start and not has_settings(body) and house.config.assumptions.second_start == "200"
 
     def edit(job: Job) -> Job:
@@ -134,7 +138,7 @@ async def patch_job(house: House, request: Request) -> Response:
             require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
-        patched = patched_job(job, body)
+        patched = patched_job(job, body, hashed=hashed)
         return settle(replace(patched, process=True) if start else patched)
 
     with house.starting(replace(house.job(request), process=start)):

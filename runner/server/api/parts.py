@@ -27,7 +27,7 @@ from runner.server.jobs.intake import (
     patched_conversion,
     patched_input,
 )
-from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.limits import check_conversion_count, check_input_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
 from runner.server.jobs.staging import require_staged, settle
 from runner.wire.values import Json, JsonObject
@@ -46,13 +46,15 @@ async def get_conversion(house: House, request: Request) -> Response:
 async def add_conversions(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
-    made, credentials = new_conversions(body, presets=house.presets_of(caller))
+    hashed = await house.hashing.of(body)
+    made, credentials = new_conversions(body, presets=house.presets_of(caller), hashed=hashed)
     require_staged(house.job(request), "Its conversions")
     for part_id, given in credentials.items():
         house.vault.put(job_id, part_id, given)
 
     def edit(job: Job) -> Job:
         require_staged(job, "Its conversions")
+        check_conversion_count(len(job.conversions) + len(made))
         return settle(replace(job, conversions=(*job.conversions, *made)))
 
     with house.starting(house.job(request)):
@@ -63,9 +65,10 @@ async def add_conversions(house: House, request: Request) -> Response:
 async def patch_conversion(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
+    hashed = await house.hashing.of(body)
 
     def edit(job: Job) -> Job:
-        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller))
+        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller), hashed=hashed)
         require_staged(job, "The conversion")
         return replace(job, conversions=_replaced(job.conversions, patched, lambda one: one.id))
 
@@ -198,18 +201,23 @@ async def get_output(house: House, request: Request) -> Response:
 
 async def patch_output(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
-    patch = output_patch(await house.body(request))
+    patch = await _output_patch(house, request)
     job = await house.jobs.change(job_id, lambda job: _with_patched_outputs(job, (_output(job, request).id,), patch))
     return _outputs(house, request, output_document(_output(job, request)))
 
 
 async def patch_outputs(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
-    patch = output_patch(await house.body(request))
+    patch = await _output_patch(house, request)
     job = await house.jobs.change(
         job_id, lambda job: _with_patched_outputs(job, tuple(one.id for one in job.outputs), patch)
     )
     return _outputs(house, request, [output_document(one) for one in job.outputs])
+
+
+async def _output_patch(house: House, request: Request) -> OutputPatch:
+    body = await house.body(request)
+    return output_patch(body, hashed=await house.hashing.of(body))
 
 
 async def delete_output(house: House, request: Request) -> Response:
