@@ -12,6 +12,7 @@ from starlette.requests import Request
 from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.hashing import Hashing
+from runner.server.api.streams import Streams
 from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
@@ -45,6 +46,7 @@ class House:
     presets: PresetStore
     hashing: Hashing
     uploads: Turns = field(default_factory=Turns)
+    streams: Streams = field(default_factory=Streams)
 
     def base_of(self, request: Request) -> str:
         """How the sender of `request` reaches this server, with "/v2".
