@@ -5,14 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import click
 
 from runner.cli.options import format_option
-from runner.cli.serve_contract import concurrency_option, contract_option
+from runner.cli.serve_contract import contract_options
 from runner.cli.serve_keys import keys as keys_command
 from runner.cli.serve_options import Operating, operating_options
 from runner.cli.serve_storage import Endpoints, storage_options
@@ -60,8 +59,7 @@ from runner.server.store.keys import list_keys
     metavar="NET",
     help="Private network that inputs, FTP and callbacks may reach.",
 )
-@contract_option
-@concurrency_option
+@contract_options
 @format_option("text", "json")
 @operating_options
 @storage_options
@@ -77,7 +75,6 @@ def serve(
     workers: int,
     private: tuple[str, ...],
     contract: Contract,
-    concurrency: int,
     style: str,
     operating: Operating,
     endpoints: Endpoints,
@@ -126,7 +123,7 @@ def serve(
         api_keys=_good_keys(keys, host, uds, state),
         workers=workers,
         allow_private=tuple(_network(one) for one in private),
-        contract=replace(contract, concurrency=concurrency),
+        contract=contract,
     )
     config = endpoints.applied(operating.applied(config))
     mask = os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder

@@ -20,12 +20,12 @@ from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import render, with_base
-from runner.server.jobs.intake import asks_to_start, has_settings, new_job, patched_job
-from runner.server.jobs.lifecycle import ENDED, STAGED, STATUS, Event, Phase, follow
-from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
+from runner.server.jobs.limits import check_at_start, check_input_count
 from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job
-from runner.server.jobs.staging import require_staged, settle, settled_phase
+from runner.server.jobs.staging import require_staged, settle_within, settled_phase
 from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
@@ -66,24 +66,24 @@ async def create_job(house: House, request: Request) -> Response:
     intake = new_job(given, account=caller.account, now=time.time(), presets=presets, hashed=hashed)
     job = replace(intake.job, key_id=caller.key_id)
     check_input_count(len(job.inputs), job.limits, house.config.contract)
-    for part_id, secret in intake.credentials.items():
-        house.vault.put(job.id, part_id, secret)
-    if job.inputs:
-        job = await _admitted(house, caller, job)
-    repeat = await _stored(house, job, idempotency)
-    if repeat is not None:
-        return _repeated(house, request, caller, body, repeat)
-    return _document(house, request, job, 201, house.purse.headers(caller.account))
+    stored = await _stored(house, caller, replace(intake, job=job), idempotency)
+    if isinstance(stored, Repeat):
+        return _repeated(house, request, caller, body, stored)
+    return _document(house, request, stored, 201, house.purse.headers(caller.account))
 
 
-async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
-    """Write the job; where that can't be, or the `Idempotency-Key` was used before, nothing of it is left."""
-    kept = False
+async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tuple[str, bytes] | None) -> Job | Repeat:
+    """Take the inputs in and write the job; where that can't be, or it was done before, nothing of it is left."""
+    job, kept = intake.job, False
     try:
+        for part_id, secret in intake.credentials.items():
+            house.vault.put(job.id, part_id, secret)
+        if job.inputs:
+            job = await _admitted(house, caller, job)
         with house.purse.place(job.account) if job.process else nullcontext():
             repeat = await house.jobs.create(job, idempotency=idempotency)
         kept = repeat is None
-        return repeat
+        return repeat or job
     finally:
         if not kept:
             house.vault.wipe(job.id)
@@ -93,7 +93,10 @@ async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None)
 async def _admitted(house: House, caller: Caller, job: Job) -> Job:
     inputs = await admit(house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=None)
     phase = settled_phase(Phase.STAGED_INCOMPLETE, inputs, job.conversions, process=job.process)
-    return replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
+    admitted = replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
+    if phase in RUNNING:
+        check_at_start(admitted, house.config.contract)
+    return admitted
 
 
 def _idempotency(house: House, request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
@@ -134,12 +137,11 @@ async def patch_job(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         if bears_repetition and (job.process or job.phase not in STAGED):
             return job
-        if start or has_settings(body):
-            require_staged(job, "The job")
+        require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
         patched = patched_job(job, body, hashed=hashed)
-        return settle(replace(patched, process=True) if start else patched)
+        return settle_within(replace(patched, process=True) if start else patched, house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
         job = await house.jobs.change(job_id, edit)

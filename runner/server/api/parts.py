@@ -29,7 +29,7 @@ from runner.server.jobs.intake import (
 )
 from runner.server.jobs.limits import check_conversion_count, check_input_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
-from runner.server.jobs.staging import require_staged, settle
+from runner.server.jobs.staging import require_staged, settle, settle_within
 from runner.wire.values import Json, JsonObject
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ async def add_conversions(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         require_staged(job, "Its conversions")
         check_conversion_count(len(job.conversions) + len(made))
-        return settle(replace(job, conversions=(*job.conversions, *made)))
+        return settle_within(replace(job, conversions=(*job.conversions, *made)), house.config.contract)
 
     with house.starting(house.job(request)):
         await house.jobs.change(job_id, edit)
@@ -117,7 +117,7 @@ async def add_inputs(house: House, request: Request) -> Response:
     def edit(now: Job) -> Job:
         require_staged(now, "Its inputs")
         check_input_count(len(now.inputs) + len(made), now.limits, house.config.contract)
-        return settle(replace(now, inputs=(*now.inputs, *admitted)))
+        return settle_within(replace(now, inputs=(*now.inputs, *admitted)), house.config.contract)
 
     with house.starting(house.job(request)):
         await house.jobs.change(job_id, edit)

@@ -31,7 +31,7 @@ from runner.server.jobs.ids import new_id
 from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
-from runner.server.jobs.staging import require_staged, settle
+from runner.server.jobs.staging import require_staged, settle_within
 from runner.server.store.checksums import new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
@@ -204,9 +204,11 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         require_staged(job, "Its inputs")
         if known is not None:
             unused.append(known.blob)
-            return settle(replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)))
+            return settle_within(
+                replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)), house.config.contract
+            )
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
-        return settle(replace(job, inputs=(*job.inputs, taken)))
+        return settle_within(replace(job, inputs=(*job.inputs, taken)), house.config.contract)
 
     if password:
         house.vault.put(job_id, taken.id, {"decrypt_password": password})

@@ -49,6 +49,19 @@ def check_input_count(count: int, limits: JsonObject, contract: Contract) -> Non
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
 
 
+def check_at_start(job: Job, contract: Contract) -> None:
+    """Raises 402 when what `job` has is more than its limits allow now: they may be younger than its inputs."""
+    check_input_count(len(job.inputs), job.limits, contract)
+    most = max_input_bytes(job.limits, contract)
+    for entry in job.inputs:
+        if entry.size > most:
+            message = (
+                f"The input {entry.filename!r} is larger than the {most} bytes allowed (limits.input.max_file_size); "
+                "the job was not started"
+            )
+            raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
+
+
 def check_conversion_count(count: int) -> None:
     """Raises 400 when a job would have more conversions than anybody needs."""
     if count > MOST_CONVERSIONS:
