@@ -47,7 +47,7 @@ class Operating:
             assumptions=_assumptions(self.assume),
             callbacks=replace(config.callbacks, secret=self._secret()),
             contract=replace(config.contract, retention_s=self.retention * 3600),
-            max_disk_bytes=_size(self.max_disk),
+            max_disk_bytes=size_bytes(self.max_disk, option="--max-disk"),
             seal_key=self.seal_key or default_seal_key(),
         )
 
@@ -155,7 +155,8 @@ def _assumptions(given: Sequence[str]) -> Assumptions:
     return Assumptions(**chosen)
 
 
-def _size(text: str) -> int:
+def size_bytes(text: str, *, option: str) -> int:
+    """`text`, such as 500M or 20G, in bytes; 0 for nothing. Raises InvalidError for what is no size."""
     if not text:
         return 0
     number, unit = text.upper().removesuffix("B").removesuffix("I"), ""
@@ -166,5 +167,5 @@ def _size(text: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise InvalidError(f"--max-disk '{text}' is no size", hint="write it like 500M or 20G")
+        raise InvalidError(f"{option} '{text}' is no size", hint="write it like 500M or 20G")
     return size

@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from runner.server.api.access import Door, Keys
+from runner.server.api.hashing import Hashing
 from runner.server.api.house import House
 from runner.server.app import ROUTES, make_app
 from runner.server.book import DATABASE
@@ -122,6 +123,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         workdir=_empty_folder(state / "work"),
         standing=standing,
     )
+    hashing = Hashing()
     house = House(
         config=config,
         base_url=base_url,
@@ -132,6 +134,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         vault=vault,
         purse=purse,
         presets=PresetStore(database),
+        hashing=hashing,
     )
     queue = CallbackQueue(database, vault)
     callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private, standing=standing)
@@ -150,6 +153,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         await callbacks.close()
         await engine.close()
         await jobs.close()
+        hashing.close()
         database.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +84,8 @@ class ServerConfig:
     api_keys       keys that are good; with none given one is made, and shown when ready
     workers        conversions at the same time; 0 means one per processor
     allow_private  networks that inputs may reach although they are private
-    base_url       how clients reach this server, with "/v2"; empty means as it listens
+    base_url       how clients reach this server, with "/v2"; empty means as it listens, and where that is on every
+                   address, as the request names it
     fetches        remote inputs fetched at the same time
     callbacks      how callbacks are sent
     assumptions    how it behaves where nobody is sure how the hosted API does
@@ -116,3 +117,11 @@ class ServerConfig:
     gcs_endpoint: str = ""
     azure_endpoint: str = ""
     storage_silence_s: float = 30.0
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens on every address of the machine."""
+        try:
+            return self.uds is None and ip_address(self.host).is_unspecified
+        except ValueError:
+            return not self.host

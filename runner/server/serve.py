@@ -47,9 +47,8 @@ async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop
     Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
     """
     with state_lock(config.state_dir), listening_at(config.host, config.port, uds=config.uds) as listening:
-        base_url = config.base_url or ("http://localhost/v2" if config.uds else f"{url_of(listening)}/v2")
-        async with running(config, base_url=base_url) as opened:
-            await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config)), stop=stop)
+        async with running(config, base_url=config.base_url or _base_url(config, listening)) as opened:
+            await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config, listening)), stop=stop)
 
 
 @contextmanager
@@ -88,9 +87,19 @@ async def serve_app(
             watching.cancel()
 
 
-def _ready(opened: Running, config: ServerConfig) -> Ready:
+def _base_url(config: ServerConfig, listening: socket.socket) -> str:
+    """As others reach it: by the machine's name where it listens on every address."""
+    if config.uds:
+        return "http://localhost/v2"
+    return f"{url_of(listening, host=socket.gethostname() if config.is_everywhere else '')}/v2"
+
+
+def _ready(opened: Running, config: ServerConfig, listening: socket.socket) -> Ready:
+    """As it is reached from here, where nobody said how."""
+    here = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
+    from_here = config.is_everywhere and not config.base_url
     return Ready(
-        base_url=opened.house.base_url,
+        base_url=f"{url_of(listening, host=here)}/v2" if from_here else opened.house.base_url,
         api_key=opened.api_key,
         pid=os.getpid(),
         uds=str(config.uds or ""),
@@ -204,6 +213,8 @@ def _remove_dead(path: Path) -> None:
         path.unlink()
 
 
-def url_of(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
+def url_of(listening: socket.socket, *, host: str = "") -> str:
+    """Its root, under `host` where one is given."""
+    bound, port = listening.getsockname()[:2]
+    host = host or bound
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -87,6 +87,13 @@ def test_a_picture_is_really_converted(ready: dict[str, Any], tmp_path: Path) ->
         (["--key", "with a blank"], "no blank"),
         (["--allow-private", "everything"], "not a network"),
         (["--state", "/proc/nope"], "can't serve"),
+        (["--base-url", "convert.example.com"], "is no URL"),
+        (["--base-url", "ftp://convert.example.com"], "is no URL"),
+        (["--base-url", "https://"], "is no URL"),
+        (["--base-url", "https://me:pass@x"], "is no URL"),
+        (["--base-url", "https://x y"], "is no URL"),
+        (["--base-url", "https://x:99999"], "is no URL"),
+        (["--base-url", "https://x/?a=b"], "more than a host and a path"),
     ],
 )
 def test_what_it_cant_do_is_a_message_and_not_a_key(tmp_path: Path, args: list[str], words: str) -> None:

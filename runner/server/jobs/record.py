@@ -95,6 +95,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
+    """`downloads` and `in_parts` (bytes) count what was sent, as `downloads.py` has it."""
+
     id: str
     conversion: str
     inputs: tuple[str, ...]
@@ -106,6 +108,7 @@ class Output:
     created_at: str
     status: str = "enabled"
     downloads: int = 0
+    in_parts: int = 0
     password: str = ""
     metadata: JsonObject = field(default_factory=dict)
 

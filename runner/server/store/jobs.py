@@ -167,6 +167,10 @@ class JobStore:
         rows = self._db.rows("select id from jobs where expires < ? order by expires limit 500", (now,))
         return [_text(row[0]) for row in rows]
 
+    def is_expired(self, job_id: str, now: float) -> bool:
+        """Whether a job's files may go, and perhaps have gone."""
+        return bool(self._db.row("select 1 from jobs where id = ? and expires < ?", (job_id, now)))
+
     def used(self, account: str, key: str) -> Repeat | None:
         """What an `Idempotency-Key` was used for."""
         row = self._db.row("select job_id, body_mac from idempotency where account = ? and key = ?", (account, key))
