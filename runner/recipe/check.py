@@ -118,13 +118,14 @@ class _Examiner:
     def examine(self, file: Path) -> Examined:
         merged = merge_file(file, self.files, profile=self.wanted.profile)
         if merged.document is None:
-            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, merged.findings)))
+            told = (*merged.findings, *merged.literals)
+            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, told)))
         document, refused = _overridden(merged.document, self.wanted.overrides)
         written = document.get("name")
         name = written if isinstance(written, str) and written else default_name(file)
         expanded = expand_constants(document, name)
         judged = self._judge(expanded.document, file, name)
-        findings = _at_most(itertools.chain(merged.findings, refused, expanded.findings, judged), file)
+        findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         for variant in merged.variants():
             problems |= dict.fromkeys(self._variant(variant, file, name))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from runner.recipe.finding import Finding, Steps
+from runner.recipe.literals import literal_secret
 from runner.recipe.suggest import did_you_mean, listed, shown
 from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider
 from runner.wire.secrets import is_reference
@@ -15,19 +16,16 @@ PUBLIC = frozenset({"accesskeyid", "accountname", "username"})
 _DECRYPT = "decrypt_password"
 _USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
 
-HINT = 'write { env = "NAME" } and set that variable, or { file = "path" }'
-
 
 def provider_findings(provider: Provider, entry: JsonObject, at: Steps, *, as_input: bool) -> Iterator[Finding]:
     """Parameters and credentials of an entry against what its provider takes."""
     if provider.open:
-        yield from literal_secrets(entry.get("credentials"), (*at, "credentials"), open_keys=True)
+        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
         return
     decrypt = frozenset({_DECRYPT}) if as_input else frozenset()
     yield from _keys(entry, "parameters", provider.parameters_required, provider.parameters_optional, provider, at)
     optional = provider.credentials_optional | decrypt
     yield from _keys(entry, "credentials", provider.credentials_required, optional, provider, at)
-    yield from literal_secrets(entry.get("credentials"), (*at, "credentials"))
 
 
 def plain_credentials(entry: JsonObject, at: Steps, names: frozenset[str], what: str) -> Iterator[Finding]:
@@ -39,20 +37,14 @@ def plain_credentials(entry: JsonObject, at: Steps, names: frozenset[str], what:
             message = f"{what} takes no credential {shown(name)}{near}"
             hint = "" if near else f"it takes {listed(names)}"
             yield _at((*path, name), "unknown-key", message, hint)
-    yield from literal_secrets(entry.get("credentials"), path)
 
 
-def literal_secrets(credentials: Json, at: Steps, *, open_keys: bool = False) -> Iterator[Finding]:
-    """Values that should be references. `open_keys`: nobody knows the keys, so all but names are secrets."""
+def open_secrets(credentials: Json, at: Steps) -> Iterator[Finding]:
+    """Values that should be references where nobody knows the keys: all but names, and what is told by its name."""
     for name, value in as_object(credentials).items():
-        secret = name in SECRET_CREDENTIALS or (open_keys and name not in PUBLIC)
-        if secret and isinstance(value, str | dict) and value != "" and not is_reference(value):
+        untold = name not in PUBLIC and name not in SECRET_CREDENTIALS
+        if untold and isinstance(value, str | dict) and value != "" and not is_reference(value):
             yield literal_secret((*at, name), name)
-
-
-def literal_secret(path: Steps, name: str) -> Finding:
-    message = f"{name} is a secret and must not be written into a recipe"
-    return Finding(path=path, code="literal-secret", message=message, hint=HINT, secret=True)
 
 
 def url_secret(value: Json, path: Steps, name: str) -> Finding | None:
