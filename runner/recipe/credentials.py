@@ -1,4 +1,4 @@
-"""Cloud providers in a recipe: keys that are unknown, misspelt or missing, and secrets written out."""
+"""Cloud providers in a recipe: keys that are unknown, misspelt or missing, impossible values, secrets written out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.literals import literal_secret
 from runner.recipe.suggest import did_you_mean, listed, shown
-from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider
+from runner.recipe.template import has_template
+from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider, value_problem
 from runner.wire.secrets import is_reference
 from runner.wire.values import Json, JsonObject, as_object
 
@@ -90,6 +91,29 @@ def _keys(
         found = url_secret(value, (*at, part, name), name) if part == "parameters" else None
         if found:
             yield found
+        elif name in known:
+            yield from _value(value, (*at, part, name), required=name in required)
+
+
+def _value(value: Json, path: Steps, *, required: bool) -> Iterator[Finding]:
+    """What no provider takes, told before anything is sent. Credentials that are no text are the schema's business."""
+    part, name = path[-2], str(path[-1])
+    secret = part == "credentials"
+    if is_reference(value) or (isinstance(value, str) and has_template(value)):
+        return
+    if value is None or value == "":
+        if required or (value == "" and not secret):
+            yield Finding(path=path, code="wrong-size", message=f"{name} is empty", secret=secret)
+    elif isinstance(value, str) or not secret:
+        problem = value_problem(name, value)
+        if problem:
+            yield Finding(path=path, code=_code(name, value), message=f"{name} {problem}", secret=secret)
+
+
+def _code(name: str, value: Json) -> str:
+    if name == "port":
+        return "out-of-range"
+    return "wrong-form" if isinstance(value, str) else "wrong-type"
 
 
 def _at(path: Steps, code: str, message: str, hint: str) -> Finding:

@@ -104,10 +104,16 @@ def _references(document: JsonObject) -> Iterator[Finding]:
     """Secret references in tables that take any value: there they would be sent as they stand."""
     for part, tables in (("input", ("options", "parameters")), ("conversion", ("options", "metadata"))):
         for index, entry in enumerate(as_list(document.get(part))):
-            for table in tables:
-                for name, value in as_object(as_object(entry).get(table)).items():
-                    if is_reference(value) and not (table == "options" and name in OPTIONS_WITH_SECRETS):
-                        yield misplaced_reference((part, index, table, name))
+            yield from _references_in(as_object(entry), tables, (part, index))
+            for number, target in enumerate(as_list(as_object(entry).get("output_target"))):
+                yield from _references_in(as_object(target), ("parameters",), (part, index, "output_target", number))
+
+
+def _references_in(entry: JsonObject, tables: tuple[str, ...], at: Steps) -> Iterator[Finding]:
+    for table in tables:
+        for name, value in as_object(entry.get(table)).items():
+            if is_reference(value) and not (table == "options" and name in OPTIONS_WITH_SECRETS):
+                yield misplaced_reference((*at, table, name))
 
 
 def _callback(document: JsonObject) -> Iterator[Finding]:
