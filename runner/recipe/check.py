@@ -22,6 +22,7 @@ from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
+from runner.recipe.read import has_half_character
 from runner.recipe.rules import name_findings, rule_findings
 from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
@@ -192,6 +193,8 @@ def _overridden(document: JsonObject, overrides: Mapping[str, str]) -> tuple[Jso
 
 
 def _typed(text: str, like: Json) -> Json:
+    if has_half_character(text):  # a byte of the command line that is no UTF-8
+        raise ValueError("the value is not UTF-8 text")
     if isinstance(like, str):
         return text
     kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}

@@ -88,17 +88,22 @@ def _keys(
             message = f"{provider.title} needs the {word} '{name}'"
             yield _at((*at, part), "missing-key", message, "")
     for name, value in given.items():
-        found = url_secret(value, (*at, part, name), name) if part == "parameters" else None
-        if found:
-            yield found
-        elif name in known:
-            yield from _value(value, (*at, part, name), required=name in required)
+        yield from _value(value, (*at, part, name), known=name in known, required=name in required)
 
 
-def _value(value: Json, path: Steps, *, required: bool) -> Iterator[Finding]:
+def _value(value: Json, path: Steps, *, known: bool, required: bool) -> Iterator[Finding]:
     """What no provider takes, told before anything is sent. Credentials that are no text are the schema's business."""
     part, name = path[-2], str(path[-1])
     secret = part == "credentials"
+    found = None if secret else url_secret(value, path, name)
+    if found:
+        yield found
+    elif known:
+        yield from _impossible(value, path, required=required, secret=secret)
+
+
+def _impossible(value: Json, path: Steps, *, required: bool, secret: bool) -> Iterator[Finding]:
+    name = str(path[-1])
     if is_reference(value) or (isinstance(value, str) and has_template(value)):
         return
     if value is None or value == "":
