@@ -48,6 +48,14 @@ def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Itera
     save = as_object(document.get("save")).get("path")
     if isinstance(save, str):
         yield from _inside(save, ("save", "path"), folder, absolute=True)
+        yield from _no_folder(save)
+
+
+def _no_folder(save: str) -> Iterator[Finding]:
+    if save and save.rpartition("/")[2] in ("", ".", ".."):
+        message = f"{shown(save)} names a folder, and a result is a file"
+        hint = f"write {shown(save.removesuffix('/') + '/{output.filename}')}"
+        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
 
 
 def name_findings(name: str) -> Iterator[Finding]:
@@ -227,6 +235,7 @@ def _credentials(entry: JsonObject, kind: str, at: Steps) -> Iterator[Finding]:
 
 def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Finding]:
     yield from conversion_findings(entry, at, catalog)
+    yield from _output_filename(entry, at)
     for index, target in enumerate(as_list(entry.get("output_target"))):
         if not isinstance(target, dict):
             continue
@@ -237,6 +246,16 @@ def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Find
             yield from provider_findings(provider, target, here, as_input=False)
         else:
             yield from open_secrets(target.get("credentials"), (*here, "credentials"))
+
+
+def _output_filename(entry: JsonObject, at: Steps) -> Iterator[Finding]:
+    """The API's own pattern lets anything through, but a server makes a plain name of it or refuses the job."""
+    name = as_object(entry.get("options")).get("output_filename")
+    if isinstance(name, str) and ("/" in name or "\\" in name):
+        path: Steps = (*at, "options", "output_filename")
+        message = f"output_filename {shown(name)} is a path; the name of a result is one part of a path"
+        hint = "save.path, or the output target's file, decides which folder it is"
+        yield Finding(path=path, code="wrong-form", message=message, hint=hint, severity="warning")
 
 
 def _inside(name: str, path: Steps, folder: Path, *, absolute: bool = False) -> Iterator[Finding]:
