@@ -17,6 +17,7 @@ from runner.recipe.credentials import (
 )
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.literals import literal_findings
+from runner.recipe.matrix import matrix_findings
 from runner.recipe.normal import job_of
 from runner.recipe.options import conversion_findings
 from runner.recipe.story import misplaced_reference
@@ -45,6 +46,7 @@ def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Itera
     for index, entry in enumerate(as_list(document.get("conversion"))):
         if isinstance(entry, dict):
             yield from _conversion(entry, ("conversion", index), catalog)
+            yield from matrix_findings(entry, ("conversion", index), document.get("foreach"), catalog)
     save = as_object(document.get("save")).get("path")
     if isinstance(save, str):
         yield from _inside(save, ("save", "path"), folder, absolute=True)
