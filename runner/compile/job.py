@@ -14,6 +14,7 @@ from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
 from runner.wire.formats import file_ending
+from runner.wire.names import plain_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 
@@ -108,13 +109,16 @@ class Job:
         )
 
     def _expected_names(self) -> Iterator[str]:
-        for entry in as_list(self.payload.get("conversion")):
-            conversion = as_object(entry)
-            ending = file_ending(as_text(conversion.get("target")))
-            options = as_object(conversion.get("options"))
-            stem = as_text(options.get("output_filename")) or self.stem
+        """As the server makes them; the results of all conversions share one set of names."""
+        conversions = [as_object(entry) for entry in as_list(self.payload.get("conversion"))]
+        names = unique_names(self._named_after(conversion) for conversion in conversions)
+        for conversion, name in zip(conversions, names, strict=True):
             if not conversion.get("output_target"):
-                yield f"{stem}.{ending}"
+                yield name
+
+    def _named_after(self, conversion: JsonObject) -> str:
+        wanted = plain_name(as_text(as_object(conversion.get("options")).get("output_filename")))
+        return f"{wanted or self.stem}.{file_ending(as_text(conversion.get('target')))}"
 
 
 def jobs_of(
@@ -211,14 +215,16 @@ def _unsafe_paths(draft: Draft, job: Job) -> Iterator[Problem]:
 
 def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Results that would be saved under one name, found before anything is bought, and who wants it."""
-    by_address = {job.address: draft for job, draft in jobs}
+    drafts = {job.address: draft for job, draft in jobs}
     wanted = ((job.address, path) for job, _ in jobs for path in job.expected_paths(run_date=run_date))
     for path, addresses in output_conflicts(wanted):
+        distinct = list(dict.fromkeys(addresses))
+        who = _listed(distinct) if len(distinct) > 1 else f"several results of {distinct[0]}"
         problem = Problem(
-            place=by_address[addresses[-1]].recipe.locate(("save", "path")),
+            place=drafts[addresses[-1]].recipe.locate(("save", "path")),
             code="shared-path",
-            message=f"{_listed(addresses)} would all be saved as {str(path)!r}",
-            hint="put {item.dir}, {item.name} or {output.index} into save.path so that each result has its own name",
+            message=f"{who} would all be saved as {str(path)!r}",
+            hint=_apart([drafts[address] for address in distinct]),
         )
         yield problem, addresses
 
@@ -228,7 +234,7 @@ def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Itera
     by_address = {job.address: draft for job, draft in jobs}
     wanted = [(job.address, job.key, target) for job, _ in jobs for target in job.targets(run_date=run_date)]
     for name, rows in wanted_twice(wanted):
-        addresses = tuple(address for address, _ in rows)
+        addresses = tuple(dict.fromkeys(address for address, _ in rows))
         address, target = rows[-1]
         at = ("conversion", target.conversion, "output_target", target.index)
         problem = Problem(
@@ -240,8 +246,24 @@ def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Itera
         yield problem, addresses
 
 
-def _listed(addresses: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(addresses))
+def _apart(drafts: Sequence[Draft]) -> str:
+    """What to put into `save.path` so that the results of these get names of their own."""
+    if len(drafts) == 1:
+        return "put {output.filename} or {output.index} into save.path so that each result has its own name"
+    recipes = {draft.recipe.name for draft in drafts}
+    if len(recipes) > 1:
+        return "put {recipe.name} into save.path, or give the recipes folders of their own"
+    differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
+    columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
+    return f"put {columns or '{item.path}'} into save.path so that each result has its own name"
+
+
+def _differs(name: str, drafts: Sequence[Draft]) -> bool:
+    first = drafts[0].item.values.get(name)
+    return any(draft.item.values.get(name) != first for draft in drafts)
+
+
+def _listed(distinct: Sequence[str]) -> str:
     shown = ", ".join(distinct[:3])
     return shown if len(distinct) <= 3 else f"{shown} and {len(distinct) - 3} more"
 

@@ -112,6 +112,10 @@ LITERALS = {
         f'credentials = {{ accesskeyid = "a", secretaccesskey = "{LITERAL}" }}\n[[conversion]]\ntarget = "webp"\n'
     ),
     "passwords": f'download_passwords = ["{LITERAL}"]\n{CONVERT}',
+    "any option": f'{CONVERT}options = {{ password = "{LITERAL}" }}\n',
+    "metadata": f'{CONVERT}metadata = {{ token = "{LITERAL}" }}\n',
+    "constant": f'{CONVERT}options = {{ width = 10 }}\n[vars]\npassword = "{LITERAL}"\n',
+    "profile": f'{CONVERT}[profile.x.vars]\npassword = "{LITERAL}"\n',
     "option": f'{CONVERT}options = {{ download_password = "{LITERAL}" }}\n',
     "misspelt": (
         f'{CONVERT}[[conversion.output_target]]\ntype = "ftp"\nparameters = {{ host = "h", file = "f" }}\n'
