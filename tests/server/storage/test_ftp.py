@@ -10,6 +10,7 @@ import pytest
 
 from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Site, StorageError, Upload
 from runner.server.storage.transfer import deliver, fetch
+from runner.server.store.checksums import Digest
 from tests.server.storage.everywhere import MIB, order, upload
 from tests.server.storage.ftpd import READER, Ftpd
 from tests.server.storage.remote import Remote
@@ -128,6 +129,9 @@ def test_a_file_that_changed_between_two_parts_is_not_glued_together(naughty: Ft
 
         def hexdigest(self) -> str:
             return ordered.digest.hexdigest()
+
+        def copy(self) -> Digest:
+            raise NotImplementedError
 
     with pytest.raises(StorageError, match="changed while it was read"):
         fetch(naughty.remote.place("changing.bin"), naughty.remote.site(), replace(ordered, digest=Changing()))
