@@ -287,20 +287,23 @@ def _reaches(start: str, after: Mapping[str, tuple[str, ...]]) -> bool:
 
 
 def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
-    """`--profile` and `--set` names that no recipe knows."""
+    """`--profile` and `--set` names that no recipe knows. No line of a recipe is to blame, so none is shown."""
     readable = [one for one in examined if one.name]
     if not readable:
         return
-    place = Place(file=readable[0].file)
     profiles = frozenset[str]().union(*(one.profiles for one in readable))
     if wanted.profile is not None and wanted.profile not in profiles:
         message = f"--profile {wanted.profile}: no recipe here has it{did_you_mean(wanted.profile, profiles)}"
-        yield Problem(place=place, code="unknown-profile", message=message)
+        yield _wish(readable, "unknown-profile", message)
     known = frozenset[str]().union(*(one.vars for one in readable))
     for name in wanted.overrides:
         if name not in known:
             message = f"--set {name}: no recipe here has it in vars{did_you_mean(name, known)}"
-            yield Problem(place=place, code="unknown-var", message=message)
+            yield _wish(readable, "unknown-var", message)
+
+
+def _wish(readable: Sequence[Examined], code: str, message: str) -> Problem:
+    return Problem(place=Place(file=readable[0].file), code=code, message=message, secret=True)
 
 
 def _ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:

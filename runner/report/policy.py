@@ -1,7 +1,7 @@
 """The least rights that recipes need at their providers, in each provider's own form.
 
 S3 as an IAM policy, Azure and Google as roles on a container or bucket, FTP as what the user must be allowed.
-Templates in names become `*`, as wide as they can get and no wider.
+Constants are put in; other templates in names become `*`, as wide as they can get and no wider.
 
 Source: the API's pages on cloud inputs and output targets name the S3 actions; IAM, Azure RBAC and Google Cloud IAM
 reference name the others.
@@ -16,13 +16,26 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runner.recipe import Recipe
+from runner.recipe.template import expand
 from runner.wire.values import Json, as_list, as_object, as_text
 
 _TEMPLATE = re.compile(r"\{(item|vars|recipe|run|output)\.[^{}]*\}")
-S3_ACTIONS = {"read": ["s3:GetObject"], "write": ["s3:PutObject"]}
+S3_ACTIONS = {"read": ["s3:GetObject"], "write": ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]}
 AZURE_ROLES = {"read": "Storage Blob Data Reader", "write": "Storage Blob Data Contributor"}
 GOOGLE_ROLES = {"read": "roles/storage.objectViewer", "write": "roles/storage.objectCreator"}
-FTP_RIGHTS = {"read": "list and download", "write": "make folders, upload and rename; never overwrite or delete"}
+FTP_RIGHTS = {
+    "read": "list and download",
+    "write": "list, make folders, upload, rename and delete what was just uploaded as .part; never overwrite anything",
+}
+AZURE_NOTE = (
+    "an account key, which is what the API takes, has every right in the whole storage account: the role restricts "
+    "only those who sign in without the key, so keep results in an account of their own"
+)
+NOTES = {
+    "amazons3": "to write needs s3:PutObject; s3:GetObject on the same names lets the writer know its own object again "
+    "when an answer was lost, and s3:AbortMultipartUpload lets it leave no parts behind",
+    "azure": AZURE_NOTE,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,18 +62,27 @@ def policy_json(rights: Iterable[Right]) -> Mapping[str, Json]:
     return {name: _WRITERS[name](found) for name, found in by_provider.items() if name in _WRITERS}
 
 
+def notes_of(rights: Iterable[Right]) -> list[str]:
+    """What the forms of the providers have no place for, a sentence each, for people."""
+    providers = {right.provider for right in rights if right.provider == "azure" or right.access == "write"}
+    return [f"{name}: {NOTES[name]}" for name in sorted(providers & NOTES.keys())]
+
+
 def _rights(recipe: Recipe) -> Iterator[Right]:
-    for entry in map(as_object, as_list(recipe.job.get("input"))):
+    job = as_object(expand(recipe.job, {"vars": recipe.vars, "recipe": {"name": recipe.name}}))
+    for entry in map(as_object, as_list(job.get("input"))):
         if entry.get("type") == "cloud":
             yield from _right(as_text(entry.get("source")), "read", as_object(entry.get("parameters")))
-    for conversion in map(as_object, as_list(recipe.job.get("conversion"))):
+    for conversion in map(as_object, as_list(job.get("conversion"))):
         for target in map(as_object, as_list(conversion.get("output_target"))):
             yield from _right(as_text(target.get("type")), "write", as_object(target.get("parameters")))
 
 
 def _right(provider: str, access: Literal["read", "write"], parameters: Mapping[str, Json]) -> Iterator[Right]:
     place = next((parameters[name] for name in ("bucket", "container", "host") if name in parameters), "")
-    yield Right(provider=provider, access=access, place=_open(place), name=_open(parameters.get("file", "")))
+    name = _open(parameters.get("file", ""))
+    name += "*" if access == "write" and name.endswith("/") else ""  # a folder that results keep their names in
+    yield Right(provider=provider, access=access, place=_open(place), name=name)
 
 
 def _open(value: Json) -> str:
