@@ -291,3 +291,15 @@ def test_duplicate_key_in_json_is_named_with_both_places(load: Load) -> None:
     (told,) = _said(load(x__recipe__json='{\n "vars": {"a": 1,\n  "a": 2}}'))
 
     assert told == "x.recipe.json:3:3 duplicate key 'a'; it stands at 2:11 already"
+
+
+def test_a_provider_that_this_machine_cannot_reach_is_a_warning_at_its_place(tmp_path: Path, catalog: Catalog) -> None:
+    file = tmp_path / "a.recipe.toml"
+    file.write_text((RECIPES.parents[1] / "recipes" / "s3-input.recipe.toml").read_text())
+
+    problems = check_recipes([file], catalog=catalog, unserved=lambda name: f"pip install {name}").problems
+
+    assert [(one.severity, one.code, one.hint) for one in problems] == [
+        ("warning", "missing-extra", "pip install amazons3")
+    ]
+    assert check_recipes([file], catalog=catalog, unserved=lambda _: "").problems == ()
