@@ -88,7 +88,9 @@ def _items(recipe: Recipe, project: Path, shelf: _Shelf) -> tuple[Item, ...]:
     if foreach is not None and foreach.kind == "files":
         listing = list_files(recipe.folder, foreach.patterns, foreach.exclude, root=project)
         for found in listing.problems:
-            shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, ("foreach", "files"), found))
+            shelf.refuse(
+                f"{recipe.name}[{found.path}]", _input_problem(recipe, ("foreach", "files", found.pattern), found)
+            )
         shelf.facts.update({fact.absolute: fact for fact in listing.files})
         paths = [fact.path for fact in listing.files]
         if not paths and listing.problems:
