@@ -5,6 +5,7 @@
       QuotaError                4   credits, a limit, a budget, rate limited to the end
       InvalidError              5   a recipe or setting is wrong, or something named doesn't exist
         InvalidInput            5   the same with places: every problem found, all at once
+          InvalidSettings       5   of runner.toml
       JobsFailed                6   at least one job failed, the rest was done
       DeadlineReached           7
       UnreachableError          8   the endpoint doesn't answer
@@ -120,3 +121,7 @@ class InvalidInput(InvalidError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(f"{len(problems)} problems")
         self.problems = tuple(problems)
+
+
+class InvalidSettings(InvalidInput):
+    """The same for `runner.toml`."""

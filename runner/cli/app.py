@@ -9,7 +9,7 @@ import sys
 import click
 
 from runner.cli.streams import settle_streams
-from runner.errors import ExitCode, InvalidInput, RunnerError
+from runner.errors import ExitCode, InvalidInput, InvalidSettings, RunnerError
 
 COMMANDS = {
     "check": ("runner.cli.check", "Find every problem in recipes, without sending anything."),
@@ -113,4 +113,6 @@ def _show_findings(error: InvalidInput) -> None:
     from runner.report.findings import findings_text
 
     recipes = len({problem.place.file for problem in error.problems})
-    click.echo(findings_text(error.problems, checked=recipes, color=wants_color(sys.stderr)), err=True, nl=False)
+    closing = not isinstance(error, InvalidSettings)
+    text = findings_text(error.problems, checked=recipes, color=wants_color(sys.stderr), closing=closing)
+    click.echo(text, err=True, nl=False)

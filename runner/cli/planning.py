@@ -11,7 +11,8 @@ from pathlib import Path
 
 from runner.cli.context import RUN_LOG
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
-from runner.cli.prepare import Refusal, load, prepare
+from runner.cli.prepare import Prepared, Refusal, load, prepare
+from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
@@ -61,6 +62,7 @@ class Planning:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
+        prepared = self._without_unserved(prepared)
         states = known_states(self.log, prepared.jobs)
         made = make_plan(
             prepared.jobs,
@@ -78,6 +80,15 @@ class Planning:
             warnings=self.warnings,
             run_date=run_date,
         )
+
+    def _without_unserved(self, prepared: Prepared) -> Prepared:
+        """What this machine can't do is refused before anything is bought, if it is to be done here."""
+        if not self.endpoint.embedded:
+            return prepared
+        refused = {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
+        jobs = tuple(job for job in prepared.jobs if job.address not in refused)
+        more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
+        return replace(prepared, jobs=jobs, refusals=(*prepared.refusals, *more))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -31,6 +31,33 @@ from runner.wire.values import Json, JsonObject, as_list, as_object
 _URL = re.compile(r"(?:https?|ftp)://[^/\s]", re.IGNORECASE)
 _HTTP = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _DECRYPT = frozenset({"decrypt_password"})
+
+
+Unserved = Callable[[str], str]
+
+
+def no_provider_is_missing(_provider: str) -> str:
+    return ""
+
+
+def unserved_findings(document: JsonObject, unserved: Unserved) -> Iterator[Finding]:
+    """Warnings for providers that whoever would do the work can't reach; `unserved` says how to get one, or nothing."""
+    bucket = as_object(as_object(document.get("foreach")).get("bucket"))
+    yield from _unserved(bucket.get("source"), ("foreach", "bucket", "source"), unserved)
+    for index, entry in enumerate(map(as_object, as_list(document.get("input")))):
+        if entry.get("type") == "cloud":
+            yield from _unserved(entry.get("source"), ("input", index, "source"), unserved)
+    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
+        for number, target in enumerate(map(as_object, as_list(entry.get("output_target")))):
+            at: Steps = ("conversion", index, "output_target", number, "type")
+            yield from _unserved(target.get("type"), at, unserved)
+
+
+def _unserved(provider: Json, path: Steps, unserved: Unserved) -> Iterator[Finding]:
+    hint = unserved(provider) if isinstance(provider, str) else ""
+    if hint:
+        message = f"the local server has no client for {shown(str(provider))} on this machine"
+        yield Finding(path=path, code="missing-extra", message=message, hint=hint, severity="warning")
 
 
 def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Iterator[Finding]:

@@ -139,6 +139,20 @@ def test_a_name_that_is_not_utf8_is_refused_by_name_and_the_rest_done(desk: Desk
     assert desk.delivered() == {"good.webp"}
 
 
+def test_a_file_that_is_refused_points_at_the_pattern_that_named_it(desk: Desk, tmp_path: Path) -> None:
+    desk.write("pics/good.png", png())
+    (tmp_path / "outside.png").write_bytes(png())
+    (desk.folder / "more").mkdir()
+    (desk.folder / "more/out.png").symlink_to(tmp_path / "outside.png")
+    text = recipe_of("pics/*").replace('"pics/*"', '["pics/*", "more/*"]')
+    desk.write("a.recipe.toml", text)
+
+    done = desk.runner("plan", ".")
+
+    assert done.code == 5
+    assert "a.recipe.toml:1:28: error: 'more/out.png'" in done.err
+
+
 UNUSABLE = {
     "gone.png": "'gone.png' isn't there",
     "pics": "'pics' is a folder",
