@@ -22,7 +22,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
-from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
+from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors, with_facts
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
 from runner.server.jobs.record import Input, Job, Output, Step
@@ -265,7 +265,9 @@ def _merged(now: Input, got: Input) -> Input:
 
 
 def _with_step(step: Step, job: Job) -> Job:
-    return replace(job, steps=(*job.steps, step)) if job.phase is Phase.PROCESSING else job
+    if job.phase is not Phase.PROCESSING:
+        return job
+    return replace(job, steps=(*job.steps, step), inputs=with_facts(job.inputs, [step]))
 
 
 def _known_blobs(job: Job) -> list[str]:
