@@ -21,6 +21,7 @@ from runner.server.jobs.record import Job
 from runner.server.standing import Standing
 from runner.server.store.database import Database
 from runner.server.store.jobs import JobStore
+from tests.server.conftest import PATIENCE_S
 from tests.server.post_office import QUICK, api_of, converted, waiting_until
 
 NO_URL = "http://[bad/x"
@@ -125,7 +126,7 @@ def test_a_record_that_cant_be_read_is_left_alone_and_the_others_are_taken_up(tm
             for job in (bad, good):
                 await api.upload(job, name="slow.jpg")
                 await api.start(job)
-            await asyncio.wait_for(api.converter.endless.wait(), 10)
+            await asyncio.wait_for(api.converter.endless.wait(), PATIENCE_S)
         with _opened(tmp_path) as database:
             database.execute("update jobs set record = ? where id = ?", (b"{", bad["id"]))
             database.execute(
@@ -194,7 +195,7 @@ def test_a_standing_task_goes_on_after_a_round_that_failed_and_is_missed_when_it
 
         standing.start("goes on", one_round)
         standing.start("is gone", ends)
-        await asyncio.wait_for(enough.wait(), 10)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
 
         assert (rounds, standing.gone()) == ([0, 1, 2, 3], ["is gone"])
         await standing.close()
@@ -282,7 +283,7 @@ def test_a_job_whose_request_goes_away_while_it_is_written_is_converted_all_the_
                 await waiting_until(lambda: bool(jobs._under_way) or asking.done())
                 asking.cancel()
                 await asyncio.wait([asking])
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
             assert asking.cancelled()
             assert [job.phase for job in seen.values()] == ["completed"]
