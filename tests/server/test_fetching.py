@@ -172,6 +172,31 @@ def _add_key(key: str, db: apsw.Connection) -> None:
     insert_key(db, key, "another", "", time.time())
 
 
+def test_deliveries_that_hang_keep_no_other_job_from_being_converted(tmp_path: Path, silent_host: str) -> None:
+    port = int(silent_host.rpartition(":")[2])
+    target = {
+        "type": "ftp",
+        "parameters": {"host": "127.0.0.1", "port": port, "file": "a.png"},
+        "credentials": {"username": "u", "password": "p"},
+    }
+
+    async def test() -> None:
+        async with api_of(tmp_path, workers=1) as api:
+            body = {"input": {"type": "base64", "source": "eA=="}, "process": True}
+            conversion = [{"target": "png", "output_target": target}]
+            stuck = [await api.create(**body, conversion=conversion) for _ in range(5)]
+            for job in stuck:
+                await api.until(job, lambda one: one.conversions[0].output_target[0]["status"] == "uploading")
+            done = await api.ended(await api.create(**body, conversion={"target": "png"}))
+
+            assert done["status"]["code"] == "completed"
+            assert {(await api.get(job))["status"]["code"] for job in stuck} == {"processing"}  # for 30 s
+            await api.http.delete(f"/jobs/{stuck[0]['id']}")
+            assert (await api.ended(stuck[0]))["status"]["code"] == "canceled"
+
+    asyncio.run(test())
+
+
 def test_pages_that_hang_leave_downloads_their_threads(tmp_path: Path, silent_host: str) -> None:
     async def test() -> Input:
         settled: asyncio.Queue[Input] = asyncio.Queue()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.lifecycle import Phase
 from runner.server.jobs.output_targets import with_status
@@ -40,7 +40,7 @@ class Delivery:
         self._jobs = jobs
         self._blobs = blobs
         self._vault = vault
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deliver")
+        self._threads = FairThreads(at_once, "deliver")
 
     async def deliver(self, job: Job, outputs: Sequence[Output]) -> list[JsonObject]:
         """Upload what has an output target, and note how each target fares; the errors, none when all is there."""
@@ -48,25 +48,24 @@ class Delivery:
         stopped = threading.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver_to(job.id, one, outputs, stopped)) for one in targets]
+                tasks = [group.create_task(self._deliver_to(job, one, outputs, stopped)) for one in targets]
         finally:
             stopped.set()  # canceled: whatever is on its way stops at its next chunk
         return [error for task in tasks for error in task.result()]
 
     async def _deliver_to(
-        self, job_id: str, target: _Target, outputs: Sequence[Output], stopped: threading.Event
+        self, job: Job, target: _Target, outputs: Sequence[Output], stopped: threading.Event
     ) -> list[JsonObject]:
         own = [output for output in outputs if output.conversion == target.conversion.id]
         if not own:
             return []
-        await self._note(job_id, target, "uploading")
-        loop = asyncio.get_running_loop()
+        await self._note(job.id, target, "uploading")
         uploads = [
-            loop.run_in_executor(self._pool, self._upload, place, output, stopped)
+            self._threads.run(job.account, partial(self._upload, place, output, stopped))
             for place, output in _named(target.place, own)
         ]
         errors = [error for error in await asyncio.gather(*uploads) if error is not None]
-        await self._note(job_id, target, "failed" if errors else "completed")
+        await self._note(job.id, target, "failed" if errors else "completed")
         return [_error(target.conversion, error) for error in errors]
 
     async def _note(self, job_id: str, target: _Target, status: str) -> None:
@@ -92,7 +91,7 @@ class Delivery:
         return None
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
 def split_by_target(job: Job, outputs: Iterable[Output]) -> tuple[list[Output], list[Output]]:

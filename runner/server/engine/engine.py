@@ -141,17 +141,23 @@ class Engine:
         return got.type == "cloud" and got.status == "ready" and "decrypt_password" not in given
 
     async def _run_next(self) -> None:
+        """A job, until others may be converted: to its end, or to where it only waits for somebody's storage."""
         account, job_id = await self._queue.get()
-        task = self._running[job_id] = asyncio.create_task(self._process(job_id))
+        done_converting = asyncio.Event()
+        task = asyncio.create_task(self._run_to_the_end(account, job_id, done_converting))
+        self._running[job_id] = task
+        # Not in the task: one that is canceled before it began runs no line of its own.
+        task.add_done_callback(lambda _: self._running.pop(job_id))
+        task.add_done_callback(lambda _: done_converting.set())
+        await done_converting.wait()
+
+    async def _run_to_the_end(self, account: str, job_id: str, done_converting: asyncio.Event) -> None:
         try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-            del self._running[job_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
+            await self._process(job_id, done_converting)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be left where it is
             await self._blame_ourselves(account, job_id, error)
 
-    async def _blame_ourselves(self, account: str, job_id: str, error: BaseException) -> None:
+    async def _blame_ourselves(self, account: str, job_id: str, error: Exception) -> None:
         _log.error("job %s: the engine failed", job_id, exc_info=error)
         try:
             await self._jobs.change(job_id, lambda job: ended_badly(job, [_OUR_FAULT]))
@@ -170,7 +176,7 @@ class Engine:
         del self._later[job_id]
         self._queue.put(account, job_id)
 
-    async def _process(self, job_id: str) -> None:
+    async def _process(self, job_id: str, done_converting: asyncio.Event) -> None:
         job = await self._jobs.change(job_id, _picked)
         if job.phase is not Phase.PROCESSING:
             return  # canceled while it waited
@@ -179,7 +185,7 @@ class Engine:
             return
         steps = list(job.steps)
         if await self._all_converted(job, steps):
-            await self._publish(job, steps)
+            await self._publish(job, steps, done_converting)
         else:
             await self._fail(job, step_errors(steps))
 
@@ -214,7 +220,7 @@ class Engine:
             if len(steps) < total:  # the last one is written with the end of the job
                 await self._jobs.change(job.id, partial(_with_step, step))
 
-    async def _publish(self, job: Job, steps: list[Step]) -> None:
+    async def _publish(self, job: Job, steps: list[Step], done_converting: asyncio.Event) -> None:
         try:
             outputs = await self._published(job, steps)
         except OSError as error:
@@ -224,6 +230,7 @@ class Engine:
         if not outputs:
             await self._fail(job, [*input_errors(job), *step_errors(steps)])
             return
+        done_converting.set()
         if errors := await self._delivery.deliver(job, outputs):
             await self._fail(job, errors)
             return

@@ -197,6 +197,7 @@ class JobStore:
             history = job_history(old, edited.phase, at)
             new = replace(edited, modified_at=at, history=history)
             document = render(new)
+            self._recent.pop(job_id, None)  # until we hear of the write, what is durable is in the database alone
             await self._db.write(partial(_update, old, new, document, self._expires(new)))
             self._remember(new, document)
             self._announce(old, new)
