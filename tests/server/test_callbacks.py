@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ import httpx
 import pytest
 
 from runner.server.book import DATABASE
+from runner.server.callbacks.sender import Callbacks
+from runner.server.standing import Standing
+from runner.server.store.callbacks import CallbackQueue, Message
+from runner.server.store.database import Database
 from tests.acceptance.command_line import new_desk, png
 from tests.execute.lab import KEY as LAB_KEY
 from tests.execute.lab import running_server
@@ -263,6 +269,35 @@ def _started(http: Any, base_url: str, callback: str, content: bytes) -> dict[st
     http.post(f"{job['server']}/upload-file/{job['id']}", files={"file": ("a.png", content)}).raise_for_status()
     http.patch(f"{base_url}/jobs/{job['id']}", json={"process": True}).raise_for_status()
     return job
+
+
+class SlowQueue(CallbackQueue):
+    """Its answers take longer than a message waits for its next attempt."""
+
+    def due(self, now: float, **rest: Any) -> list[Message]:
+        found = super().due(now, **rest)
+        time.sleep(0.05)
+        return found
+
+
+def test_what_becomes_due_while_the_queue_is_read_is_sent(tmp_path: Path, office: PostOffice) -> None:
+    office.answers = [500, 500]
+
+    async def test() -> None:
+        database, standing = Database(tmp_path / "x.db"), Standing()
+        row = ("job", office.url, office.url, "completed", b'{"status": {"code": "completed"}}')
+        insert = "insert into callbacks (job_id, host, url, status, body, attempts, due) values (?, ?, ?, ?, ?, 0, 0)"
+        await database.write(lambda db: db.execute(insert, row).fetchall())
+        rules = replace(QUICK, first_wait_s=0.01, most_wait_s=0.01)
+        allowed = (ip_network("127.0.0.0/8"),)
+        callbacks = Callbacks(SlowQueue(database), rules, base_url="http://a", allowed=allowed, standing=standing)
+        callbacks.start()
+        await office.until(lambda got: len(got) == 3)
+        await standing.close()
+        await callbacks.close()
+        database.close()
+
+    asyncio.run(test())
 
 
 def test_hundreds_of_callbacks_reach_their_receiver_a_few_at_a_time(tmp_path: Path, office: PostOffice) -> None:
