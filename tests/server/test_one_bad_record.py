@@ -338,3 +338,21 @@ def block_until_durable(jobs: JobStore, job_id: str) -> None:
     while (loaded := jobs.load(job_id)) and not loaded.callback:
         assert time.monotonic() < give_up
         time.sleep(0.001)
+
+
+def test_an_upload_whose_request_goes_away_while_it_is_recorded_keeps_its_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged()
+            jobs: JobStore = api.opened.house.jobs
+            async with held_writer(api.opened.house.database):
+                asking = asyncio.create_task(api.upload(job))
+                await waiting_until(lambda: bool(jobs._under_way) or asking.done())
+                asking.cancel()
+                await asyncio.wait([asking])
+            await api.until(job, lambda one: one.phase == "staged-ready")
+
+            assert asking.cancelled()
+            assert (await api.converted(job))["status"]["code"] == "completed"
+
+    asyncio.run(test())
