@@ -1,10 +1,15 @@
-"""What every test has in common: it leaves nothing in the home of who runs it."""
+"""For all tests: they leave nothing in the home of who runs them, and what a property takes is no failure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that run tests are loaded.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,6 +26,7 @@ from runner.server.jobs.record import Job
 from runner.server.workers.outcome import Converted, Outcome, Refused
 
 KEY = "key-of-the-tests"
+PATIENCE_S = 60.0  # before something that has to happen is given up; nothing waits for so long when all is well
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Api:
         jobs.listeners.append(listen)
         now = jobs.load(job["id"])
         if now is None or not is_so(now):
-            await asyncio.wait_for(heard.wait(), 60)
+            await asyncio.wait_for(heard.wait(), PATIENCE_S)
         jobs.listeners.remove(listen)
 
     async def converted(self, job: dict[str, Any]) -> dict[str, Any]:

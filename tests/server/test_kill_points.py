@@ -27,8 +27,9 @@ import pytest
 from PIL import Image
 
 from runner.server.book import DATABASE
-from tests.server.post_office import PATIENCE_S, PostOffice, post_office
-from tests.server.test_survival import ENDED, picture, server
+from tests.server.conftest import PATIENCE_S
+from tests.server.post_office import PostOffice, post_office
+from tests.server.test_survival import picture, server, until, until_ended
 
 _UPLOADED = picture(1, size=300)
 _HALF = len(_UPLOADED) // 2
@@ -74,14 +75,6 @@ def upload(http: httpx.Client, job: dict[str, Any], content: bytes, *, name: str
         headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
     assert answer.status_code == 200, answer.text
-
-
-def until(true: Callable[[], object]) -> None:
-    """As soon as possible after it has become so."""
-    give_up = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.002)
 
 
 def half_an_upload(scene: Scene) -> None:
@@ -215,17 +208,6 @@ def check_results(http: httpx.Client, scene: Scene) -> None:
             assert hashlib.md5(content, usedforsecurity=False).hexdigest() == output["checksum"]
             check_pictures(content)
         assert http.patch(f"/jobs/{job_id}", json={"process": True}).status_code == 409
-
-
-def until_ended(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    job: dict[str, Any] = {}
-
-    def has_ended() -> bool:
-        job.update(http.get(f"/jobs/{job_id}").json())
-        return job["status"]["code"] in ENDED
-
-    until(has_ended)
-    return job
 
 
 def check_pictures(content: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,10 +18,12 @@ import pytest
 
 from runner.server.book import DATABASE, read_book
 from runner.server.engine.retention import cancel_forgotten, expire
+from runner.server.jobs.lifecycle import Phase
 from runner.server.jobs.record import Job
 from runner.server.standing import Standing
 from runner.server.store.database import Database
 from runner.server.store.jobs import JobStore
+from tests.server.conftest import PATIENCE_S
 from tests.server.post_office import QUICK, api_of, converted, waiting_until
 
 NO_URL = "http://[bad/x"
@@ -125,7 +128,7 @@ def test_a_record_that_cant_be_read_is_left_alone_and_the_others_are_taken_up(tm
             for job in (bad, good):
                 await api.upload(job, name="slow.jpg")
                 await api.start(job)
-            await asyncio.wait_for(api.converter.endless.wait(), 60)
+            await asyncio.wait_for(api.converter.endless.wait(), PATIENCE_S)
         with _opened(tmp_path) as database:
             database.execute("update jobs set record = ? where id = ?", (b"{", bad["id"]))
             database.execute(
@@ -194,7 +197,7 @@ def test_a_standing_task_goes_on_after_a_round_that_failed_and_is_missed_when_it
 
         standing.start("goes on", one_round)
         standing.start("is gone", ends)
-        await asyncio.wait_for(enough.wait(), 60)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
 
         assert (rounds, standing.gone()) == ([0, 1, 2, 3], ["is gone"])
         await standing.close()
@@ -282,9 +285,74 @@ def test_a_job_whose_request_goes_away_while_it_is_written_is_converted_all_the_
                 await waiting_until(lambda: bool(jobs._under_way) or asking.done())
                 asking.cancel()
                 await asyncio.wait([asking])
-            await asyncio.wait_for(ended.wait(), 60)
+            await asyncio.wait_for(ended.wait(), PATIENCE_S)
 
             assert asking.cancelled()
             assert [job.phase for job in seen.values()] == ["completed"]
+
+    asyncio.run(test())
+
+
+def test_jobs_that_are_canceled_the_moment_they_are_taken_up_take_no_runner_away(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, workers=1) as api:
+            taken = api.opened.house.jobs
+            jobs = [await api.staged() for _ in range(4)]
+            for job in jobs:
+                await api.upload(job)
+                await api.start(job)
+                for _ in range(jobs.index(job)):  # at the first, second, ... turn of the loop after the start
+                    await asyncio.sleep(0)
+                await taken.change(job["id"], _canceled)
+
+            assert (await converted(api))["status"]["code"] == "completed"
+
+    asyncio.run(test())
+
+
+def _canceled(job: Job) -> Job:
+    return replace(job, phase=Phase.CANCELED)
+
+
+def test_no_reader_is_shown_less_than_what_is_durable(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged()
+            jobs: JobStore = api.opened.house.jobs
+            changing = asyncio.create_task(jobs.change(job["id"], _calling("http://a/")))
+            for _ in range(3):  # so that the write is on its way
+                await asyncio.sleep(0)
+            block_until_durable(jobs, job["id"])
+            held = jobs.held(job["id"])
+            await changing
+
+            assert held is not None
+            assert b"http://a/" in held.document
+
+    asyncio.run(test())
+
+
+def block_until_durable(jobs: JobStore, job_id: str) -> None:
+    """Without the event loop, so that it can't hear of the write."""
+    give_up = time.monotonic() + PATIENCE_S
+    while (loaded := jobs.load(job_id)) and not loaded.callback:
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+
+
+def test_an_upload_whose_request_goes_away_while_it_is_recorded_keeps_its_file(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged()
+            jobs: JobStore = api.opened.house.jobs
+            async with held_writer(api.opened.house.database):
+                asking = asyncio.create_task(api.upload(job))
+                await waiting_until(lambda: bool(jobs._under_way) or asking.done())
+                asking.cancel()
+                await asyncio.wait([asking])
+            await api.until(job, lambda one: one.phase == "staged-ready")
+
+            assert asking.cancelled()
+            assert (await api.converted(job))["status"]["code"] == "completed"
 
     asyncio.run(test())

@@ -103,7 +103,7 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
 
 def test_sigterm_lets_what_is_being_answered_be_finished(tmp_path: Path) -> None:
     desk = new_desk(tmp_path)
-    with desk.start("serve", "--port", "0", "--format", "json", "--faults", "list delay=0.5") as process:
+    with desk.start("serve", "--port", "0", "--format", "json", "--faults", "list delay=2") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
 
@@ -166,7 +166,7 @@ def test_jobs_that_nobody_starts_are_canceled_with_their_files_and_started_ones_
             started = await api.staged()
             await api.upload(started, name="slow.jpg")
             await api.start(started)
-            await asyncio.wait_for(api.converter.endless.wait(), 60)
+            await asyncio.wait_for(api.converter.endless.wait(), PATIENCE_S)
             early = await cancel_forgotten(api.opened.house.jobs, before=time.time() - 3600)
             late = await cancel_forgotten(api.opened.house.jobs, before=time.time() + 1)
             statuses = [(await api.get(one))["status"]["code"] for one in (old, started)]

@@ -84,9 +84,10 @@ class Callbacks:
     async def _send_what_is_due(self) -> None:
         """One round: begin with what may be sent, and wait until there can be more."""
         self._news.clear()
-        self._take_off(time.time())
+        now = time.time()  # one moment for both, or what becomes due between them is waited for by nobody
+        self._take_off(now)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), self._until_next(time.time()))
+            await asyncio.wait_for(self._news.wait(), self._until_next(now))
 
     def _take_off(self, now: float) -> None:
         """Begin with everything that is due and may be sent now."""

@@ -11,11 +11,11 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.lifecycle import Phase
 from runner.server.jobs.output_targets import with_status
 from runner.server.jobs.record import Conversion, Job, Output
@@ -45,7 +45,7 @@ class Delivery:
         self._log = log
         self._blobs = blobs
         self._vault = vault
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deliver")
+        self._threads = FairThreads(at_once, "deliver")
 
     async def deliver(self, job: Job, outputs: Sequence[Output]) -> list[JsonObject]:
         """Upload what has an output target, and note how each target fares; the errors, none when all is there."""
@@ -66,7 +66,7 @@ class Delivery:
             return []
         await self._note(job.id, target, "uploading")
         uploads = [
-            self._deliver_one(place, output, _parcel(job, target, place, output), stopped)
+            self._deliver_one(job.account, place, output, _parcel(job, target, place, output), stopped)
             for place, output in _named(target.place, own)
         ]
         errors = [error for error in await asyncio.gather(*uploads) if error is not None]
@@ -77,12 +77,11 @@ class Delivery:
         await self._jobs.change(job_id, partial(_noted, target, status))
 
     async def _deliver_one(
-        self, place: Place, output: Output, parcel: Parcel, stopped: threading.Event
+        self, account: str, place: Place, output: Output, parcel: Parcel, stopped: threading.Event
     ) -> StorageError | None:
         """Written down, sent, and written down again: a kill at any moment leaves it known as our own."""
         stamp = await self._log.begin(parcel)
-        loop = asyncio.get_running_loop()
-        error = await loop.run_in_executor(self._pool, self._upload, place, output, stamp, stopped)
+        error = await self._threads.run(account, partial(self._upload, place, output, stamp, stopped))
         if error is None:
             await self._log.finish(parcel)
         return error
@@ -109,7 +108,7 @@ class Delivery:
         return None
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
 def split_by_target(job: Job, outputs: Iterable[Output]) -> tuple[list[Output], list[Output]]:

@@ -16,6 +16,7 @@ from runner.server.engine.steps import (
     pack,
     parcels,
     step_errors,
+    with_facts,
     with_unique_names,
 )
 from runner.server.jobs.credits import charged
@@ -63,6 +64,7 @@ def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Jo
         phase=follow(job.phase, Event.SUCCEED),
         steps=tuple(steps),
         outputs=tuple(outputs),
+        inputs=with_facts(job.inputs, steps),
         conversions=closed_targets(job.conversions),
         warnings=(*input_errors(job), *step_errors(steps)),
         spent=charged(steps),

@@ -22,7 +22,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
-from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
+from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors, with_facts
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
 from runner.server.jobs.record import Input, Job, Output, Step
@@ -145,17 +145,23 @@ class Engine:
         return got.type == "cloud" and got.status == "ready" and "decrypt_password" not in given
 
     async def _run_next(self) -> None:
+        """A job, until others may be converted: to its end, or to where it only waits for somebody's storage."""
         account, job_id = await self._queue.get()
-        task = self._running[job_id] = asyncio.create_task(self._process(job_id))
+        done_converting = asyncio.Event()
+        task = asyncio.create_task(self._run_to_the_end(account, job_id, done_converting))
+        self._running[job_id] = task
+        # Not in the task: one that is canceled before it began runs no line of its own.
+        task.add_done_callback(lambda _: self._running.pop(job_id))
+        task.add_done_callback(lambda _: done_converting.set())
+        await done_converting.wait()
+
+    async def _run_to_the_end(self, account: str, job_id: str, done_converting: asyncio.Event) -> None:
         try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-            del self._running[job_id]
-        if not task.cancelled() and (error := task.exception()) is not None:
+            await self._process(job_id, done_converting)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be left where it is
             await self._blame_ourselves(account, job_id, error)
 
-    async def _blame_ourselves(self, account: str, job_id: str, error: BaseException) -> None:
+    async def _blame_ourselves(self, account: str, job_id: str, error: Exception) -> None:
         _log.error("job %s: the engine failed", job_id, exc_info=error)
         try:
             await self._jobs.change(job_id, lambda job: ended_badly(job, [_OUR_FAULT]))
@@ -174,7 +180,7 @@ class Engine:
         del self._later[job_id]
         self._queue.put(account, job_id)
 
-    async def _process(self, job_id: str) -> None:
+    async def _process(self, job_id: str, done_converting: asyncio.Event) -> None:
         job = await self._jobs.change(job_id, _picked)
         if job.phase is not Phase.PROCESSING:
             return  # canceled while it waited
@@ -183,7 +189,7 @@ class Engine:
             return
         steps = list(job.steps)
         if await self._all_converted(job, steps):
-            await self._publish(job, steps)
+            await self._publish(job, steps, done_converting)
         else:
             await self._fail(job, step_errors(steps))
 
@@ -218,7 +224,7 @@ class Engine:
             if len(steps) < total:  # the last one is written with the end of the job
                 await self._jobs.change(job.id, partial(_with_step, step))
 
-    async def _publish(self, job: Job, steps: list[Step]) -> None:
+    async def _publish(self, job: Job, steps: list[Step], done_converting: asyncio.Event) -> None:
         try:
             outputs = await self._published(job, steps)
         except OSError as error:
@@ -228,6 +234,7 @@ class Engine:
         if not outputs:
             await self._fail(job, [*input_errors(job), *step_errors(steps)])
             return
+        done_converting.set()
         if errors := await self._delivery.deliver(job, outputs):
             await self._fail(job, errors)
             return
@@ -269,7 +276,9 @@ def _merged(now: Input, got: Input) -> Input:
 
 
 def _with_step(step: Step, job: Job) -> Job:
-    return replace(job, steps=(*job.steps, step)) if job.phase is Phase.PROCESSING else job
+    if job.phase is not Phase.PROCESSING:
+        return job
+    return replace(job, steps=(*job.steps, step), inputs=with_facts(job.inputs, [step]))
 
 
 def _known_blobs(job: Job) -> list[str]:

@@ -10,7 +10,13 @@ Source: Choudhury and Hahne, "Dynamic queue length thresholds", 1998.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _SHARE = 3
 
@@ -55,3 +61,28 @@ class FairPlaces:
 
     def _may_take(self, account: str) -> bool:
         return self._held[account] < _SHARE * self._free
+
+
+class FairThreads:
+    """So many threads, fairly shared. A place is free when its thread is, which may be after its caller has gone."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._places = FairPlaces(count)
+
+    async def run(self, account: str, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, in a thread."""
+        await self._places.take(account)
+        loop = asyncio.get_running_loop()
+
+        def give_back(_: Future[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits for a place any more
+                loop.call_soon_threadsafe(self._places.give_back, account)
+
+        future = self._pool.submit(work)
+        future.add_done_callback(give_back)
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """What has not begun never will; what has is not waited for."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +19,7 @@ from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
 from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud
-from runner.server.engine.fair_places import FairPlaces
+from runner.server.engine.fair_places import FairThreads
 from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
 from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.ids import new_id
@@ -61,8 +60,8 @@ class Fetching:
         self._settle = settle
         self._site = site
         self._fetch = fetcher
-        self._downloads = _Threads(config.fetches, "fetch")
-        self._captures = _Threads(_CAPTURES, "capture")
+        self._downloads = FairThreads(config.fetches, "fetch")
+        self._captures = FairThreads(_CAPTURES, "capture")
         self._flights: dict[tuple[str, str], _Flight] = {}
 
     def take_off(self, job: Job) -> None:
@@ -159,26 +158,3 @@ class Fetching:
 
 def _is_page(entry: Input) -> bool:
     return entry.type == "remote" and entry.engine in PAGE_ENGINES
-
-
-class _Threads:
-    """So many threads, fairly shared. A place is free when its thread is, which may be after its caller has gone."""
-
-    def __init__(self, count: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
-        self._places = FairPlaces(count)
-
-    async def run(self, account: str, work: Callable[[], Input]) -> Input:
-        await self._places.take(account)
-        loop = asyncio.get_running_loop()
-
-        def give_back(_: Future[Input]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits for a place any more
-                loop.call_soon_threadsafe(self._places.give_back, account)
-
-        future = self._pool.submit(work)
-        future.add_done_callback(give_back)
-        return await asyncio.wrap_future(future)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)

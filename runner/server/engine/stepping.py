@@ -74,6 +74,7 @@ class Stepper:
             credits=credits_of(outcome.wall_s, self._contract.credit_minute_s),
             wall_s=outcome.wall_s,
             files=files,
+            facts=tuple(dict(one) for one in outcome.facts),
             ended_at=timestamp(time.time()),
         )
 

@@ -46,6 +46,12 @@ def _position(entry: Input) -> float:
     return float(position) if isinstance(position, int | float) else float("inf")
 
 
+def with_facts(inputs: Iterable[Input], steps: Iterable[Step]) -> tuple[Input, ...]:
+    """`inputs` with what conversions saw of them as their metadata."""
+    seen = {name: facts for step in steps for name, facts in zip(step.inputs, step.facts, strict=False) if facts}
+    return tuple(replace(one, metadata=seen[one.id]) if one.id in seen else one for one in inputs)
+
+
 def step_errors(steps: Iterable[Step]) -> list[JsonObject]:
     """Entries of `errors` or `warnings`, one for every step that went wrong."""
     return [{"source": "conversion", "id_source": step.conversion, **step.error} for step in steps if step.error]

@@ -220,6 +220,7 @@ class JobStore:
             secrets = self._vault.changes(job_id)
             line = _Line(job=kept, document=render(kept), expires=self._expires(new), secrets=secrets)
             callback = SealedUrl(masked=kept.callback, sealed=self._sealed_callback(edited, kept))
+            self._recent.pop(job_id, None)  # until we hear of the write, what is durable is in the database alone
             await self._db.write(partial(_update, old, line, callback))
             self._vault.written(job_id, secrets)
             new = kept if new.phase in ENDED else new

@@ -231,4 +231,5 @@ def test_numbered_names_are_told_apart_and_stay_in_their_folder(file: str, numbe
 
     assert named not in (file, numbered(file, number + 1))
     assert named.rpartition("/")[0] == file.rpartition("/")[0]
-    assert PurePosixPath(named).suffix == PurePosixPath(file.rpartition("/")[2]).suffix or not file.rpartition("/")[2]
+    name = PurePosixPath(file.rpartition("/")[2])
+    assert PurePosixPath(named).suffix == name.suffix or not name.name or file.endswith(".")
