@@ -34,6 +34,7 @@ from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
 from runner.server.store.jobs import JobStore
 from runner.server.store.presets import PresetStore
+from runner.server.store.secret import server_secret
 from runner.server.workers.outcome import Limits
 from runner.server.workers.pool import Workers
 
@@ -129,6 +130,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         purse=purse,
         presets=PresetStore(database),
         hashing=hashing,
+        secret=server_secret(state),
     )
     queue = CallbackQueue(database)
     callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)

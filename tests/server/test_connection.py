@@ -110,5 +110,9 @@ def test_trailers_and_what_is_said_of_chunks_have_an_end_too(served: Served, end
     with connected(served) as connection:
         connection.sendall(chunked + b"\r\n1\r\n{\r\n" + endless)
         with pytest.raises(ConnectionError):
-            for _ in range(1000):
-                connection.sendall(b"x" * 65536)
+            flood(connection)
+
+
+def flood(connection: socket.socket) -> None:
+    for _ in range(1000):
+        connection.sendall(b"x" * 65536)

@@ -45,6 +45,7 @@ class House:
     purse: Purse
     presets: PresetStore
     hashing: Hashing
+    secret: bytes = field(repr=False)
     uploads: Turns = field(default_factory=Turns)
     streams: Streams = field(default_factory=Streams)
 

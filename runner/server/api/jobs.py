@@ -105,16 +105,19 @@ def _idempotency(house: House, request: Request, caller: Caller, body: bytes) ->
         return None
     if len(key) > 255:
         raise invalid({IDEMPOTENCY_KEY: "must have at most 255 characters"})
-    return key, _body_mac(caller, body)
+    return key, _body_mac(house, caller, body)
 
 
-def _body_mac(caller: Caller, body: bytes) -> bytes:
-    """Tells one body from another; keyed, since a body may hold passwords that a bare digest would give away."""
-    return hmac.digest(caller.key.encode("utf-8", "surrogateescape"), body, hashlib.sha256)
+def _body_mac(house: House, caller: Caller, body: bytes) -> bytes:
+    """Tells one body of an account from another, whichever of its keys sends it.
+
+    Keyed, since a body may hold passwords that a bare digest would give away.
+    """
+    return hmac.digest(house.secret, caller.account.encode() + b"\0" + body, hashlib.sha256)
 
 
 def _repeated(house: House, request: Request, caller: Caller, body: bytes, repeat: Repeat) -> Response:
-    if not hmac.compare_digest(repeat.body_mac, _body_mac(caller, body)):
+    if not hmac.compare_digest(repeat.body_mac, _body_mac(house, caller, body)):
         raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
     held = house.jobs.held(repeat.job_id)
     if held is None:
