@@ -19,7 +19,7 @@ from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
-from runner.server.jobs.document import render, with_base
+from runner.server.jobs.document import with_base
 from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_at_start, check_input_count
@@ -203,4 +203,4 @@ async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001 
 
 
 def _document(house: House, request: Request, job: Job, status: int, headers: Mapping[str, str]) -> Response:
-    return raw_json(with_base(render(job), house.base_of(request)), status, headers)
+    return raw_json(with_base(house.jobs.render(job), house.base_of(request)), status, headers)

@@ -71,6 +71,7 @@ class JobStore:
         self._retention_s = retention_s
         self._hides_canceled = assumptions.canceled == "404"
         self._unlisted = _UNLISTED[assumptions.list] | ({StatusCode.CANCELED} if self._hides_canceled else frozenset())
+        self._shown = {StatusCode.QUEUED: StatusCode(assumptions.queued)}
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Jobs that were just written are asked for at once: this spares the database, which the writer is busy with.
         self._recent: OrderedDict[str, Held] = OrderedDict()
@@ -83,6 +84,10 @@ class JobStore:
         if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
             return None
         return Held(account=_text(row[0]), token=_text(row[1]), document=_bytes(row[2]))
+
+    def render(self, job: Job) -> bytes:
+        """The document of `job` as clients see it, but for the server's address."""
+        return render(job, self._shown)
 
     def load(self, job_id: str) -> Job | None:
         row = self._db.row("select record from jobs where id = ?", (job_id,))
@@ -103,7 +108,9 @@ class JobStore:
         """Documents of one page of an account's jobs, newest first, and how many there are in all."""
         where, values = "account = ?", [account]
         if status is not None:
-            where, values = "account = ? and status = ?", [account, status]
+            shown_so = [code for code in StatusCode if self._shown.get(code, code) == status]
+            marks = ", ".join("?" for _ in shown_so)
+            where, values = f"account = ? and status in ({marks})", [account, *shown_so]
         if self._unlisted:
             marks = ", ".join("?" for _ in self._unlisted)
             where, values = f"{where} and status not in ({marks})", [*values, *self._unlisted]
@@ -158,7 +165,7 @@ class JobStore:
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
         """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""
-        document = render(job)
+        document = self.render(job)
         repeat = await self._db.write(partial(_insert, job, document, idempotency, self._expires(job)))
         if repeat is None:
             self._remember(job, document)
@@ -177,7 +184,7 @@ class JobStore:
             at = timestamp(time.time())
             history = job_history(old, edited.phase, at)
             new = replace(edited, modified_at=at, history=history)
-            document = render(new)
+            document = self.render(new)
             self._recent.pop(job_id, None)  # should we be cancelled here, what is durable is in the database alone
             await self._db.write(partial(_update, old, new, document, self._expires(new)))
             self._remember(new, document)
