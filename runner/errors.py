@@ -8,6 +8,7 @@
       JobsFailed                6   at least one job failed, the rest was done
       DeadlineReached           7
       UnreachableError          8   the endpoint doesn't answer
+      OutputError              74   the result can't be written to standard output
       LockedError              75   another run holds the work
 
 Anything else that is raised is a bug of ours and keeps its traceback.
@@ -33,6 +34,7 @@ class ExitCode(IntEnum):
     DEADLINE = 7
     UNREACHABLE = 8
     CHANGES = 10
+    OUTPUT = 74
     LOCKED = 75
     INTERRUPTED = 130
     TERMINATED = 143
@@ -70,6 +72,10 @@ class DeadlineReached(RunnerError):
 
 class UnreachableError(RunnerError):
     exit_code = ExitCode.UNREACHABLE
+
+
+class OutputError(RunnerError):
+    exit_code = ExitCode.OUTPUT
 
 
 class LockedError(RunnerError):

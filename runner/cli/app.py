@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 
 import click
 
+from runner.cli.streams import settle_streams
 from runner.errors import ExitCode, InvalidInput, RunnerError
 
 COMMANDS = {
@@ -84,7 +84,7 @@ def cli() -> None:
 
 def run_cli(args: list[str] | None = None) -> None:
     """Entry point. The one place where an error becomes a message and an exit code."""
-    _write_utf8()
+    settle_streams()
     try:
         cli.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -100,13 +100,6 @@ def run_cli(args: list[str] | None = None) -> None:
     except RunnerError as error:
         show_error(error)
         sys.exit(error.exit_code)
-
-
-def _write_utf8() -> None:
-    """Into files and pipes always the same bytes, whatever the locale; a name that is no UTF-8 becomes an escape."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        encoding = None if sys.stdout.isatty() else "utf-8"
-        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def show_error(error: RunnerError) -> None:

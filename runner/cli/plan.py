@@ -7,11 +7,16 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runner.cli.options import endpoint_options, format_option, recipe_options, voice_options
 from runner.errors import ExitCode
+
+if TYPE_CHECKING:
+    from runner.cli.planning import Planned, Planning
+    from runner.plan import Policy
 
 
 @click.command()
@@ -20,6 +25,11 @@ from runner.errors import ExitCode
 @voice_options
 @format_option("text", "json")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 10 when there is something to do.")
+@click.option(
+    "--preflight",
+    is_flag=True,
+    help="Also look whether sources are there, and targets reachable and their names free; nothing is bought.",
+)
 @click.option("--retry-failed", is_flag=True, help="Plan to buy another attempt of what failed.")
 @click.option("--retry-lost", is_flag=True, help="Plan to buy again what is lost, or gone from the server.")
 def plan(
@@ -32,6 +42,7 @@ def plan(
     verbose: bool,
     style: str,
     detailed_exitcode: bool,
+    preflight: bool,
     retry_failed: bool,
     retry_lost: bool,
 ) -> None:
@@ -42,7 +53,11 @@ def plan(
 
     Example: runner plan recipes/ --format json | jq .summary
 
-    Exits 0, 10 with --detailed-exitcode when there are changes, or 5 when a recipe or an input can't be used.
+    With --preflight the web servers and cloud providers that recipes name are asked from this machine, with the
+    recipes' credentials; what can't be seen from here is said. It reads, and never creates an object.
+
+    Exits 0, 10 with --detailed-exitcode when there are changes, or 5 when a recipe or an input can't be used,
+    or the preflight found something wrong.
     """
     from runner.cli.planning import open_planning
     from runner.cli.terminal import wants_color
@@ -54,7 +69,7 @@ def plan(
     with open_planning(
         recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state, read_only=True
     ) as planning:
-        planned = asyncio.run(planning.plan(policy))
+        planned = asyncio.run(_planned(planning, policy, preflight=preflight))
     if style == "json":
         click.echo(json.dumps(planned.plan.as_json(), indent=2, ensure_ascii=False))
     elif quiet:
@@ -67,3 +82,8 @@ def plan(
         sys.exit(ExitCode.INVALID)
     if detailed_exitcode and planned.plan.has_changes:
         sys.exit(ExitCode.CHANGES)
+
+
+async def _planned(planning: Planning, policy: Policy, *, preflight: bool) -> Planned:
+    planned = await planning.plan(policy)
+    return await planning.preflight(planned) if preflight else planned

@@ -37,6 +37,24 @@ class Planning:
     endpoint: ChosenEndpoint
     log: RunLog
 
+    async def preflight(self, planned: Planned) -> Planned:
+        """`planned` with what a look at sources and targets shows."""
+        from runner.cli.elsewhere.preflight import preflight, problems_of
+
+        sights = await preflight(planned.plan, self.endpoint, run_date=planned.run_date)
+        problems = problems_of(planned.plan, sights, run_date=planned.run_date)
+        plan = replace(planned.plan, preflight=sights)
+        return replace(planned, plan=plan, problems=(*planned.problems, *problems))
+
+    async def plan_to_run(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
+        """Like `plan`, with all that blocked which its targets are known to refuse."""
+        planned = await self.plan(policy, recipes)
+        if not any(step.held for step in planned.plan.steps):
+            return planned
+        from runner.cli.elsewhere.preflight import cleared
+
+        return replace(planned, plan=await cleared(planned.plan, self.endpoint, run_date=planned.run_date))
+
     async def plan(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
         """The plan of all recipes, or of some of them."""
         wanted = self.recipes if recipes is None else recipes

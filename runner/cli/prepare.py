@@ -25,6 +25,7 @@ from runner.compile import (
     items_of,
     jobs_of,
     shared_paths,
+    shared_targets,
     to_revalidate,
 )
 from runner.errors import InvalidError, InvalidInput, Problem
@@ -93,9 +94,8 @@ async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: R
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
     compiled = list(_compile(shelf, known, seen, endpoint=endpoint.name))
-    clashes = {
-        address: problem for problem, addresses in shared_paths(compiled, run_date=run_date) for address in addresses
-    }
+    found = (*shared_paths(compiled, run_date=run_date), *shared_targets(compiled, run_date=run_date))
+    clashes = {address: problem for problem, addresses in found for address in addresses}
     for address, problem in clashes.items():
         shelf.refuse(address, problem)
     jobs = tuple(job for job, _ in compiled if job.address not in clashes)

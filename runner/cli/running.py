@@ -41,7 +41,7 @@ class Done:
 def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
     """Plan and run; `outside` is how the run reaches the world."""
     run_id = new_run_id(datetime.now(UTC))
-    planned = asyncio.run(planning.plan(wishes.policy))
+    planned = asyncio.run(planning.plan_to_run(wishes.policy))
     if planned.plan.has_changes:
         # Only now: the HTTP library takes longer to import than a run with nothing to do.
         import uvloop

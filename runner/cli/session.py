@@ -98,7 +98,7 @@ async def _run_levels(
     undone: frozenset[str] = frozenset()
     for level in names:
         recipes = [recipe for recipe in planning.recipes if recipe.name in level]
-        part = await planning.plan(limits.policy, recipes)
+        part = await planning.plan_to_run(limits.policy, recipes)
         left_s = None if limits.deadline_s is None else limits.deadline_s - (time.monotonic() - began)
         report = await run_plan(part.plan, site, replace(limits, deadline_s=left_s), stop=stop, undone=undone)
         outcomes += report.outcomes

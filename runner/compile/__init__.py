@@ -7,10 +7,11 @@ Three steps, so that only what is needed is listed and hashed: `items_of` names 
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of
-from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths
+from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths, shared_targets
 from runner.compile.key import job_key
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
+from runner.compile.targets import Target, TargetName, targets_of
 
 __all__ = [
     "HOSTED",
@@ -20,6 +21,8 @@ __all__ = [
     "Item",
     "Job",
     "SaveTo",
+    "Target",
+    "TargetName",
     "Upload",
     "UploadSource",
     "asked_name",
@@ -31,5 +34,7 @@ __all__ = [
     "jobs_of",
     "output_conflicts",
     "shared_paths",
+    "shared_targets",
+    "targets_of",
     "to_revalidate",
 ]

@@ -10,11 +10,12 @@ from runner.compile.draft import Draft
 from runner.compile.key import job_key
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
+from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
+from runner.wire.formats import file_ending
+from runner.wire.names import plain_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
-
-FORMATS_WITH_LONG_NAMES = {"jpeg": "jpg", "tif": "tiff"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +81,12 @@ class Job:
             }
         return payload | ({"input": inputs} if inputs else {})
 
+    def targets(self, *, run_date: str) -> tuple[Target, ...]:
+        """The names at providers that results of a run on `run_date` go to."""
+        if not any(as_object(one).get("output_target") for one in as_list(self.payload.get("conversion"))):
+            return ()
+        return tuple(targets_of(self.payload_for(run_date=run_date)))
+
     @property
     def stem(self) -> str:
         """What the API will name the outputs after, or "" where only the server knows."""
@@ -102,13 +109,16 @@ class Job:
         )
 
     def _expected_names(self) -> Iterator[str]:
-        for entry in as_list(self.payload.get("conversion")):
-            conversion = as_object(entry)
-            target = as_text(conversion.get("target")).lower()
-            options = as_object(conversion.get("options"))
-            stem = as_text(options.get("output_filename")) or self.stem
+        """As the server makes them; the results of all conversions share one set of names."""
+        conversions = [as_object(entry) for entry in as_list(self.payload.get("conversion"))]
+        names = unique_names(self._named_after(conversion) for conversion in conversions)
+        for conversion, name in zip(conversions, names, strict=True):
             if not conversion.get("output_target"):
-                yield f"{stem}.{FORMATS_WITH_LONG_NAMES.get(target, target)}"
+                yield name
+
+    def _named_after(self, conversion: JsonObject) -> str:
+        wanted = plain_name(as_text(as_object(conversion.get("options")).get("output_filename")))
+        return f"{wanted or self.stem}.{file_ending(as_text(conversion.get('target')))}"
 
 
 def jobs_of(
@@ -205,20 +215,55 @@ def _unsafe_paths(draft: Draft, job: Job) -> Iterator[Problem]:
 
 def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Results that would be saved under one name, found before anything is bought, and who wants it."""
-    by_address = {job.address: draft for job, draft in jobs}
+    drafts = {job.address: draft for job, draft in jobs}
     wanted = ((job.address, path) for job, _ in jobs for path in job.expected_paths(run_date=run_date))
     for path, addresses in output_conflicts(wanted):
+        distinct = list(dict.fromkeys(addresses))
+        who = _listed(distinct) if len(distinct) > 1 else f"several results of {distinct[0]}"
         problem = Problem(
-            place=by_address[addresses[-1]].recipe.locate(("save", "path")),
+            place=drafts[addresses[-1]].recipe.locate(("save", "path")),
             code="shared-path",
-            message=f"{_listed(addresses)} would all be saved as {str(path)!r}",
-            hint="put {item.dir}, {item.name} or {output.index} into save.path so that each result has its own name",
+            message=f"{who} would all be saved as {str(path)!r}",
+            hint=_apart([drafts[address] for address in distinct]),
         )
         yield problem, addresses
 
 
-def _listed(addresses: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(addresses))
+def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
+    """Results that would be stored under one name at a provider, which the second of them would be refused."""
+    by_address = {job.address: draft for job, draft in jobs}
+    wanted = [(job.address, job.key, target) for job, _ in jobs for target in job.targets(run_date=run_date)]
+    for name, rows in wanted_twice(wanted):
+        addresses = tuple(dict.fromkeys(address for address, _ in rows))
+        address, target = rows[-1]
+        at = ("conversion", target.conversion, "output_target", target.index)
+        problem = Problem(
+            place=by_address[address].recipe.locate((*at, "parameters", "file")),
+            code="shared-target",
+            message=f"{_listed(addresses)} would all be stored as {name}, and a taken name is refused",
+            hint="put {item.stem} or the like into `file`, or end it in / to keep the results' own names",
+        )
+        yield problem, addresses
+
+
+def _apart(drafts: Sequence[Draft]) -> str:
+    """What to put into `save.path` so that the results of these get names of their own."""
+    if len(drafts) == 1:
+        return "put {output.filename} or {output.index} into save.path so that each result has its own name"
+    recipes = {draft.recipe.name for draft in drafts}
+    if len(recipes) > 1:
+        return "put {recipe.name} into save.path, or give the recipes folders of their own"
+    differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
+    columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
+    return f"put {columns or '{item.path}'} into save.path so that each result has its own name"
+
+
+def _differs(name: str, drafts: Sequence[Draft]) -> bool:
+    first = drafts[0].item.values.get(name)
+    return any(draft.item.values.get(name) != first for draft in drafts)
+
+
+def _listed(distinct: Sequence[str]) -> str:
     shown = ", ".join(distinct[:3])
     return shown if len(distinct) <= 3 else f"{shown} and {len(distinct) - 3} more"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from runner.compile.draft import Draft
 from runner.recipe import Bucket
-from runner.wire.providers import DEFAULTS
+from runner.wire.providers import holder_of
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 
@@ -42,12 +42,5 @@ def _is_the_item(entry: JsonObject, bucket: Bucket, name: str) -> bool:
     if entry.get("type") != "cloud" or entry.get("source") != bucket.source:
         return False
     parameters = as_object(entry.get("parameters"))
-    return parameters.get("file") == name and _place(bucket.source, parameters) == _place(
-        bucket.source, bucket.parameters
-    )
-
-
-def _place(provider: str, parameters: JsonObject) -> Mapping[str, str]:
-    """Where an object or a listing lies, apart from its name."""
-    known = {**DEFAULTS.get(provider, {}), **{name: str(value) for name, value in parameters.items()}}
-    return {name: value for name, value in known.items() if name not in ("file", "prefix")}
+    is_there = holder_of(bucket.source, parameters) == holder_of(bucket.source, bucket.parameters)
+    return is_there and parameters.get("file") == name

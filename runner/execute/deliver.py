@@ -16,7 +16,6 @@ from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, record_of
 from runner.execute.faults import DeliveryError
-from runner.execute.naming import own_name, safe_name
 from runner.execute.parts import open_part, remove_leftovers
 from runner.plan import Job
 from runner.state import DeliveredFile
@@ -35,7 +34,6 @@ class _Place:
 class Deliverer:
     """Delivers the outputs of one purchase to one address.
 
-    bought_as  the stem that the outputs are named after
     ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by id that lie at another address already: the API counts downloads
@@ -45,7 +43,6 @@ class Deliverer:
 
     transfer: Transfer
     job: Job
-    bought_as: str
     run_date: str
     password: str
     ours: Callable[[str], DeliveredFile | None]
@@ -54,12 +51,12 @@ class Deliverer:
     again: frozenset[str] = frozenset()
     copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
 
-    async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
-        """The delivered file; None where `on_conflict = "skip"` left another one in its place.
+    async def deliver(self, output: JobOutput, *, index: int, name: str) -> DeliveredFile | None:
+        """The delivered file, called `name`; None where `on_conflict = "skip"` left another one in its place.
 
         Raises DeliveryError and the ApiErrors of a download.
         """
-        path = self._path(output, index)
+        path = self._path(name, index)
         try:
             found = await asyncio.to_thread(self._prepare, path, output)
             return await self._fetch(output, found, index) if isinstance(found, _Place) else found
@@ -69,9 +66,7 @@ class Deliverer:
                 hint="the result is bought and waits on the server; run again to deliver it without buying it again",
             ) from error
 
-    def _path(self, output: JobOutput, index: int) -> Path:
-        name = safe_name(output.filename, fallback=f"output-{index + 1}")
-        name = safe_name(own_name(name, bought_as=self.bought_as, wanted=self.job.stem), fallback=name)
+    def _path(self, name: str, index: int) -> Path:
         try:
             return self.job.save.path_for(name, index=index, run_date=self.run_date)
         except InvalidError as error:

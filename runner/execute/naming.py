@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from runner.wire.names import plain_name, unique_names
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 MOST_BYTES = 255
+
+
+def names_of(outputs: Iterable[str], *, bought_as: str, wanted: str) -> list[str]:
+    """What the outputs of one purchase, as the server names them, are called at one address: each its own way.
+
+    bought_as  what the purchase is named after
+    wanted     what this address would have it named after
+    """
+    return unique_names(_name_of(name, index, bought_as, wanted) for index, name in enumerate(outputs))
+
+
+def _name_of(name: str, index: int, bought_as: str, wanted: str) -> str:
+    safe = safe_name(name, fallback=f"output-{index + 1}")
+    return safe_name(own_name(safe, bought_as=bought_as, wanted=wanted), fallback=safe)
 
 
 def safe_name(name: str, *, fallback: str) -> str:
@@ -14,11 +30,7 @@ def safe_name(name: str, *, fallback: str) -> str:
 
     The ending is kept where the name must be shortened.
     """
-    last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    clean = "".join(one for one in last if one.isprintable()).strip()
-    if clean in ("", ".", ".."):
-        clean = fallback
-    return _shortened(clean)
+    return _shortened(plain_name(name) or fallback)
 
 
 def _shortened(name: str) -> str:

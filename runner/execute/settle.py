@@ -11,7 +11,7 @@ from runner.client.errors import GoneError
 from runner.errors import DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer
-from runner.execute.naming import bought_stem
+from runner.execute.naming import bought_stem, names_of
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.purchase import Ended, Purchase
 from runner.execute.room import Room
@@ -127,7 +127,6 @@ class Settlement:
         deliverer = Deliverer(
             transfer=self.site.transfer,
             job=_job(step),
-            bought_as=bought_stem(ended.payload),
             run_date=self.site.run_date,
             password=self._password(step, ended.payload),
             ours=self.delivered.get,
@@ -137,8 +136,11 @@ class Settlement:
             copies=copies,
         )
         files: list[DeliveredFile] = []
-        for index, output in enumerate(ended.job.outputs):
-            file = await deliverer.deliver(output, index=index)
+        outputs = ended.job.outputs
+        bought_as, wanted = bought_stem(ended.payload), _job(step).stem
+        names = names_of((output.filename for output in outputs), bought_as=bought_as, wanted=wanted)
+        for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
+            file = await deliverer.deliver(output, index=index, name=name)
             if file is not None:
                 copies[output.id] = file
                 files.append(file)

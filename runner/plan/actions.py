@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from runner.compile import Job
 from runner.errors import ExitCode
@@ -60,6 +61,7 @@ class Step:
     """What happens to one address. `job` is None for an orphan; `state` is what was known of the key.
 
     `exit_code` is what a run ends with for this step alone where the plan leaves it blocked or lost.
+    `held` are names of its targets that earlier work of ours holds.
     """
 
     address: str
@@ -71,14 +73,30 @@ class Step:
     job: Job | None = None
     state: KeyState | None = None
     exit_code: ExitCode = ExitCode.FAILED
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """What a look at a job's source or target showed, without buying: `verdict`, and `said` in the provider's words."""
+
+    address: str
+    part: Literal["input", "output_target"]
+    name: str
+    verdict: Literal["ok", "wrong", "unknown"]
+    said: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """`delivered` are the files that earlier runs delivered, by path: those that nobody changed are ours to replace."""
+    """
+    delivered  files that earlier runs delivered, by path: those that nobody changed are ours to replace
+    preflight  what a look at sources and targets showed, where somebody asked for it
+    """
 
     steps: tuple[Step, ...]
     delivered: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    preflight: tuple[Sight, ...] = ()
 
     @property
     def summary(self) -> Mapping[str, int]:
@@ -97,7 +115,11 @@ class Plan:
 
     def as_json(self) -> Mapping[str, Json]:
         """The shape of `runner plan --format json`."""
-        return {"summary": self.summary, "jobs": [_step_json(step) for step in self.steps]}
+        return {
+            "summary": self.summary,
+            "jobs": [_step_json(step) for step in self.steps],
+            "preflight": [asdict(sight) for sight in self.preflight],
+        }
 
 
 def _step_json(step: Step) -> Mapping[str, Json]:

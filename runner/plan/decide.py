@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from runner.compile import Job
+from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
 from runner.plan.actions import NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
@@ -77,7 +77,7 @@ def make_plan(
         now=now,
         run_date=run_date,
     )
-    steps = tuple(_shared_purchases(_step(job, known) for job in jobs))
+    steps = _onto_ours(tuple(_shared_purchases(_step(job, known) for job in jobs)), known)
     return Plan(steps=steps + tuple(_orphans(jobs, states)), delivered=known.ours)
 
 
@@ -95,6 +95,39 @@ def _ours(states: Iterable[KeyState], disk: Disk) -> Mapping[str, DeliveredFile]
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
     return (file for delivery in state.deliveries.values() for file in delivery.all_files)
+
+
+def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
+    """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
+    wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
+    held = _held(known.states.values()) if any(wanted.values()) else {}
+    return tuple(
+        _told(step, [name for name in wanted.get(step.address, ()) if held.get(name, step.key) != step.key])
+        for step in steps
+    )
+
+
+def _names(step: Step, known: _Known) -> list[TargetName]:
+    targets = step.job.targets(run_date=known.run_date) if step.job else ()
+    return [target.name for target in targets if target.name is not None]
+
+
+def _held(states: Iterable[KeyState]) -> Mapping[TargetName, str]:
+    """Names at providers that hold what earlier work delivered there, with the key of that work."""
+    return {
+        target.name: state.key
+        for state in states
+        if state.stage is Stage.FINISHED
+        for target in targets_of(dict(state.payload))
+        if target.name is not None
+    }
+
+
+def _told(step: Step, held: Sequence[TargetName]) -> Step:
+    if not held:
+        return step
+    reason = f"{step.reason}; {held[0]} holds what an earlier run delivered, and a taken name is refused"
+    return replace(step, reason=reason, held=tuple(map(str, held)))
 
 
 def _step(job: Job, known: _Known) -> Step:

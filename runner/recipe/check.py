@@ -22,6 +22,7 @@ from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
+from runner.recipe.read import has_half_character
 from runner.recipe.rules import name_findings, rule_findings
 from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
@@ -118,13 +119,14 @@ class _Examiner:
     def examine(self, file: Path) -> Examined:
         merged = merge_file(file, self.files, profile=self.wanted.profile)
         if merged.document is None:
-            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, merged.findings)))
+            told = (*merged.findings, *merged.literals)
+            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, told)))
         document, refused = _overridden(merged.document, self.wanted.overrides)
         written = document.get("name")
         name = written if isinstance(written, str) and written else default_name(file)
         expanded = expand_constants(document, name)
         judged = self._judge(expanded.document, file, name)
-        findings = _at_most(itertools.chain(merged.findings, refused, expanded.findings, judged), file)
+        findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         for variant in merged.variants():
             problems |= dict.fromkeys(self._variant(variant, file, name))
@@ -191,6 +193,8 @@ def _overridden(document: JsonObject, overrides: Mapping[str, str]) -> tuple[Jso
 
 
 def _typed(text: str, like: Json) -> Json:
+    if has_half_character(text):  # a byte of the command line that is no UTF-8
+        raise ValueError("the value is not UTF-8 text")
     if isinstance(like, str):
         return text
     kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}

@@ -27,6 +27,7 @@ _EXACT = 2**53 - 1  # beyond it a double, and so JSON as most read it, has holes
 _PLACE = re.compile(r"\s*at line (\d+) column (\d+)\s*$")
 # What the text of any number, date or time shows that JSON can't carry exactly; words may look so too.
 _MAYBE_INEXACT = re.compile(rb"[0-9](?:[0-9_]{14}|[xobeE:]|-[0-9])")
+_MAYBE_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # only an escape can write one: UTF-8 can't
 _CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity|[0-9]{4000,})')
 _NESTING = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#.*|([\[{])|([\]}])|((?:[\w-]+[ \t]*\.[ \t]*){60})""")
 _COUNTED_KEY = re.compile(rb'"\s*:')
@@ -239,12 +240,12 @@ def _exact(file: Path, value: JsonObject, data: bytes) -> Read:
     if (data.count(b"[") + data.count(b"{") + data.count(b".") > MAX_DEPTH) and _depth(value) > MAX_DEPTH:
         return Read(file=file, value=None, findings=(_too_deep(file, data.decode()),))
     findings = tuple(_inexact(value, ())) if _maybe_inexact(data) else ()
-    if not findings:
-        return Read(file=file, value=value)
     placed = tuple(
         Finding(path=path, code="not-json", message=message, hint=hint, file=file) for path, message, hint in findings
     )
-    return Read(file=file, value=None, findings=placed)
+    if _MAYBE_HALF.search(data):
+        placed += tuple(_half_characters(value, (), file))
+    return Read(file=file, value=None if placed else value, findings=placed)
 
 
 def _maybe_inexact(data: bytes) -> bool:
@@ -293,6 +294,29 @@ def _date(value: object) -> tuple[str, str] | None:
     if not isinstance(value, dt.date | dt.time):
         return None
     return "dates and times are no JSON values", "put it in quotes"
+
+
+def _half_characters(value: Json, path: Steps, file: Path) -> Iterator[Finding]:
+    """Strings and keys that no UTF-8 can hold: JSON may write half of a pair of surrogates, and Python reads it."""
+    if isinstance(value, str) and has_half_character(value):
+        yield _half(path, file, key=False)
+    for step, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    ):
+        if isinstance(step, str) and has_half_character(step):
+            yield _half((*path, step), file, key=True)
+        yield from _half_characters(inner, (*path, step), file)
+
+
+def has_half_character(text: str) -> bool:
+    """Whether `text` holds half of a pair of surrogates, which is no character and can't be sent."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _half(path: Steps, file: Path, *, key: bool) -> Finding:
+    message = f"{'this key' if key else 'this text'} holds half a character: one of two surrogates without the other"
+    hint = "write the character itself, or both halves one after the other"
+    return Finding(path=path, key=key, code="not-json", message=message, hint=hint, file=file)
 
 
 _NUMBERS: dict[type, Callable[..., tuple[str, str] | None]] = {int: _integer, float: _float}

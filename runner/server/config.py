@@ -95,6 +95,8 @@ class ServerConfig:
     faults         what goes wrong on purpose, as `faults.py` reads it
     max_disk_bytes how much the files of jobs may take; 0 means as much as there is
     *_endpoint     where a cloud provider's API is: S3-compatible stores and stand-ins; empty means the real one
+    seal_key       the file of the key that seals secrets of jobs, made where there is none; it belongs outside of the
+                   state folder. None: they are in memory only, and a restart loses them
     storage_silence_s  how long cloud storage may say nothing before a transfer is taken up again
     """
 
@@ -113,6 +115,7 @@ class ServerConfig:
     assumptions: Assumptions = Assumptions()
     faults: str = ""
     max_disk_bytes: int = 0
+    seal_key: Path | None = None
     s3_endpoint: str = ""
     gcs_endpoint: str = ""
     azure_endpoint: str = ""

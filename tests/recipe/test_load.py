@@ -261,3 +261,9 @@ def test_no_document_makes_loading_raise(tmp_path: Path, document: dict[str, obj
 
     assert bool(loaded.recipes) != any(problem.severity == "error" for problem in loaded.problems)
     assert all(problem.place.line >= 1 for problem in loaded.problems)
+
+
+def test_set_to_what_is_no_utf8_is_an_error_at_the_variable(load: Load, fetch: str) -> None:
+    loaded = load(sets={"v": "a\udcff"}, x__recipe__toml=f'vars.v = "a"\n{fetch}')
+
+    assert [(p.code, p.place.column) for p in loaded.problems] == [("wrong-type", 10)]

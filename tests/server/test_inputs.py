@@ -191,6 +191,20 @@ def test_odd_links_fail_with_a_message_and_without_their_password(with_server: A
         ("2002:7f00:1::", False),
         ("2606:2800:220:1:248:1893:25c8:1946", True),
         ("ff02::1", False),
+        ("::", False),
+        ("fec0::1", False),
+        ("feff::1", False),
+        ("64:ff9b:1::5db8:d822", False),
+        ("64:ff9b:1:7f00:0:100::", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("::ffff:0:5db8:d822", True),
+        ("5f00::1", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
+        ("::ffff:168.63.129.16", False),
+        ("64:ff9b::a83f:8110", False),
+        ("2002:a83f:8110::", False),
     ],
 )
 def test_only_public_addresses_are_good_however_they_are_wrapped(address: str, good: bool) -> None:
@@ -203,6 +217,8 @@ def test_an_allowed_network_opens_itself_and_nothing_else() -> None:
     assert is_allowed("10.1.2.3", allowed)
     assert is_allowed("::ffff:10.1.2.3", allowed)
     assert not is_allowed("10.2.0.1", allowed)
+    assert is_allowed("168.63.129.16", (ip_network("168.63.129.16/32"),))
+    assert is_allowed("::1", (ip_network("::1/128"),))
     with pytest.raises(RefusedAddress, match="localhost"):
         resolve("localhost", 80, allowed)
 

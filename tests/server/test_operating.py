@@ -165,7 +165,7 @@ def test_jobs_that_nobody_starts_are_canceled_with_their_files_and_started_ones_
             started = await api.staged()
             await api.upload(started, name="slow.jpg")
             await api.start(started)
-            await asyncio.wait_for(api.converter.endless.wait(), 10)
+            await asyncio.wait_for(api.converter.endless.wait(), 60)
             early = await cancel_forgotten(api.opened.house.jobs, before=time.time() - 3600)
             late = await cancel_forgotten(api.opened.house.jobs, before=time.time() + 1)
             statuses = [(await api.get(one))["status"]["code"] for one in (old, started)]

@@ -35,7 +35,7 @@ ENDED = ("completed", "failed", "canceled")
 
 
 @contextmanager
-def server(state: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+def server(state: Path, **settings: Any) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """A real server process on a socket, and a client of it; killed at the end if it still runs."""
     uds = state.parent / "s"
     process = subprocess.Popen(
@@ -47,7 +47,8 @@ def server(state: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps({"state_dir": str(state), "uds": str(uds), "api_keys": [KEY]}) + "\n")
+        told = {"state_dir": str(state), "uds": str(uds), "api_keys": [KEY], **settings}
+        process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
         ready = json.loads(process.stdout.readline())
         transport = httpx.HTTPTransport(uds=str(uds))
@@ -131,7 +132,7 @@ def test_steps_that_were_done_are_not_done_again(tmp_path: Path, with_server: An
 
     async def second(api: Any) -> None:
         await api.until(job, lambda one: one.phase == "processing")
-        await asyncio.wait_for(api.converter.endless.wait(), 10)
+        await asyncio.wait_for(api.converter.endless.wait(), 60)
         seen.extend(api.converter.seen)
 
     with_server(first)
@@ -284,12 +285,12 @@ def test_files_that_no_record_knows_are_removed_when_a_restart_takes_a_job_up(wi
         job = await api.staged()
         await api.upload(job, name="slow.jpg")
         await api.start(job)
-        await asyncio.wait_for(api.converter.endless.wait(), 10)
+        await asyncio.wait_for(api.converter.endless.wait(), 60)
         stray.append(api.opened.house.blobs.path(job["id"]) / "out-of-a-killed-server")
         stray[0].write_bytes(b"x")
 
     async def second(api: Any) -> None:
-        await asyncio.wait_for(api.converter.endless.wait(), 10)
+        await asyncio.wait_for(api.converter.endless.wait(), 60)
         assert not stray[0].exists()
         assert len(list(stray[0].parent.iterdir())) == 1
 

@@ -45,7 +45,6 @@ class House:
     purse: Purse
     presets: PresetStore
     hashing: Hashing
-    secret: bytes = field(repr=False)
     uploads: Turns = field(default_factory=Turns)
     streams: Streams = field(default_factory=Streams)
 

@@ -81,9 +81,13 @@ async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tup
         if job.inputs:
             job = await _admitted(house, caller, job)
         with house.purse.place(job.account) if job.process else nullcontext():
+            kept = True  # should we be cancelled from here on, the store goes on without us
             repeat = await house.jobs.create(job, idempotency=idempotency)
         kept = repeat is None
         return repeat or job
+    except Exception:
+        kept = False
+        raise
     finally:
         if not kept:
             house.vault.wipe(job.id)
@@ -105,19 +109,11 @@ def _idempotency(house: House, request: Request, caller: Caller, body: bytes) ->
         return None
     if len(key) > 255:
         raise invalid({IDEMPOTENCY_KEY: "must have at most 255 characters"})
-    return key, _body_mac(house, caller, body)
-
-
-def _body_mac(house: House, caller: Caller, body: bytes) -> bytes:
-    """Tells one body of an account from another, whichever of its keys sends it.
-
-    Keyed, since a body may hold passwords that a bare digest would give away.
-    """
-    return hmac.digest(house.secret, caller.account.encode() + b"\0" + body, hashlib.sha256)
+    return key, house.vault.mark_of_body(caller.account, body)
 
 
 def _repeated(house: House, request: Request, caller: Caller, body: bytes, repeat: Repeat) -> Response:
-    if not hmac.compare_digest(repeat.body_mac, _body_mac(house, caller, body)):
+    if not hmac.compare_digest(repeat.body_mac, house.vault.mark_of_body(caller.account, body)):
         raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
     held = house.jobs.held(repeat.job_id)
     if held is None:

@@ -214,7 +214,7 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         house.vault.put(job_id, taken.id, {"decrypt_password": password})
     try:
         job = await house.jobs.change(job_id, edit)
-    except BaseException:
+    except Exception:  # not when the request goes away: then the change may become durable without us
         house.blobs.remove(taken.blob)
         house.vault.forget(job_id, taken.id)
         raise

@@ -16,7 +16,6 @@ from runner.server.engine.steps import (
     pack,
     parcels,
     step_errors,
-    unique_names,
     with_unique_names,
 )
 from runner.server.jobs.credits import charged
@@ -25,6 +24,7 @@ from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job, Output, Step, StepFile
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
+from runner.wire.names import unique_names
 from runner.wire.values import JsonObject
 
 _NO_INPUT = 404

@@ -66,7 +66,7 @@ def fetch(order: Order) -> Fetched:
         try:
             if answer.status not in _REDIRECTS:
                 return _save(url, answer, order)
-            url = urljoin(url, answer.getheader("Location") or "")
+            url = _redirected(url, answer)
         finally:
             connection.close()
     raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
@@ -82,8 +82,15 @@ def probe(order: Order) -> None:
             if answer.status != http.client.OK:
                 raise InputError(*_refusal(answer.status))
             return
-        url = urljoin(url, answer.getheader("Location") or "")
+        url = _redirected(url, answer)
     raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
+
+
+def _redirected(url: str, answer: http.client.HTTPResponse) -> str:
+    try:
+        return urljoin(url, answer.getheader("Location") or "")
+    except ValueError as error:
+        raise InputError(404, "The link redirects to what is not a valid URL") from error
 
 
 def _open(url: str, order: Order) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
@@ -196,12 +203,20 @@ def _refusal(status: int) -> tuple[int, str]:
 def _filename(url: str, answer: http.client.HTTPResponse) -> str:
     disposition = answer.getheader("Content-Disposition")
     if disposition:
-        header = Message()
-        header["Content-Disposition"] = disposition
-        named = header.get_filename()
+        named = _suggested(disposition)
         if named:
             return named
     return PurePosixPath(unquote(urlsplit(url).path)).name
+
+
+def _suggested(disposition: str) -> str:
+    """The file name in a `Content-Disposition`; empty where it has none, or contradicts itself."""
+    header = Message()
+    header["Content-Disposition"] = disposition
+    try:
+        return header.get_filename() or ""
+    except (AttributeError, LookupError, TypeError, ValueError):  # all seen from the library, for odd headers
+        return ""
 
 
 def _reason(error: Exception) -> str:

@@ -14,8 +14,10 @@ from runner.server.jobs.fields import Fields, fields_of
 from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN, MOST_PASSWORDS, check_conversion_count
 from runner.server.jobs.passwords import HashPassword
+from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import FindPreset, choose_target, with_preset
+from runner.wire.names import plain_name
 from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject
 
@@ -179,10 +181,7 @@ def output_patch(body: Json, *, hashed: HashPassword) -> OutputPatch:
 
 def clean_name(name: str) -> str:
     """`name` as a plain file name: no folders, no control characters, never `.` or `..`, at most 255 bytes."""
-    name = name.replace("\\", "/").rpartition("/")[2]
-    name = "".join(char for char in name if char.isprintable()).strip()
-    if name.strip(".") == "":
-        return ""
+    name = plain_name(name)
     while len(name.encode()) > _MOST_NAME - 5:  # room for an extension
         stem, dot, extension = name.rpartition(".")
         name = stem[:-1] + dot + extension if stem and len(extension) < 12 else name[:-1]
@@ -210,8 +209,11 @@ def _passwords(fields: Fields, hashed: HashPassword) -> tuple[str, ...]:
 
 def _callback(fields: Fields, default: str) -> str:
     callback = fields.text("callback", default, most=8192)
-    if callback and not callback.startswith(("http://", "https://")):
-        fields.wrong("callback", "must be an http or https URL")
+    if callback and "callback" in fields:
+        try:
+            checked_receiver(callback)
+        except RefusedReceiver as error:
+            fields.wrong("callback", str(error).removeprefix("the callback "))
     return callback
 
 

@@ -37,6 +37,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.server.storage.sharing import Shared, sharing_key
 
 # Where the SDK looks for a profile and its files: nowhere. (name in a file, variable, default, converter)
 _NOTHING_OF_THE_MACHINE = {
@@ -52,6 +53,7 @@ _CHUNK = 256 * 1024
 _PART_BYTES = 8 * 1024 * 1024
 _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 4
+_CONNECTIONS = 64
 _TOKEN = "delivery"
 
 _MISSING = {
@@ -73,7 +75,11 @@ _PATIENCE = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "Reque
 
 
 def connect(place: Place, site: Site) -> S3Store:
-    return S3Store(place, _client(place, site))
+    key = sharing_key(place, site, "region")
+    return S3Store(place, _clients.take(key, lambda: _client(place, site)), give_back=lambda: _clients.give_back(key))
+
+
+_clients: Shared[Any] = Shared(lambda client: client.close())
 
 
 def _client(place: Place, site: Site) -> Any:  # boto3 makes its clients' types as it runs
@@ -82,7 +88,7 @@ def _client(place: Place, site: Site) -> Any:  # boto3 makes its clients' types 
         connect_timeout=min(10.0, site.silence_s),
         read_timeout=site.silence_s,
         retries={"total_max_attempts": 1},  # `transfer` tries again, and knows how far it came
-        max_pool_connections=_PARTS_AT_ONCE,
+        max_pool_connections=_CONNECTIONS,
         s3={"addressing_style": "path"} if site.s3_endpoint else {},
         request_checksum_calculation="when_required" if site.s3_endpoint else "when_supported",
     )
@@ -107,9 +113,10 @@ def _stay_in_region(context: dict[str, dict[str, object]], **_: object) -> None:
 
 
 class S3Store:
-    def __init__(self, place: Place, client: Any) -> None:
+    def __init__(self, place: Place, client: Any, *, give_back: Callable[[], None]) -> None:
         self._place = place
         self._client = client
+        self._give_back = give_back
         self._object = {"Bucket": place.parameters["bucket"], "Key": place.parameters["file"]}
         self._opened: S3Object | None = None
 
@@ -161,7 +168,7 @@ class S3Store:
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-        self._client.close()
+        self._give_back()
 
     def _create(self, upload: Upload) -> None:
         about = {"ContentType": upload.content_type, "Metadata": {_TOKEN: upload.token}}
@@ -220,7 +227,7 @@ class S3Store:
             found = self._client.head_object(**self._object)
         except ClientError:
             return False
-        return bool(found["Metadata"].get(_TOKEN) == upload.token)
+        return upload.made(found["Metadata"].get(_TOKEN))
 
 
 class S3Object:

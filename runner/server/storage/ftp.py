@@ -74,6 +74,8 @@ class FtpStore:
         with self._session() as ftp:
             if self._renaming and self._was_renamed(ftp, part, upload):
                 return
+            if upload.was_done and _size(ftp, self._path) == upload.size:
+                return
             self._refuse_if_taken(ftp)
             try:
                 self._store(ftp, part, upload)
@@ -86,10 +88,10 @@ class FtpStore:
                 raise
 
     def foresee(self) -> str:
-        """The login is tried and the name looked for; whether one may write there, FTP only tells who does."""
+        """The login is tried and the name looked for; whether one may write there, FTP tells only who does."""
         with self._session() as ftp:
             self._refuse_if_taken(ftp)
-        return "whether these credentials may write there, FTP tells only when it is done"
+        return ""
 
     def listing(self) -> Iterator[Found]:
         with self._session() as ftp:

@@ -7,7 +7,7 @@ anywhere, so it may only be Google's own, or a stand-in's that this server's own
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -30,6 +30,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.server.storage.sharing import Shared, sharing_key
 from runner.wire.values import Json, JsonObject
 
 _ENDPOINT = "https://storage.googleapis.com"
@@ -43,17 +44,24 @@ _PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def connect(place: Place, site: Site) -> GcsStore:
+    key = sharing_key(place, site, "projectid")
+    return GcsStore(place, site, _clients.take(key, lambda: _client(place, site)), lambda: _clients.give_back(key))
+
+
+_clients: Shared[storage.Client] = Shared(lambda client: client.close())
+
+
+def _client(place: Place, site: Site) -> storage.Client:
     keyfile = read_keyfile(place.credentials["keyfile"], site)
     try:
         credentials = _Account.from_service_account_info(keyfile, scopes=_SCOPES)  # type: ignore[no-untyped-call]
     except (ValueError, GoogleAuthError):  # what they say may hold a part of the key
         raise StorageError(FAILED, "the private_key of the keyfile can't be read") from None
-    client = storage.Client(
+    return storage.Client(
         project=place.parameters["projectid"],
         credentials=credentials,
         client_options={"api_endpoint": site.gcs_endpoint or _ENDPOINT},
     )
-    return GcsStore(place, site, client)
 
 
 def read_keyfile(given: Json, site: Site) -> JsonObject:
@@ -95,8 +103,9 @@ class _Account(service_account.Credentials):
 
 
 class GcsStore:
-    def __init__(self, place: Place, site: Site, client: storage.Client) -> None:
+    def __init__(self, place: Place, site: Site, client: storage.Client, give_back: Callable[[], None]) -> None:
         self._client = client
+        self._give_back = give_back
         self._timeout = (min(10.0, site.silence_s), site.silence_s)
         self._blob = client.bucket(place.parameters["bucket"]).blob(place.parameters["file"])
 
@@ -136,7 +145,7 @@ class GcsStore:
                 yield Found(name=blob.name, size=blob.size, version=str(blob.generation))
 
     def close(self) -> None:
-        self._client.close()
+        self._give_back()
 
     def _create(self, upload: Upload) -> None:
         blob = self._blob
@@ -158,7 +167,7 @@ class GcsStore:
             self._blob.reload(timeout=self._timeout, retry=None)
         except GoogleAPICallError:  # we may not look
             return False
-        return (self._blob.metadata or {}).get(_TOKEN) == upload.token
+        return upload.made((self._blob.metadata or {}).get(_TOKEN))
 
 
 class GcsObject:

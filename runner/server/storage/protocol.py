@@ -94,8 +94,10 @@ class Opened(Protocol):
 class Upload:
     """A file to store.
 
-    token   names this delivery: an object that carries it is our own, from an attempt whose answer was lost
-    stopped ends it at the next chunk
+    token    names this delivery: an object that carries it is our own, from an attempt whose answer was lost
+    earlier  tokens of earlier deliveries of the same bytes, whose objects are our own as well
+    was_done one of these was seen to get there: what FTP, which knows no tokens, has to go by
+    stopped  ends it at the next chunk
     """
 
     path: Path
@@ -103,6 +105,12 @@ class Upload:
     content_type: str
     token: str
     stopped: Event
+    earlier: frozenset[str] = frozenset()
+    was_done: bool = False
+
+    def made(self, token: object) -> bool:
+        """Whether an object with that token came from us."""
+        return token == self.token or token in self.earlier
 
     def open(self) -> WatchedFile:
         return WatchedFile(self.path, self.stopped)

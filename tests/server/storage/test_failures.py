@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from runner.server.storage.contact import scrubbed
 from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Place, Site, Stopped, StorageError
 from runner.server.storage.transfer import deliver, fetch
-from tests.server.storage.everywhere import MIB, everywhere, object_stores, order, upload
+from tests.server.storage.everywhere import MIB, everywhere, noise, object_stores, order, upload
 from tests.server.storage.ftpd import PASSWORD
 from tests.server.storage.gcs import keyfile
 from tests.server.storage.remote import Remote
@@ -200,7 +200,7 @@ def test_a_wrong_region_fails_and_the_right_one_is_not_guessed(
 
 @object_stores
 def test_a_download_that_is_cut_goes_on_where_it_was(remote: Remote, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 4 * 1024 * 20
+    content = noise(20 * MIB)
     remote.put("cut-down.bin", content)
 
     with wire_to(next(iter(remote.endpoint.values()))) as wire:
@@ -214,7 +214,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(remote: Remote, tmp_path: P
 
 @object_stores
 def test_an_upload_that_is_cut_is_done_again_and_whole(remote: Remote, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 4 * 1024 * 20
+    content = noise(20 * MIB)
 
     with wire_to(next(iter(remote.endpoint.values()))) as wire:
         wire.cut_up, wire.cuts = 3 * MIB, 1
@@ -232,6 +232,22 @@ def test_an_upload_whose_answer_is_lost_is_known_as_our_own(remote: Remote, tmp_
         deliver(place, remote.site(**_at(remote, wire.url)), upload(tmp_path, b"bytes-of-the-upload"))
 
     assert (remote.get("answer-lost.txt"), wire.lose_answer_to) == (b"bytes-of-the-upload", b"")
+
+
+LAST_WORDS = {"amazons3": b"<CompleteMultipartUpload", "azure": b"<BlockList>", "googlecloud": b"/20971520"}
+
+
+@object_stores
+def test_a_large_upload_whose_last_answer_is_lost_is_known_as_our_own(remote: Remote, tmp_path: Path) -> None:
+    content = noise(20 * MIB)
+
+    with wire_to(next(iter(remote.endpoint.values()))) as wire:
+        wire.lose_answer_to = LAST_WORDS[remote.provider]
+        place = _behind(remote, wire.url).place("large-answer-lost.bin")
+        deliver(place, remote.site(**_at(remote, wire.url)), upload(tmp_path, content))
+
+    assert wire.lose_answer_to == b""
+    assert remote.get("large-answer-lost.bin") == content
 
 
 @object_stores

@@ -124,6 +124,7 @@ def test_a_line_break_in_a_name_never_reaches_the_server() -> None:
             credentials={"username": "u", "password": "p"},
             put=lambda _, __: None,
             get=lambda _: None,
+            remove=lambda _: None,
         ).place("a\r\nDELE b")
 
 

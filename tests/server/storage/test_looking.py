@@ -156,15 +156,10 @@ def test_a_free_name_may_be_taken_afterwards_and_looking_leaves_nothing(remote: 
     unseen = look_at_target(remote.place("ahead/free.txt"), remote.site())
 
     assert remote.get("ahead/free.txt") is None
-    assert (unseen == "") == (remote.provider != "ftp")
+    assert unseen == ""
     deliver(remote.place("ahead/free.txt"), remote.site(), upload(tmp_path, b"mine"))
     fetch(remote.place("ahead/free.txt"), remote.site(), order(tmp_path))
     assert (tmp_path / "fetched").read_bytes() == b"mine"
-
-
-@FTP
-def test_ftp_says_what_cant_be_seen(remote: Remote) -> None:
-    assert "FTP tells only when it is done" in look_at_target(remote.place("ahead/untried.txt"), remote.site())
 
 
 @everywhere

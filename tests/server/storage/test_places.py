@@ -44,6 +44,12 @@ def test_defaults_are_the_apis() -> None:
     assert s3.name == "Amazon S3, bucket 'b', file 'f'"
 
 
+def test_an_empty_text_is_no_region_and_a_number_is_as_good_as_its_text() -> None:
+    s3 = place_of("amazons3", {"bucket": "b", "file": 5, "region": ""}, S3)
+
+    assert s3.parameters == {"bucket": "b", "file": "5", "region": "eu-central-1"}
+
+
 def test_everything_that_is_missing_is_named_at_once_and_no_value_is() -> None:
     with pytest.raises(StorageError) as caught:
         place_of("amazons3", {"bucket": ["x"]}, {"secretaccesskey": {"hunter2": 1}})

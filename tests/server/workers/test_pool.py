@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import select
@@ -186,6 +187,28 @@ def test_leaving_the_workers_ends_what_still_runs(request_for: Requests, with_wo
     assert isinstance(outcome, Refused)
     assert outcome.code == Code.NO_WORKER
     assert not is_alive(process)
+
+
+def test_a_cancelled_conversion_whose_workers_are_gone_is_no_news(request_for: Requests) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        started: asyncio.Future[int] = loop.create_future()
+        async with Workers(Limits(), 1, table="hostile:CONVERTERS") as workers:
+            task = asyncio.create_task(workers.convert(request_for("asleep"), on_start=started.set_result))
+            await started
+            task.cancel()
+            await asyncio.sleep(0)  # it is cancelled, kills, and waits for the end that comes as a loss
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        gc.collect()
+
+    asyncio.run(both())
+
+    assert told == []
 
 
 def test_what_a_conversion_left_running_ends_with_it(request_for: Requests, outcome_of: Outcomes) -> None:
