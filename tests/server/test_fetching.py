@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.server.config import ServerConfig
+from runner.server.engine.cloud_inputs import site_of
 from runner.server.engine.fair_places import FairPlaces
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.remote import Fetched, Order
@@ -101,7 +102,7 @@ async def fetching(folder: Path, fetch: Any, settled: asyncio.Queue[Input], **se
         await settled.put(got)
 
     config = ServerConfig(state_dir=folder, **settings)
-    opened = Fetching(config, Blobs(folder / "files"), Vault(), settle, fetch)
+    opened = Fetching(config, site_of(config), Blobs(folder / "files"), Vault(), settle, fetch)
     try:
         yield opened
     finally:

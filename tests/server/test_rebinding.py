@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runner.server.callbacks.post import Letter, post
-from runner.server.engine.remote import Order, fetch
+from runner.server.engine.remote import InputError, Order, fetch
 from runner.server.storage.places import place_of
 from runner.server.storage.protocol import Site, StorageError
 from runner.server.storage.transfer import fetch as fetch_object
@@ -107,6 +107,27 @@ def test_a_remote_input_comes_from_the_address_that_was_checked(
     )
 
     assert (got.size, both.connected, lookups) == (2, [GOOD], [NAME])
+
+
+def test_every_attempt_looks_the_name_up_and_checks_it_anew(
+    servers: Callable[[bytes], TwoServers], lookups: list[str], tmp_path: Path
+) -> None:
+    both = servers(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok")  # it breaks off
+
+    with pytest.raises(InputError) as caught:
+        fetch(
+            Order(
+                url=f"http://{NAME}:{both.port}/a",
+                path=tmp_path / "a",
+                most_bytes=10,
+                too_large="",
+                allowed=ALLOWED,
+                stopped=threading.Event(),
+                digest=hashlib.md5(usedforsecurity=False),
+            )
+        )
+
+    assert (caught.value.code, both.connected, lookups) == (403, [GOOD], [NAME, NAME])
 
 
 def test_a_callback_goes_to_the_address_that_was_checked(

@@ -69,10 +69,9 @@ class Engine:
         self._purse = purse
         self._parallel = parallel
         self._stepper = Stepper(config.contract, blobs=blobs, purse=purse, convert=convert, workdir=workdir)
-        self._fetching = Fetching(config, blobs, vault, self._settle)
-        self._delivery = Delivery(
-            site_of(config), jobs=jobs, log=deliveries, blobs=blobs, vault=vault, at_once=config.fetches
-        )
+        site = site_of(config)  # one for both ways: what a store bears at once, it bears of both together
+        self._fetching = Fetching(config, site, blobs, vault, self._settle)
+        self._delivery = Delivery(site, jobs=jobs, log=deliveries, blobs=blobs, vault=vault, at_once=config.fetches)
         self._queue = FairQueue()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._standing = standing

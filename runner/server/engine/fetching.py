@@ -19,7 +19,7 @@ from runner.server.answers import ApiError
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
-from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud, site_of
+from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud
 from runner.server.engine.fair_places import FairPlaces
 from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
 from runner.server.jobs.addresses import is_masked
@@ -28,6 +28,7 @@ from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
 from runner.server.jobs.vault import Vault
 from runner.server.operating.logs import log_failure
+from runner.server.storage.protocol import Site
 from runner.server.store.blobs import Blobs
 from runner.server.web.capture import ENGINES as PAGE_ENGINES
 from runner.server.web.capture import capture
@@ -52,13 +53,13 @@ class Fetching:
     """`settle(job_id, input)` is awaited with what became of an input."""
 
     def __init__(
-        self, config: ServerConfig, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
+        self, config: ServerConfig, site: Site, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
     ) -> None:
         self._config = config
         self._blobs = blobs
         self._vault = vault
         self._settle = settle
-        self._site = site_of(config)
+        self._site = site
         self._fetch = fetcher
         self._downloads = _Threads(config.fetches, "fetch")
         self._captures = _Threads(_CAPTURES, "capture")

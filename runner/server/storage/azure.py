@@ -19,11 +19,13 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 
+from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -40,7 +42,8 @@ _TOKEN = "delivery"
 # A listing of everything names no blob, and the SDK has no blob without a name.
 _ANY_NAME = "-"
 _NO_SUCH_BLOB = frozenset({"BlobNotFound", "404"})
-_PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
+_PATIENCE = frozenset({408, 500, 502, 504})
+_BUSY = frozenset({429, 503})
 
 
 def connect(place: Place, site: Site) -> AzureStore:
@@ -118,6 +121,9 @@ class AzureStore:
             for blob in self._container.list_blobs(name_starts_with=self._prefix):
                 yield Found(name=blob.name, size=blob.size, version=str(blob.etag).strip('"'))
 
+    def sent(self) -> int:
+        return 0
+
     def close(self) -> None:
         self._give_back()
 
@@ -184,6 +190,9 @@ def _meaning(error: HttpResponseError) -> Exception:
         return StorageError(NOT_FOUND, f"access denied: the accountkey is wrong or has no right to it ({code})")
     if error.status_code == 412:
         return StorageError(FAILED, "the file changed while it was read")
+    if error.status_code in _BUSY:
+        headers = getattr(error.response, "headers", {})
+        return Busy(f"{code}: {error.reason}", retry_after_s(headers.get("Retry-After")))
     if error.status_code is None or error.status_code in _PATIENCE:
         return Broken(f"{code}: {error.reason or 'no answer'}")
     return StorageError(FAILED, f"{code}: {error.reason}")

@@ -18,11 +18,13 @@ from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.cloud import storage
 from google.oauth2 import service_account
 
+from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -40,7 +42,8 @@ _KEYS = ("client_email", "private_key", "token_uri")
 _CHUNK = 8 * 1024 * 1024
 _TOKEN = "delivery"
 _CREATE = "storage.objects.create"
-_PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
+_PATIENCE = frozenset({408, 500, 502, 504})
+_BUSY = frozenset({429, 503})
 
 
 def connect(place: Place, site: Site) -> GcsStore:
@@ -144,6 +147,9 @@ class GcsStore:
             for blob in self._client.list_blobs(bucket, prefix=prefix, timeout=self._timeout, retry=None):
                 yield Found(name=blob.name, size=blob.size, version=str(blob.generation))
 
+    def sent(self) -> int:
+        return 0
+
     def close(self) -> None:
         self._give_back()
 
@@ -230,6 +236,9 @@ def _meaning(error: GoogleAPICallError) -> Exception:
         return StorageError(NOT_FOUND, "there is no such file or bucket (404)")
     if isinstance(error, Forbidden | Unauthorized):
         return StorageError(NOT_FOUND, f"access denied: {error.message} ({error.code})")
+    if error.code in _BUSY:
+        headers = error.response.headers if error.response is not None else {}
+        return Busy(f"{error.message} ({error.code})", retry_after_s(headers.get("Retry-After")))
     if error.code in _PATIENCE:
         return Broken(f"{error.message} ({error.code})")
     return StorageError(FAILED, f"{error.message} ({error.code})")
