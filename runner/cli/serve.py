@@ -49,7 +49,8 @@ from runner.server.store.keys import list_keys
     multiple=True,
     envvar="RUNNER_SERVE_KEY",
     show_envvar=True,
-    help="API key that is good; without one a key is made and shown. Command lines are public: prefer the variable.",
+    help="API key that is good; without one a key is made, until the next start. Command lines are public: prefer "
+    "the variable.",
 )
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
 @click.option(
@@ -81,9 +82,9 @@ def serve(
 ) -> None:
     """Serve the API v2 on this machine: jobs, uploads, conversions, downloads, without an account.
 
-    It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key and
-    shows it once; `runner serve keys` makes, lists and revokes more, for several accounts. Any other address
-    than loopback needs a key. Files of finished jobs are kept for a day.
+    It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key, shows it
+    once, and revokes the one that the start before made; `runner serve keys` makes, lists and revokes keys that
+    stay, for several accounts. Any other address than loopback needs a key. Files of finished jobs are kept for a day.
 
     Links in jobs begin with --base-url; without it with the address it listens on, and at --host 0.0.0.0 with the
     host that the request names. Behind a proxy set it.

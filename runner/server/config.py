@@ -64,6 +64,8 @@ class Assumptions:
     idempotency       whether `Idempotency-Key` is honoured
     delete_unstarted  an unstarted job can be deleted (204), or not (409)
     canceled          a canceled job can be read, or is gone (404)
+    queued            a started job that waits for a worker says so, or that it is `processing`; old clients know no
+                      `queued`
     """
 
     second_start: Literal["409", "200"] = "409"
@@ -72,6 +74,7 @@ class Assumptions:
     idempotency: Literal["honoured", "ignored"] = "honoured"
     delete_unstarted: Literal["204", "409"] = "204"
     canceled: Literal["readable", "404"] = "readable"
+    queued: Literal["queued", "processing"] = "queued"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import gc
 import os
-import re
 import signal
 import socket
 import stat
@@ -19,15 +18,13 @@ from typing import Any
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runner.server.assembly import Running, running, state_lock
 from runner.server.config import ServerConfig
-from runner.server.faults import HANG_UP
+from runner.server.connection import Connection
 
 _BACKLOG = 1024
 _GRACE_S = 10
-_H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -106,26 +103,6 @@ def _ready(opened: Running, config: ServerConfig, listening: socket.socket) -> R
     )
 
 
-class _Protocol(HttpToolsProtocol):
-    """Ignores an offer to change to HTTP/2, as HTTP allows; the parser would drop the body behind it.
-
-    (Java's client makes that offer with its first request over plain HTTP.)
-    """
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
-
-    def _hang_up(self) -> None:
-        self.transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _H2C_OFFER.sub(b"", head) + end + body
-        super().data_received(data)
-
-
 class _Server(uvicorn.Server):
     """Says when it is ready: when it really accepts. Signals only ask it to stop.
 
@@ -156,7 +133,7 @@ class _Server(uvicorn.Server):
 def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

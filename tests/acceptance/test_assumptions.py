@@ -28,6 +28,7 @@ CASES = {
     "idempotency=ignored": "create drop-after #1-2",
     "delete-unstarted=409": "create drop-after #1",
     "canceled=404": "start drop-after #1",
+    "queued=processing": "",
 }
 
 

@@ -373,3 +373,20 @@ def test_a_removed_input_takes_its_file_with_it(with_server: Any) -> None:
         assert list(api.opened.house.blobs.path(job["id"]).iterdir()) == []
 
     with_server(test)
+
+
+def test_a_position_may_come_as_text_and_nonsense_is_refused(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        entry = {"type": "base64", "source": "eA=="}
+        first = {**entry, "filename": "a.jpg", "options": {"position": "10"}}
+        second = {**entry, "filename": "b.jpg", "options": {"position": 9}}
+        job = await api.create(process=False, input=[first, second], conversion={"target": "png"})
+        assert [one["options"] for one in job["input"]] == [{"position": 10}, {"position": 9}]
+        path = f"/jobs/{job['id']}/input/{job['input'][0]['id']}"
+        for nonsense in ("first", -1, 1.5, [1], True):
+            wrong = await api.http.patch(path, json={"options": {"position": nonsense}})
+            assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["options.position"]), nonsense
+        await api.converted(job)
+        assert [one[0] for one in api.converter.seen] == ["b", "a"]
+
+    with_server(test)

@@ -75,6 +75,24 @@ def test_output_filename_names_the_result(with_server: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("", "a.png"),
+        ("in/a/folder", "folder.png"),
+        ("..", "a.png"),
+        ("a\0b\n", "ab.png"),
+        ("x" * 255, "x" * 250 + ".png"),
+    ],
+)
+def test_whatever_output_filename_says_becomes_a_name(with_server: Any, given: str, named: str) -> None:
+    async def test(api: Any) -> None:
+        done = await api.converted(await job_with(api, ["a.jpg"], "png", options={"output_filename": given}))
+        assert [one["filename"] for one in done["output"]] == [named]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
     ("fail", "cap", "targets", "status", "outputs", "spent"),
     [
         (True, 4, 3, "completed", 3, 3),

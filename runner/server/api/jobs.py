@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import time
@@ -20,7 +19,7 @@ from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
-from runner.server.jobs.document import render, with_base
+from runner.server.jobs.document import with_base
 from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_at_start, check_input_count
@@ -82,11 +81,12 @@ async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tup
         if job.inputs:
             job = await _admitted(house, caller, job)
         with house.purse.place(job.account) if job.process else nullcontext():
+            kept = True  # should we be cancelled from here on, the store goes on without us
             repeat = await house.jobs.create(job, idempotency=idempotency)
         kept = repeat is None
         return repeat or job
-    except asyncio.CancelledError:
-        kept = True  # the store goes on without us
+    except Exception:
+        kept = False
         raise
     finally:
         if not kept:
@@ -109,16 +109,11 @@ def _idempotency(house: House, request: Request, caller: Caller, body: bytes) ->
         return None
     if len(key) > 255:
         raise invalid({IDEMPOTENCY_KEY: "must have at most 255 characters"})
-    return key, _body_mac(caller, body)
-
-
-def _body_mac(caller: Caller, body: bytes) -> bytes:
-    """Tells one body from another; keyed, since a body may hold passwords that a bare digest would give away."""
-    return hmac.digest(caller.key.encode("utf-8", "surrogateescape"), body, hashlib.sha256)
+    return key, house.vault.mark_of_body(caller.account, body)
 
 
 def _repeated(house: House, request: Request, caller: Caller, body: bytes, repeat: Repeat) -> Response:
-    if not hmac.compare_digest(repeat.body_mac, _body_mac(caller, body)):
+    if not hmac.compare_digest(repeat.body_mac, house.vault.mark_of_body(caller.account, body)):
         raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
     held = house.jobs.held(repeat.job_id)
     if held is None:
@@ -204,4 +199,4 @@ async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001 
 
 
 def _document(house: House, request: Request, job: Job, status: int, headers: Mapping[str, str]) -> Response:
-    return raw_json(with_base(render(job), house.base_of(request)), status, headers)
+    return raw_json(with_base(house.jobs.render(job), house.base_of(request)), status, headers)

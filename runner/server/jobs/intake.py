@@ -149,7 +149,7 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
     entry = replace(
         entry,
         parameters={**entry.parameters, **fields.table("parameters")},
-        options={**entry.options, **fields.table("options")},
+        options={**entry.options, **_input_options(fields)},
     )
     if "filename" in fields:
         entry = replace(entry, filename=clean_name(fields.text("filename", most=_MOST_NAME)))
@@ -262,6 +262,14 @@ def _conversion(
     )
 
 
+def _input_options(fields: Fields) -> JsonObject:
+    """The options as given, but for the position among the inputs: a number, however it was written."""
+    given = fields.table("options")
+    if "position" in fields.part("options"):
+        given["position"] = fields.part("options").whole("position")
+    return given
+
+
 def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
     """An output target without its credentials, and the credentials."""
     provider = fields.text("type", most=_MOST_NAME)
@@ -305,7 +313,7 @@ def _input(fields: Fields, at: str, credentials: dict[str, JsonObject]) -> Input
         engine=fields.choice("engine", "auto", ENGINES),
         filename=clean_name(fields.text("filename", most=_MOST_NAME)),
         content_type=fields.text("content_type", most=_MOST_NAME),
-        options=fields.table("options"),
+        options=_input_options(fields),
         parameters=fields.table("parameters"),
         sealed=bool(given),
         created_at=at,

@@ -90,6 +90,7 @@ class JobStore:
         self._retention_s = retention_s
         self._hides_canceled = assumptions.canceled == "404"
         self._unlisted = _UNLISTED[assumptions.list] | ({StatusCode.CANCELED} if self._hides_canceled else frozenset())
+        self._shown_as = {StatusCode.QUEUED: StatusCode(assumptions.queued)}
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Jobs that were just written are asked for at once: this spares the database, which the writer is busy with.
         self._recent: OrderedDict[str, Held] = OrderedDict()
@@ -103,6 +104,10 @@ class JobStore:
         if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
             return None
         return Held(account=_text(row[0]), token=_text(row[1]), document=self._shown(job_id, _bytes(row[2])))
+
+    def render(self, job: Job) -> bytes:
+        """The document of `job` as clients see it, but for the server's address."""
+        return render(job, self._shown_as)
 
     def load(self, job_id: str) -> Job | None:
         row = self._db.row("select record from jobs where id = ?", (job_id,))
@@ -123,7 +128,9 @@ class JobStore:
         """Documents of one page of an account's jobs, newest first, and how many there are in all."""
         where, values = "account = ?", [account]
         if status is not None:
-            where, values = "account = ? and status = ?", [account, status]
+            shown_so = [code for code in StatusCode if self._shown_as.get(code, code) == status]
+            marks = ", ".join("?" for _ in shown_so)
+            where, values = f"account = ? and status in ({marks})", [account, *shown_so]
         if self._unlisted:
             marks = ", ".join("?" for _ in self._unlisted)
             where, values = f"{where} and status not in ({marks})", [*values, *self._unlisted]
@@ -186,11 +193,11 @@ class JobStore:
     async def _create(self, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
         kept = hide(job, self._vault)
         secrets = self._vault.changes(job.id)
-        line = _Line(job=kept, document=render(kept), expires=self._expires(job), secrets=secrets)
+        line = _Line(job=kept, document=self.render(kept), expires=self._expires(job), secrets=secrets)
         repeat = await self._db.write(partial(_insert, line, idempotency))
         if repeat is None:
             self._vault.written(job.id, secrets)
-            self._remember(job, line.document if kept is job else render(job))
+            self._remember(job, line.document if kept is job else self.render(job))
             self._announce(None, job)
         return repeat
 
@@ -218,13 +225,13 @@ class JobStore:
             new = replace(edited, modified_at=at, history=history)
             kept = with_masks(new) if new.phase in ENDED else hide(new, self._vault)
             secrets = self._vault.changes(job_id)
-            line = _Line(job=kept, document=render(kept), expires=self._expires(new), secrets=secrets)
+            line = _Line(job=kept, document=self.render(kept), expires=self._expires(new), secrets=secrets)
             callback = SealedUrl(masked=kept.callback, sealed=self._sealed_callback(edited, kept))
             self._recent.pop(job_id, None)  # until we hear of the write, what is durable is in the database alone
             await self._db.write(partial(_update, old, line, callback))
             self._vault.written(job_id, secrets)
             new = kept if new.phase in ENDED else new
-            self._remember(new, line.document if kept is new else render(new))
+            self._remember(new, line.document if kept is new else self.render(new))
             self._announce(old, new)
             return new
         finally:
@@ -267,7 +274,7 @@ class JobStore:
     def _shown(self, job_id: str, document: bytes) -> bytes:
         """A document as clients see it: until a job has ended, its addresses are what they gave."""
         job = self.load(job_id) if self._vault.hides_addresses(job_id) else None
-        return render(job) if job else document
+        return self.render(job) if job else document
 
     def _sealed_callback(self, new: Job, kept: Job) -> bytes | None:
         if is_masked(new.callback):  # lost with a key: nothing opens this, so that nobody else is called instead
