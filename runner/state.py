@@ -80,10 +80,11 @@ class KeyState:
     cap              `limits.job.max_credit`, None where there is none
     account          fingerprint of the API key the job belongs to
     recipe           the recipe whose budget the attempt counts against
+    run_date         what `{run.date}` stands for in the payload, "" where an old log doesn't say
     uploads          what was sent, once staged
     spent            credits of all attempts of this key that have ended
     errors           what the server said of a failed job: `{"code", "message"}` each; why a lost one is lost
-    refusal          what the server said when it refused the start, else empty
+    refusal          what the server said when it refused the job or its start, else empty
     parked_until     seconds since the epoch before which a start was refused (402, 429), else None
     deliveries       by address
     delivery_errors  by address, why the last delivery failed
@@ -97,6 +98,7 @@ class KeyState:
     cap: int | None = None
     account: str = ""
     recipe: str = ""
+    run_date: str = ""
     job_id: str = ""
     uploads: tuple[StagedUpload, ...] = ()
     spent: int = 0

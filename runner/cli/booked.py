@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from runner.cli.endpoint import ChosenEndpoint
@@ -12,15 +12,13 @@ from runner.cli.reach import open_api
 from runner.wire.values import Json, as_int, as_list, as_object
 
 
-def booked_by_server(chosen: ChosenEndpoint, spent: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def booked_by_server(chosen: ChosenEndpoint, today: date, *, known: int) -> Mapping[str, Any]:
     """Credits that `/stats` shows for this key today, and what `/contracts` says is left.
 
-    spent  rows of this log: `{"day", "credits"}`
+    today  in UTC; known  what this log knows of it, at this endpoint and for this key
     """
-    today = datetime.now(UTC).date()
     stats, contracts = asyncio.run(_ask(chosen, today))
     booked = sum(as_int(as_object(row).get("conversion_minutes")) for row in as_list(stats))
-    known = sum(row["credits"] for row in spent if row["day"] == today.isoformat())
     remaining = _remaining(contracts)
     return {
         "day": today.isoformat(),

@@ -16,7 +16,7 @@ from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Plan, Policy, Step, make_plan
+from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
 from runner.recipe import Recipe
 from runner.runlog import RunLog, open_log
 from runner.state import KeyState
@@ -73,8 +73,14 @@ class Planning:
             policy=policy,
             account=self.endpoint.account,
         )
+        plan = with_begun(
+            replace(made, steps=_with_refused(made.steps, prepared.refusals)),
+            self.log.under_way(endpoint=self.endpoint.name, account=self.endpoint.account),
+            recipes=frozenset(recipe.name for recipe in wanted),
+            jobs=prepared.jobs,
+        )
         return Planned(
-            plan=replace(made, steps=_with_refused(made.steps, prepared.refusals)),
+            plan=plan,
             recipes=tuple(wanted),
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,

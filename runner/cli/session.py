@@ -22,7 +22,7 @@ from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem
-from runner.execute.claims import LEASE_S
+from runner.execute.claims import LEASE_S, Patience
 from runner.execute.durations import Durations
 from runner.execute.order import levels
 from runner.execute.outcome import Outcome, Report
@@ -93,6 +93,7 @@ async def _run_levels(
     if len(names) == 1:
         return await run_plan(planned.plan, site, limits, stop=stop), planned.problems
     began = time.monotonic()
+    patience = Patience(left_s=limits.lock_wait_s)
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
     undone: frozenset[str] = frozenset()
@@ -100,10 +101,15 @@ async def _run_levels(
         recipes = [recipe for recipe in planning.recipes if recipe.name in level]
         part = await planning.plan_to_run(limits.policy, recipes)
         left_s = None if limits.deadline_s is None else limits.deadline_s - (time.monotonic() - began)
-        report = await run_plan(part.plan, site, replace(limits, deadline_s=left_s), stop=stop, undone=undone)
+        left = replace(limits, deadline_s=left_s)
+        report = await run_plan(part.plan, site, left, stop=stop, undone=undone, patience=patience)
         outcomes += report.outcomes
         problems += part.problems
-        undone |= {outcome.address.partition("[")[0] for outcome in report.outcomes if outcome.status not in DONE}
+        undone |= {
+            outcome.address.partition("[")[0]
+            for outcome in report.outcomes
+            if outcome.wanted and outcome.status not in DONE
+        }
     return Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=tuple(outcomes)), tuple(problems)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @format_option("text", "json")
 @click.option("--offline", is_flag=True, help="Don't ask the endpoint what it has booked.")
 def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, style: str, offline: bool) -> None:
-    """Say what was spent, per recipe and day (UTC), what is under way, and whether the server's books agree.
+    """Say what was spent, per recipe, day (UTC) and endpoint, what is under way, and whether the server's books agree.
 
     RECIPES only tell where the run log lies; without any, the current folder does.
 
@@ -37,10 +38,12 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
     with open_log(chosen.log_place(RUN_LOG)) as log:
         document = _document(log, endpoint=chosen.name)
+        today = datetime.now(UTC).date()
+        known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
     if not offline and not chosen.embedded:
         from runner.cli.booked import booked_by_server
 
-        document["server"] = booked_by_server(chosen, document["spent"])
+        document["server"] = booked_by_server(chosen, today, known=known)
     if style == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
@@ -54,7 +57,13 @@ def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
     return {
         "endpoint": endpoint,
         "spent": [
-            {"recipe": row.recipe, "day": row.day.isoformat(), "credits": row.spent, "reserved": row.reserved}
+            {
+                "recipe": row.recipe,
+                "day": row.day.isoformat(),
+                "endpoint": row.endpoint,
+                "credits": row.spent,
+                "reserved": row.reserved,
+            }
             for row in log.spent_by_day()
         ],
         "stages": dict(sorted(Counter(str(state.stage) for state in states).items())),
@@ -76,9 +85,11 @@ def _text(document: Mapping[str, Any]) -> str:
     lines = [f"endpoint  {document['endpoint']}"]
     lines += [f"{stage:<9} {count}" for stage, count in document["stages"].items()]
     if document["spent"]:
-        lines += ["", f"{'DAY (UTC)':<12}{'CREDITS':>8}{'RESERVED':>10}  RECIPE"]
+        width = max(len("ENDPOINT"), *(len(row["endpoint"]) for row in document["spent"]))
+        lines += ["", f"{'DAY (UTC)':<12}{'CREDITS':>8}{'RESERVED':>10}  {'ENDPOINT':<{width}}  RECIPE"]
         lines += [
-            f"{row['day']:<12}{row['credits']:>8}{row['reserved']:>10}  {row['recipe']}" for row in document["spent"]
+            f"{row['day']:<12}{row['credits']:>8}{row['reserved']:>10}  {row['endpoint']:<{width}}  {row['recipe']}"
+            for row in document["spent"]
         ]
     lines += _section(
         "held by a run now", [f"{row['key']} (pid {row['pid']} on {row['host']})" for row in document["leases"]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -35,6 +35,8 @@ from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
+MOST_SAID = 300  # characters of a sentence in a refusal
+MOST_PARTS = 20
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
@@ -176,13 +178,25 @@ def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError
 def _said(response: httpx.Response) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
-        text = as_text(as_object(orjson.loads(response.content)).get("message"))
+        parts = _all_said(as_object(orjson.loads(response.content)))
     except (ValueError, RecursionError):
-        text = ""
-    for secret in filter(None, (response.request.headers.get(name) for name in SECRET_HEADERS)):
+        parts = []
+    secrets = [each for name in SECRET_HEADERS if (each := response.request.headers.get(name))]
+    return "; ".join(_shortened(part, secrets) for part in parts[:MOST_PARTS] if part)
+
+
+def _all_said(body: JsonObject) -> list[str]:
+    """The message, and what it doesn't hold of the errors by field."""
+    message = as_text(body.get("message"))
+    errors = [f"{name}: {why}" for name, why in as_object(body.get("errors")).items() if isinstance(why, str)]
+    # Often the first of them, perhaps with how many more there are.
+    return errors if errors and message.startswith(errors[0]) else [message, *errors]
+
+
+def _shortened(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
         text = text.replace(secret, "***")
-    printable = "".join(one if one.isprintable() else " " for one in text)
-    return printable[:300]
+    return "".join(one if one.isprintable() else " " for one in text)[:MOST_SAID]
 
 
 def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> bool:  # noqa: FBT001

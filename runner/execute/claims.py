@@ -30,10 +30,23 @@ class Claim:
     state: KeyState | None
 
 
+@dataclass(kw_only=True, slots=True)
+class Patience:
+    """Seconds that a run will wait for what others hold, in all: what one wait uses up the next hasn't got."""
+
+    left_s: float
+
+    def use(self) -> float:
+        """How long to sleep until asking again; 0 when it is used up."""
+        wait_s = max(0.0, min(ASK_AGAIN_S, self.left_s))
+        self.left_s -= wait_s
+        return wait_s
+
+
 class Claims:
     """Hands out every key once. Use as a context: it renews what is held, and releases it at the end."""
 
-    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, wait_s: float, lease_s: float) -> None:
+    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, patience: Patience, lease_s: float) -> None:
         self._site = site
         self._owner = Owner.this_process()
         self._unasked = deque(keys)
@@ -42,7 +55,7 @@ class Claims:
         self._held: dict[str, Fence] = {}
         self._settled: dict[str, Fence] = {}
         self._ahead = ahead
-        self._wait_s = wait_s
+        self._patience = patience
         self._lease_s = lease_s
         self._one_at_a_time = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
@@ -77,14 +90,13 @@ class Claims:
         while self._unasked and not self._ready:
             some = [self._unasked.popleft() for _ in range(min(self._ahead, len(self._unasked)))]
             self._contested.extend(await self._claim(some))
-        waited_s = 0.0
         while self._contested and not self._ready:
             some = [self._contested.popleft() for _ in range(min(self._ahead, len(self._contested)))]
             self._contested.extend(await self._claim(some))
-            if self._ready or waited_s >= self._wait_s:
+            wait_s = 0.0 if self._ready else self._patience.use()
+            if wait_s == 0.0:
                 return
-            await self._site.sleep(ASK_AGAIN_S)
-            waited_s += ASK_AGAIN_S
+            await self._site.sleep(wait_s)
 
     async def _claim(self, keys: list[str]) -> list[str]:
         """Claim what can be had; answers the rest."""

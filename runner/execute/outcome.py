@@ -41,6 +41,7 @@ class Outcome:
     spent      credits that this run's purchase cost, counted at the first address of its key
     warnings   the server's, about a job that succeeded with a blemish
     exit_code  what this outcome alone would make the run exit with
+    wanted     False for work that was begun before the recipe changed, which no longer asks for it
     """
 
     address: str
@@ -53,6 +54,7 @@ class Outcome:
     errors: tuple[Trouble, ...] = ()
     warnings: tuple[Trouble, ...] = ()
     exit_code: ExitCode = ExitCode.OK
+    wanted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -41,7 +41,7 @@ from runner.runlog import (
 from runner.state import KeyState, Stage, StagedUpload
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.values import Json, JsonObject, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 # Seconds until a refused start is due again where the server doesn't say: quotas count by the day, places come sooner.
 PARK_S = {402: 3600.0, 429: 60.0}
@@ -94,7 +94,7 @@ class Purchase:
         if state.stage is Stage.INTENT:
             if state.job_id:
                 await self._give_up_unstarted(state.job_id, state.attempt)
-            return await self.buy(attempt=state.attempt, payload=dict(state.payload))
+            return await self.buy(attempt=state.attempt, run_date=state.run_date)
         if state.stage in (Stage.CREATED, Stage.STAGED):
             return await self._take_up(state)
         if state.stage is Stage.STARTING:
@@ -103,9 +103,11 @@ class Purchase:
             return await self._follow(state.job_id, attempt=state.attempt, payload=dict(state.payload))
         return await self._again(state)
 
-    async def buy(self, *, attempt: int, payload: JsonObject | None = None) -> Ended:
-        """A purchase from its intent on: `attempt` counts from 1, `payload` is that of an interrupted one."""
-        payload = payload or self.job.payload_for(run_date=self.site.run_date)
+    async def buy(self, *, attempt: int, run_date: str = "") -> Ended:
+        """A purchase from its intent on, as the recipe is now: `attempt` counts from 1, `run_date` is that of an
+        interrupted one. Limits, callbacks and references to secrets are no part of the key: the newest count."""
+        run_date = run_date or self.site.run_date
+        payload = self.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self._resolve)
         await self._log(
             Intent(
@@ -116,14 +118,21 @@ class Purchase:
                 cap=self.job.cap,
                 recipe=self.job.recipe,
                 account=self.site.account,
+                run_date=run_date,
             ),
             budget=self._budget(),
         )
-        created = await self._create_to_the_end(body, attempt)
+        try:
+            created = await self._create_to_the_end(body, attempt)
+        except RefusedError as error:
+            await self._note_refusal(error, attempt)
+            raise
         try:
             return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
-        except (ApiError, BudgetExceeded, asyncio.CancelledError):
+        except (ApiError, BudgetExceeded, asyncio.CancelledError) as error:
             await self._clear_away(created.id, attempt)
+            if isinstance(error, RefusedError):
+                await self._note_refusal(error, attempt)
             raise
         except LeaseLost:
             await self._delete_unnoted(created.id)
@@ -146,6 +155,11 @@ class Purchase:
         """Give up an unstarted job on the way out; nothing that goes wrong here hides why we leave."""
         with suppress(RunnerError):
             await asyncio.shield(self._give_up_unstarted(job_id, attempt))
+
+    async def _note_refusal(self, error: RefusedError, attempt: int) -> None:
+        """Whoever looks at the log later learns why nothing was bought."""
+        with suppress(RunnerError):
+            await self._log(Refused(key=self.job.key, attempt=attempt, status=error.status, message=str(error)))
 
     async def _delete_unnoted(self, job_id: str) -> None:
         """Whoever took the key over knows nothing of a job that we couldn't note any more, and can't start it."""
@@ -217,12 +231,18 @@ class Purchase:
         return inputs[-1] if inputs else None
 
     async def _take_up(self, state: KeyState) -> Ended:
-        """An earlier run got as far as an unstarted job. Half staged ones are replaced, whole ones are started."""
-        payload = dict(state.payload)
-        if state.stage is Stage.STAGED and await self._is_unstarted(state.job_id):
-            return await self._start(state.job_id, attempt=state.attempt, payload=payload)
+        """An earlier run got as far as an unstarted job. Half staged ones are replaced, and those that the recipe
+        asks for otherwise by now (another limit, say); the others are started."""
+        whole = state.stage is Stage.STAGED and self._is_as_wanted(state)
+        if whole and await self._is_unstarted(state.job_id):
+            return await self._start(state.job_id, attempt=state.attempt, payload=dict(state.payload))
         await self._give_up_unstarted(state.job_id, state.attempt)
-        return await self.buy(attempt=state.attempt, payload=payload)
+        return await self.buy(attempt=state.attempt, run_date=state.run_date)
+
+    def _is_as_wanted(self, state: KeyState) -> bool:
+        """Whether the job is what the recipe asks for now, in what is no part of its key too, and booked to it."""
+        wanted = self.job.payload_for(run_date=state.run_date or self.site.run_date)
+        return state.recipe == self.job.recipe and _without_paths(state.payload) == _without_paths(wanted)
 
     async def _is_unstarted(self, job_id: str) -> bool:
         try:
@@ -382,4 +402,12 @@ def _intent_again(state: KeyState) -> Intent:
         cap=state.cap,
         recipe=state.recipe,
         account=state.account,
+        run_date=state.run_date,
     )
+
+
+def _without_paths(payload: Mapping[str, Json]) -> JsonObject:
+    """The payload, whatever its uploaded files were called: their contents are in it."""
+    inputs = [as_object(entry) for entry in as_list(payload.get("input"))]
+    sent = [entry | ({"source": ""} if entry.get("type") == "upload" else {}) for entry in inputs]
+    return {**payload, "input": sent}

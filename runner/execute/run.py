@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runner.errors import DeadlineReached, RunnerError
-from runner.execute.claims import LEASE_S, Claim, Claims
+from runner.execute.claims import LEASE_S, Claim, Claims, Patience
 from runner.execute.disk import look
 from runner.execute.order import Groups, layers, recipe_of
 from runner.execute.outcome import Outcome, Report, Status
 from runner.execute.room import Room
 from runner.execute.settle import Settlement
 from runner.execute.site import Site
-from runner.execute.trouble import is_hopeless, must_wait, not_begun, untouched
+from runner.execute.trouble import as_outcome, is_hopeless, must_wait, not_begun, untouched
+from runner.execute.unasked import see_to_its_end
 from runner.plan import CHANGING, Action, Job, Plan, Policy, Step, make_plan
 from runner.state import DeliveredFile, KeyState
 
@@ -50,30 +51,34 @@ async def run_plan(
     *,
     stop: asyncio.Event | None = None,
     undone: frozenset[str] = frozenset(),
+    patience: Patience | None = None,
 ) -> Report:
     """Do what `plan` says and answer what came of it.
 
     stop    ends the run early: unstarted jobs are deleted, started ones are left for the next run to pick up
     undone  recipes, perhaps of other plans, that aren't done: what comes after them is blocked
+    patience  with other runs, where several plans share it; else that of `limits`
     """
+    patience = patience or Patience(left_s=limits.lock_wait_s)
     loop = asyncio.get_running_loop()
     run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time(), undone=undone)
-    for groups in layers(plan.steps):
+    for groups in (*layers(plan.steps), {step.key: (step,) for step in plan.begun}):
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
-        async with Claims(ready, site, ahead=ahead, wait_s=limits.lock_wait_s, lease_s=limits.lease_s) as claims:
+        async with Claims(ready, site, ahead=ahead, patience=patience, lease_s=limits.lease_s) as claims:
             await run.work_off(ready, claims, stop or asyncio.Event())
             run.left |= claims.unclaimed
         if run.stopped:
             break
-    outcomes = tuple(run.outcome_of(step) for step in plan.steps if step.action is not Action.ORPHAN)
+    steps = (*plan.steps, *plan.begun)
+    outcomes = tuple(run.outcome_of(step) for step in steps if step.action is not Action.ORPHAN)
     return Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=outcomes)
 
 
 @dataclass(kw_only=True, slots=True)
 class _Run:
     """
-    done      outcomes by address, as they come
+    done      outcomes by address and key, as they come
     left      keys that another run held until the waiting was over, or that were never asked for
     hopeless  why no further job is begun, if there is a reason
     """
@@ -83,7 +88,7 @@ class _Run:
     delivered: dict[str, DeliveredFile]
     began: float
     undone: frozenset[str]
-    done: dict[str, Outcome] = field(default_factory=dict)
+    done: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
     hopeless: RunnerError | None = None
     room: Room = field(default_factory=Room)
@@ -96,13 +101,13 @@ class _Run:
         for key, group in groups.items():
             missing = sorted({name for step in group if step.job for name in step.job.after if name in undone})
             if missing:
-                self.done.update({step.address: must_wait(step, missing) for step in group})
+                self.done.update({(step.address, step.key): must_wait(step, missing) for step in group})
             else:
                 ready[key] = group
         return ready
 
     def _is_done(self, step: Step) -> bool:
-        done = self.done.get(step.address)
+        done = self.done.get((step.address, step.key))
         return done.status in DONE if done else step.action in (Action.SKIP, Action.ORPHAN)
 
     async def work_off(self, groups: Groups, claims: Claims, stop: asyncio.Event) -> None:
@@ -132,22 +137,38 @@ class _Run:
             await asyncio.gather(*workers, stopping, return_exceptions=True)
 
     def outcome_of(self, step: Step) -> Outcome:
-        done = self.done.get(step.address)
+        done = self.done.get((step.address, step.key))
         if done is not None:
             return done
         if step.action not in CHANGING:
             return untouched(step)
-        return not_begun(step, self.hopeless, held_elsewhere=step.key in self.left and not self.stopped)
+        held = step.key in self.left and not self.stopped
+        return replace(not_begun(step, self.hopeless, held_elsewhere=held), wanted=step.job is not None)
 
     async def _work(self, groups: Groups, claims: Claims, settlement: Settlement) -> None:
         while self.hopeless is None and (claim := await claims.next()) is not None:
-            steps = self._decided_again(groups[claim.key], claim)
             async with self.room.busy():
-                outcomes = await settlement.settle(steps, claim)
+                outcomes = await self._settled(groups[claim.key], claim, settlement)
             for outcome in outcomes:
-                self.done[outcome.address] = outcome
+                self.done[outcome.address, outcome.key] = outcome
                 self.site.progress.ended(outcome)
             claims.done(claim)
+
+    async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
+        if steps[0].job is not None:
+            return await settlement.settle(self._decided_again(steps, claim), claim)
+        return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
+
+    async def _seen_to_its_end(self, step: Step, claim: Claim) -> Outcome:
+        try:
+            async with asyncio.timeout(self._time_left(None)):
+                return await see_to_its_end(self.site, step, claim)
+        except TimeoutError:
+            error: RunnerError = DeadlineReached("the deadline was reached while it was under way")
+        except RunnerError as raised:
+            error = raised
+        self._note_failure(error)
+        return as_outcome(step, error, state=claim.state)
 
     def _decided_again(self, steps: Sequence[Step], claim: Claim) -> Sequence[Step]:
         """The plan was made without the lease: what another run did meanwhile counts."""
@@ -178,8 +199,9 @@ class _Run:
             account=self.site.account,
         )
 
-    def _time_left(self, job: Job) -> float | None:
-        deadlines = [limit for limit in (self.limits.deadline_s, job.deadline_s) if limit is not None]
+    def _time_left(self, job: Job | None) -> float | None:
+        own = None if job is None else job.deadline_s
+        deadlines = [limit for limit in (self.limits.deadline_s, own) if limit is not None]
         if not deadlines:
             return None
         return max(0.0, self.began + min(deadlines) - asyncio.get_running_loop().time())

@@ -2,6 +2,7 @@
 
 from runner.compile import Job, Upload
 from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, Step
+from runner.plan.begun import with_begun
 from runner.plan.decide import Disk, Policy, make_plan
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "Step",
     "Upload",
     "make_plan",
+    "with_begun",
 ]

@@ -58,7 +58,7 @@ NOTHING = Credits(cap=0, estimate=0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What happens to one address. `job` is None for an orphan; `state` is what was known of the key.
+    """What happens to one address. `job` is None for what isn't asked for any more; `state` is what was known.
 
     `exit_code` is what a run ends with for this step alone where the plan leaves it blocked or lost.
     `held` are names of its targets that earlier work of ours holds.
@@ -90,22 +90,25 @@ class Sight:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """
+    begun      work that was started for earlier versions of the recipes, which don't ask for it any more: a run sees
+               it to its end, so that what it cost is known, and leaves its results alone
     delivered  files that earlier runs delivered, by path: those that nobody changed are ours to replace
     preflight  what a look at sources and targets showed, where somebody asked for it
     """
 
     steps: tuple[Step, ...]
+    begun: tuple[Step, ...] = ()
     delivered: Mapping[str, DeliveredFile] = field(default_factory=dict)
     preflight: tuple[Sight, ...] = ()
 
     @property
     def summary(self) -> Mapping[str, int]:
-        counts = Counter(step.action for step in self.steps)
+        counts = Counter(step.action for step in (*self.steps, *self.begun))
         return {action.value: counts[action] for action in Action}
 
     @property
     def has_changes(self) -> bool:
-        return any(step.action in CHANGING for step in self.steps)
+        return bool(self.begun) or any(step.action in CHANGING for step in self.steps)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -117,7 +120,7 @@ class Plan:
         """The shape of `runner plan --format json`."""
         return {
             "summary": self.summary,
-            "jobs": [_step_json(step) for step in self.steps],
+            "jobs": [_step_json(step) for step in (*self.steps, *self.begun)],
             "preflight": [asdict(sight) for sight in self.preflight],
         }
 

@@ -189,6 +189,8 @@ def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
     if in_the_way is not None:
         return in_the_way
     reason = "an earlier run was interrupted before it started the job; nothing was bought yet"
+    if state.refusal:
+        reason = f"the server refused it before; nothing was bought yet ({state.refusal})"
     return _made(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
 
 

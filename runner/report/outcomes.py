@@ -45,7 +45,7 @@ def warnings_text(report: Report) -> str:
 def _reason(status: Status, trouble: Trouble, addresses: Sequence[str], *, color: bool) -> Iterator[str]:
     name = click.style(status.value, fg=_TONES[status]) if color else status.value
     others = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-    code = f" ({trouble.code})" if trouble.code else ""
+    code = f" ({trouble.code})" if trouble.code and str(trouble.code) not in trouble.message.split() else ""
     yield f"{name}: {printable(addresses[0])}{others}: {printable(trouble.message)}{code}"
     if trouble.hint:
         yield f"  {printable(trouble.hint)}"

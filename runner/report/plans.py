@@ -25,7 +25,8 @@ QUIET = frozenset({Action.SKIP, Action.ORPHAN})
 
 def plan_text(plan: Plan, *, color: bool, verbose: bool) -> str:
     """One line a job and a summary; what is skipped is listed only with `verbose`."""
-    lines = [line for step in plan.steps if verbose or step.action not in QUIET for line in _step(step, color=color)]
+    shown = [step for step in (*plan.steps, *plan.begun) if verbose or step.action not in QUIET]
+    lines = [line for step in shown for line in _step(step, color=color)]
     return "\n".join([*lines, plan_summary(plan), *_preflight(plan, color=color)]) + "\n"
 
 

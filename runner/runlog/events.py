@@ -45,13 +45,17 @@ class KeyEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intent(KeyEvent):
-    """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most."""
+    """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most.
+
+    run_date  what `{run.date}` stands for in the payload ("2026-11-23"), "" in old lines
+    """
 
     addresses: tuple[str, ...]
     payload: JsonObject
     cap: int | None
     recipe: str
     account: str
+    run_date: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +93,7 @@ class Started(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused(KeyEvent):
-    """The start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
+    """The job or its start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
 
     status: int
     message: str

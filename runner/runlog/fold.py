@@ -45,6 +45,9 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STAGED, Abandoned): Stage.INTENT,
     (Stage.CREATED, Staged): Stage.STAGED,
     (Stage.STAGED, Staged): Stage.STAGED,
+    # What the server won't take is free, too; the line says why nothing came of it.
+    (Stage.INTENT, Refused): Stage.INTENT,
+    (Stage.CREATED, Refused): Stage.CREATED,
     # The commit point. Recovery says it again, with the same job.
     (Stage.CREATED, Starting): Stage.STARTING,
     (Stage.STAGED, Starting): Stage.STARTING,
@@ -119,6 +122,7 @@ def _intend(state: KeyState | None, event: Intent) -> KeyState:
         cap=event.cap,
         account=event.account,
         recipe=event.recipe,
+        run_date=event.run_date,
         # An unstarted job that is still there keeps its name, so that it can be deleted.
         job_id="" if fresh else state.job_id,
         spent=state.spent,

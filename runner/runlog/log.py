@@ -22,7 +22,7 @@ from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.owner import Owner
 from runner.runlog.snapshot import read_states
 from runner.runlog.writer import GroupWriter, T, Work
-from runner.state import KeyState
+from runner.state import KeyState, Stage
 
 LEASE_S = 30.0
 Fences = Mapping[str, Fence] | Iterable[Fence]  # as `claim` answers them, or picked from that
@@ -138,10 +138,19 @@ class RunLog:
         """Jobs of ours that were made and neither started nor deleted."""
         return history.unstarted(self._db)
 
-    def credits(self, *, recipe: str | None = None, day_utc: date | None = None, run_id: str | None = None) -> Credits:
+    def credits(
+        self,
+        *,
+        recipe: str | None = None,
+        day_utc: date | None = None,
+        run_id: str | None = None,
+        endpoint: str | None = None,
+        account: str | None = None,
+    ) -> Credits:
         """What was spent and is reserved; None means all."""
+        day = None if day_utc is None else day_utc.isoformat()
         with self._db.reading() as tx:
-            return money.credits_of(tx, recipe=recipe, day=day_utc, run_id=run_id)
+            return money.credits_of(tx, recipe=recipe, day=day, run_id=run_id, endpoint=endpoint, account=account)
 
     def spent(self, recipe: str | None = None, day_utc: date | None = None, *, run_id: str | None = None) -> int:
         return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).spent
@@ -150,9 +159,16 @@ class RunLog:
         return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).reserved
 
     def spent_by_day(self) -> list[SpentRow]:
-        """Per recipe and day (UTC), newest day first."""
+        """Per recipe, day (UTC) and endpoint, newest day first."""
         with self._db.reading() as tx:
             return money.spent_rows(tx)
+
+    def under_way(self, *, endpoint: str, account: str) -> dict[str, KeyState]:
+        """By key, what was, or may have been, started there with this account's key, and whose end nobody has seen."""
+        with self._db.reading() as tx:
+            keys = money.under_way(tx, endpoint=endpoint, account=account)
+        states = self.states(keys) if keys else {}
+        return {key: state for key, state in states.items() if state.stage in (Stage.STARTING, Stage.STARTED)}
 
     def recall(self, paths: Sequence[str]) -> dict[str, RememberedDigest]:
         """What is remembered of files, by absolute path."""

@@ -2,6 +2,9 @@
 
 One row for every attempt. Its cap counts as reserved from the intent on; while the job is unstarted only as long as
 somebody holds its lease, for what a dead run never started costs nothing. A lost job stays reserved: it may have cost.
+
+What an endpoint books is its own: a budget counts what its run's endpoint was asked for, whoever's key was used, so
+that neither a rehearsal on this machine uses it up nor a new key renews it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from runner.runlog.database import Transaction, Value
+from runner.runlog.database import Transaction
 from runner.runlog.events import Event, Failed, Finished, Intent, Refused, Starting
 from runner.runlog.faults import BudgetExceeded
 
@@ -34,10 +37,11 @@ class Credits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpentRow:
-    """What one recipe spent and still has reserved on one day."""
+    """What one recipe spent and still has reserved on one day at one endpoint ("" where no run says which)."""
 
     recipe: str
     day: date
+    endpoint: str
     spent: int
     reserved: int
 
@@ -46,8 +50,9 @@ _SUMS = """
     COALESCE(SUM(money.spent), 0),
     COALESCE(SUM(CASE WHEN money.spent IS NULL AND money.reserved = 1
                        AND (money.started = 1 OR keys.owner IS NOT NULL) THEN money.cap ELSE 0 END), 0)
-    FROM money LEFT JOIN keys ON keys.key = money.key
+    FROM money LEFT JOIN keys ON keys.key = money.key LEFT JOIN runs ON runs.run_id = money.run_id
 """
+_SAME_ENDPOINT = "COALESCE(runs.endpoint, '') = COALESCE((SELECT endpoint FROM runs WHERE run_id = ?), '')"
 
 
 def utc_day(at: float) -> date:
@@ -57,12 +62,18 @@ def utc_day(at: float) -> date:
 def check(tx: Transaction, at: float, events: Sequence[Event], guard: BudgetGuard | None) -> None:
     """Raise BudgetExceeded if what `events` reserve doesn't fit. Writes nothing."""
     asking = [event for event in events if isinstance(event, Intent | Starting)]
-    if guard is None or not asking:
+    if guard is None or not asking or _is_committed(tx, asking[0]):
         return
     key, attempt = asking[0].key, asking[0].attempt
     asked = _asked(tx, asking[0], guard)
     _check_limit(tx, guard, "run", guard.run_limit, asked, key, attempt, ("run_id", guard.run_id))
     _check_limit(tx, guard, "day", guard.day_limit, asked, key, attempt, ("day", utc_day(at).isoformat()))
+
+
+def _is_committed(tx: Transaction, event: Intent | Starting) -> bool:
+    """Whether the credits were committed by a start before: saying it again asks for nothing."""
+    sql = "SELECT 1 FROM money WHERE key = ? AND attempt = ? AND started = 1"
+    return isinstance(event, Starting) and bool(tx.rows(sql, (event.key, event.attempt)))
 
 
 def _asked(tx: Transaction, event: Intent | Starting, guard: BudgetGuard) -> int:
@@ -89,8 +100,9 @@ def _check_limit(
     if limit is None:
         return
     column, value = scope
-    sql = f"SELECT {_SUMS} WHERE money.recipe = ? AND money.{column} = ? AND NOT (money.key = ? AND money.attempt = ?)"
-    spent, reserved = tx.rows(sql, (guard.recipe, value, key, attempt))[0]
+    others = "NOT (money.key = ? AND money.attempt = ?)"
+    sql = f"SELECT {_SUMS} WHERE money.recipe = ? AND money.{column} = ? AND {_SAME_ENDPOINT} AND {others}"
+    spent, reserved = tx.rows(sql, (guard.recipe, value, guard.run_id, key, attempt))[0]
     if spent + reserved + asked > limit:
         raise BudgetExceeded(
             recipe=guard.recipe,
@@ -109,7 +121,7 @@ def project(tx: Transaction, at: float, run_id: str, event: Intent | Starting | 
         case Intent():
             _reserve(tx, at, run_id, event)
         case Starting():
-            tx.run("UPDATE money SET reserved = 1, started = 1 WHERE key = ? AND attempt = ?", attempt)
+            _commit(tx, at, run_id, event)
         case Refused():
             tx.run("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
         case Finished() | Failed():
@@ -126,20 +138,49 @@ def _reserve(tx: Transaction, at: float, run_id: str, event: Intent) -> None:
     )
 
 
-def credits_of(tx: Transaction, *, recipe: str | None, day: date | None, run_id: str | None) -> Credits:
-    """What was spent and is reserved, of all recipes, days and runs where None is given."""
-    day_text = None if day is None else day.isoformat()
-    wanted: list[tuple[str, Value]] = [("recipe", recipe), ("day", day_text), ("run_id", run_id)]
-    chosen = [(column, value) for column, value in wanted if value is not None]
-    where = " AND ".join(["1 = 1", *(f"money.{column} = ?" for column, _ in chosen)])
+def _commit(tx: Transaction, at: float, run_id: str, event: Starting) -> None:
+    """The credits count for the run and the day that start the job, whenever it was made."""
+    tx.run(
+        "UPDATE money SET reserved = 1, started = 1, day = ?, run_id = ? WHERE key = ? AND attempt = ? AND started = 0",
+        (utc_day(at).isoformat(), run_id, event.key, event.attempt),
+    )
+
+
+_COLUMNS = {
+    "recipe": "money.recipe",
+    "day": "money.day",
+    "run_id": "money.run_id",
+    "endpoint": "runs.endpoint",
+    "account": "runs.account",
+}
+
+
+def credits_of(tx: Transaction, **wanted: str | None) -> Credits:
+    """What was spent and is reserved, by the columns of `_COLUMNS`; those that are None don't matter."""
+    chosen = [(_COLUMNS[name], value) for name, value in wanted.items() if value is not None]
+    where = " AND ".join(["1 = 1", *(f"{column} = ?" for column, _ in chosen)])
     spent, reserved = tx.rows(f"SELECT {_SUMS} WHERE {where}", [value for _, value in chosen])[0]
     return Credits(spent=int(spent), reserved=int(reserved))
 
 
 def spent_rows(tx: Transaction) -> list[SpentRow]:
-    """Per recipe and day, newest day first."""
-    sql = f"SELECT money.recipe, money.day, {_SUMS} GROUP BY money.recipe, money.day ORDER BY 2 DESC, 1"
+    """Per recipe, day and endpoint, newest day first."""
+    sql = f"SELECT money.recipe, money.day, COALESCE(runs.endpoint, ''), {_SUMS} GROUP BY 1, 2, 3 ORDER BY 2 DESC, 1, 3"
     return [
-        SpentRow(recipe=recipe, day=date.fromisoformat(day), spent=int(spent), reserved=int(reserved))
-        for recipe, day, spent, reserved in tx.rows(sql)
+        SpentRow(
+            recipe=recipe, day=date.fromisoformat(day), endpoint=endpoint, spent=int(spent), reserved=int(reserved)
+        )
+        for recipe, day, endpoint, spent, reserved in tx.rows(sql)
     ]
+
+
+def under_way(tx: Transaction, *, endpoint: str, account: str) -> list[str]:
+    """Keys of what was, or may have been, started there with this account's key, and whose end nobody has seen.
+
+    Lost work is among them; its state tells.
+    """
+    sql = (
+        "SELECT money.key FROM money JOIN runs ON runs.run_id = money.run_id "
+        "WHERE money.started = 1 AND money.spent IS NULL AND runs.endpoint = ? AND runs.account = ? ORDER BY 1"
+    )
+    return [row[0] for row in tx.rows(sql, (endpoint, account))]

@@ -30,7 +30,11 @@ _LOCAL = (
     f"SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT_S}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout TO '{SUSPENDED_MOST_S}s'; "
 )
-_BEGIN_WRITING = f"BEGIN; {_LOCAL} SET LOCAL synchronous_commit TO on; SELECT pg_advisory_xact_lock({_TURN})"
+# Whatever the database's own default is: what was committed while we waited for our turn must be seen.
+_BEGIN_WRITING = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LOCAL} SET LOCAL synchronous_commit TO on; "
+    f"SELECT pg_advisory_xact_lock({_TURN})"
+)
 _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
 
 

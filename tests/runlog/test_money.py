@@ -22,6 +22,7 @@ from runner.runlog import (
     Owner,
     Refused,
     RunLog,
+    RunStarted,
     Starting,
     memory_log,
     open_log,
@@ -124,6 +125,31 @@ def test_a_refused_start_frees_its_credits_and_asks_for_them_again(log: RunLog) 
         append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(run=4))
 
 
+def test_parked_jobs_count_for_the_run_that_starts_them(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    for key in ("a", "b"):
+        refused = Refused(key=key, attempt=1, status=402, message="")
+        append(log, fences[key], *begin(key), refused, run_id="run-1")
+    budget = guard("run-2", run=4)
+
+    append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+    with pytest.raises(BudgetExceeded):
+        append(log, fences["b"], Starting(key="b", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+
+    assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (0, 4)
+
+
+def test_asking_again_for_a_start_that_may_have_happened_is_never_a_matter_of_budget(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], *begin("a"), run_id="run-1")
+    append(log, fences["b"], *begin("b"), run_id="run-2")
+
+    again = Starting(key="a", attempt=1, job_id="j")
+    append(log, fences["a"], again, budget=guard("run-2", run=4), run_id="run-2")
+
+    assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (4, 4)
+
+
 def test_what_a_run_left_unstarted_stops_counting_with_its_lease(log: RunLog) -> None:
     fences = claim(log, "a", "b")
     append(log, fences["a"], intent("a"))
@@ -132,6 +158,38 @@ def test_what_a_run_left_unstarted_stops_counting_with_its_lease(log: RunLog) ->
     asyncio.run(log.release(fences))
 
     assert log.reserved("r") == 4  # only b, which was started
+
+
+def run_started(run_id: str, endpoint: str, account: str = "me") -> RunStarted:
+    return RunStarted(run_id=run_id, endpoint=endpoint, account=account, command="run", recipes=("r",))
+
+
+def test_the_books_of_endpoints_are_kept_apart(log: RunLog) -> None:
+    fences = claim(log, "a", "b", "c")
+    for run_id, endpoint in (("run-1", "local"), ("run-2", "hosted"), ("run-3", "hosted")):
+        asyncio.run(log.append(run_started(run_id, endpoint, f"key-of-{run_id}"), run_id=run_id))
+    append(log, fences["a"], *begin("a"), budget=guard("run-1", day=4), run_id="run-1")
+
+    append(log, fences["b"], *begin("b"), budget=guard("run-2", day=4), run_id="run-2")
+    with pytest.raises(BudgetExceeded):  # another key at the same endpoint: the budget is the recipe's
+        append(log, fences["c"], intent("c"), budget=guard("run-3", day=4), run_id="run-3")
+
+    assert {(row.endpoint, row.reserved) for row in log.spent_by_day()} == {("local", 4), ("hosted", 4)}
+    assert log.credits(endpoint="hosted", account="key-of-run-2").reserved == 4
+    assert log.credits(endpoint="hosted", account="key-of-run-3").reserved == 0
+
+
+def test_what_is_under_way_is_known_by_endpoint_and_account(log: RunLog) -> None:
+    fences = claim(log, "a", "b", "c", "d")
+    asyncio.run(log.append(run_started("run-1", "hosted"), run_id="run-1"))
+    append(log, fences["a"], *begin("a"))
+    append(log, fences["b"], *begin("b"), Finished(key="b", attempt=1, spent=1, outputs=()))
+    append(log, fences["c"], *begin("c"), Lost(key="c", attempt=1, reason="404"))
+    append(log, fences["d"], intent("d"))
+
+    assert set(log.under_way(endpoint="hosted", account="me")) == {"a"}
+    assert log.under_way(endpoint="local", account="me") == {}
+    assert log.under_way(endpoint="hosted", account="you") == {}
 
 
 def test_a_day_ends_at_midnight_utc() -> None:
@@ -146,6 +204,20 @@ def test_a_day_ends_at_midnight_utc() -> None:
         assert log.reserved("r", date(2026, 11, 23)) == 4
         assert log.reserved("r", date(2026, 11, 24)) == 4
         assert [(each.day.day, each.reserved) for each in log.spent_by_day()] == [(24, 4), (23, 4)]
+
+
+def test_a_job_intended_before_midnight_counts_for_the_day_of_its_start() -> None:
+    times = [datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp()]
+    with memory_log(clock=Clock(now=lambda: times[-1])) as log:
+        fences = claim(log, "a", "b")
+        append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+        times.append(times[-1] + 2)
+
+        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+
+        with pytest.raises(BudgetExceeded):
+            append(log, fences["b"], intent("b"), budget=guard(day=4))
+        assert log.reserved("r", date(2026, 11, 24)) == 4
 
 
 def test_many_at_once_never_reserve_more_than_the_budget(where: str) -> None:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 
 from runner.errors import ExitCode, RunnerError
-from runner.runlog import LogNewer, LogUnreachable, LogUnusable, RunEnded, RunLog, open_log
+from runner.runlog import (
+    BudgetGuard,
+    Intent,
+    LogNewer,
+    LogUnreachable,
+    LogUnusable,
+    Owner,
+    RunEnded,
+    RunLog,
+    open_log,
+)
 
 
 def test_a_newer_log_on_postgresql_is_refused_with_advice(postgres_url: str) -> None:
@@ -55,6 +66,36 @@ def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str)
         open_log(theirs)
 
     assert "grant the user" in caught.value.hint
+
+
+def test_budgets_hold_whatever_isolation_the_database_defaults_to(postgres_url: str) -> None:
+    with open_log(postgres_url), psycopg.connect(postgres_url, autocommit=True) as connection:
+        for name, value in (("isolation", "repeatable read"), ("read_only", "on")):
+            alter = f"ALTER DATABASE {connection.info.dbname} SET default_transaction_{name} TO '{value}'"
+            connection.execute(alter.encode())
+
+    async def both(first: RunLog, second: RunLog) -> list[BaseException | None]:
+        owners = [Owner.this_process(), Owner.this_process()]
+        mine, theirs = await first.claim("abcdefgh", owners[0]), await second.claim("ijklmnop", owners[1])
+        calls = [
+            log.append(_intent(key), run_id="run", fence=fence, budget=_BUDGET)
+            for pair in zip(mine.items(), theirs.items(), strict=True)
+            for log, (key, fence) in zip((first, second), pair, strict=True)
+        ]
+        return list(await asyncio.gather(*calls, return_exceptions=True))
+
+    with open_log(postgres_url) as first, open_log(postgres_url) as second:
+        answers = asyncio.run(both(first, second))
+
+        assert answers.count(None) == 5
+        assert first.reserved("r") == 5
+
+
+_BUDGET = BudgetGuard(recipe="r", run_id="run", run_limit=5, day_limit=None)
+
+
+def _intent(key: str) -> Intent:
+    return Intent(key=key, attempt=1, addresses=(), payload={}, cap=1, recipe="r", account="")
 
 
 def append_one(log: RunLog) -> None:

@@ -1,0 +1,84 @@
+"""Work that was started before its recipe changed, and that nobody asks for any more.
+
+It was bought, so it is seen to its end: what it cost goes into the log. Nothing is bought here, and nothing delivered;
+what turns out never to have been started is deleted.
+"""
+
+from __future__ import annotations
+
+from runner.client.errors import GoneError
+from runner.errors import ExitCode
+from runner.execute.claims import Claim
+from runner.execute.faults import LostJobError
+from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.shown import output_records
+from runner.execute.site import Site
+from runner.plan import Step
+from runner.runlog import Abandoned, Event, Failed, Finished, Lost, Refused, Started
+from runner.state import KeyState, Stage
+from runner.wire.job import Job
+from runner.wire.status import UNSTARTED
+
+UNASKED = "the recipe changed meanwhile and no longer asks for it"
+
+
+async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
+    """What came of it. Raises LostJobError, LeaseLost and what the client raises."""
+    state = claim.state
+    if state is None or state.stage not in (Stage.STARTING, Stage.STARTED):
+        return _outcome(step, Status.SKIPPED, said="another run has seen to it")
+    try:
+        if state.stage is Stage.STARTING and not await _was_started(site, state, claim):
+            return _outcome(step, Status.SKIPPED, said="it had not been started and was deleted")
+        job = await site.poller.wait(state.job_id)
+    except GoneError as error:
+        reason = f"job {state.job_id} was started, and the server no longer knows it"
+        await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
+        raise LostJobError(f"{reason}; {UNASKED}") from error
+    await _log(site, claim, _end(state, job))
+    return _ended(step, job)
+
+
+async def _was_started(site: Site, state: KeyState, claim: Claim) -> bool:
+    """Whether it was bought. What wasn't is deleted before the log says so: a start still on its way meets nothing."""
+    if (await site.api.job(state.job_id)).status in UNSTARTED:
+        await site.api.delete_job(state.job_id)
+        refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
+        await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
+        return False
+    await _log(site, claim, Started(key=state.key, attempt=state.attempt, job_id=state.job_id))
+    return True
+
+
+def _end(state: KeyState, job: Job) -> Event:
+    if job.status == "completed":
+        outputs = tuple(output_records(job))
+        return Finished(key=state.key, attempt=state.attempt, spent=job.spent, outputs=outputs)
+    errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
+    return Failed(key=state.key, attempt=state.attempt, spent=job.spent, errors=errors)
+
+
+def _ended(step: Step, job: Job) -> Outcome:
+    if job.status == "completed":
+        return _outcome(step, Status.SUCCEEDED, said="its results were left on the server", spent=job.spent)
+    troubles = tuple(Trouble(code=error.code, message=error.message) for error in job.errors)
+    return _outcome(step, Status.FAILED, said=f"it ended as '{job.status}'", spent=job.spent, errors=troubles)
+
+
+def _outcome(step: Step, status: Status, *, said: str, spent: int = 0, errors: tuple[Trouble, ...] = ()) -> Outcome:
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=status,
+        job_id=step.state.job_id if step.state else "",
+        spent=spent,
+        errors=errors or ((Trouble(message=said),) if status is Status.FAILED else ()),
+        warnings=(Trouble(message=f"{UNASKED}: {said}"),),
+        exit_code=ExitCode.FAILED if status is Status.FAILED else ExitCode.OK,
+        wanted=False,
+    )
+
+
+async def _log(site: Site, claim: Claim, *events: Event) -> None:
+    await site.log.append(*events, run_id=site.run_id, fence=claim.fence)
