@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from runner.compile.draft import Draft
 from runner.compile.key import job_key
+from runner.compile.naming import bought_stem, own_name, safe_name, stem_of
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
 from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
 from runner.wire.formats import file_ending
+from runner.wire.names import clean_name
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 
@@ -93,7 +95,8 @@ class Job:
         if not inputs:
             return ""
         uploads = {upload.input_index: upload.filename for upload in self.uploads}
-        return PurePosixPath(uploads.get(0) or as_text(as_object(inputs[0]).get("filename"))).stem
+        first = as_object(inputs[0])
+        return stem_of(first | {"filename": uploads[0]} if 0 in uploads else first)
 
     def expected_paths(self, *, run_date: str) -> tuple[Path, ...]:
         """Where the outputs will most likely be saved: a file a conversion, named after the first input.
@@ -107,12 +110,23 @@ class Job:
             for index, name in enumerate(self._expected_names())
         )
 
+    def result_path(self, filename: str, *, index: int, bought_with: JsonObject, run_date: str) -> Path:
+        """Where the `index`th output goes that the server calls `filename`.
+
+        bought_with  the payload of the purchase: equal work may have been bought under another file's name
+
+        Raises InvalidError like `SaveTo.path_for`.
+        """
+        name = safe_name(filename, fallback=f"output-{index + 1}")
+        own = own_name(name, bought_as=bought_stem(bought_with), wanted=self.stem)
+        return self.save.path_for(safe_name(own, fallback=name), index=index, run_date=run_date)
+
     def _expected_names(self) -> Iterator[str]:
         for entry in as_list(self.payload.get("conversion")):
             conversion = as_object(entry)
             ending = file_ending(as_text(conversion.get("target")))
             options = as_object(conversion.get("options"))
-            stem = as_text(options.get("output_filename")) or self.stem
+            stem = clean_name(as_text(options.get("output_filename"))) or self.stem
             if not conversion.get("output_target"):
                 yield f"{stem}.{ending}"
 

@@ -19,8 +19,8 @@ from runner.execute.room import Room
 from runner.execute.settle import Settlement
 from runner.execute.site import Site
 from runner.execute.trouble import is_hopeless, must_wait, not_begun, untouched
-from runner.plan import CHANGING, Action, Job, Plan, Policy, Step, make_plan
-from runner.state import DeliveredFile, KeyState
+from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
+from runner.state import KeyState
 
 CLAIM_AHEAD = 4
 DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
@@ -57,7 +57,7 @@ async def run_plan(
     undone  recipes, perhaps of other plans, that aren't done: what comes after them is blocked
     """
     loop = asyncio.get_running_loop()
-    run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time(), undone=undone)
+    run = _Run(site=site, limits=limits, holdings=plan.holdings.own(), began=loop.time(), undone=undone)
     for groups in layers(plan.steps):
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
@@ -80,7 +80,7 @@ class _Run:
 
     site: Site
     limits: Limits
-    delivered: dict[str, DeliveredFile]
+    holdings: Holdings
     began: float
     undone: frozenset[str]
     done: dict[str, Outcome] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class _Run:
     async def work_off(self, groups: Groups, claims: Claims, stop: asyncio.Event) -> None:
         settlement = Settlement(
             site=self.site,
-            delivered=self.delivered,
+            holdings=self.holdings,
             time_left=self._time_left,
             failed=self._note_failure,
             room=self.room,
@@ -158,7 +158,7 @@ class _Run:
         if any(step.action is Action.BLOCKED for step in plan.steps):
             # What lies in the way may be what other work of the recipe delivered there.
             plan = self._plan_of(steps, self._states_of_recipes(steps) | states)
-            self.delivered.update(plan.delivered)
+            self.holdings.learn(plan.holdings)
         addresses = {step.address for step in steps}
         return tuple(step for step in plan.steps if step.address in addresses)
 
@@ -176,6 +176,7 @@ class _Run:
             run_date=self.site.run_date,
             policy=self.limits.policy,
             account=self.site.account,
+            asked=self.holdings.alive,
         )
 
     def _time_left(self, job: Job) -> float | None:

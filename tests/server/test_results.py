@@ -14,7 +14,7 @@ from runner.server.book import read_book
 from runner.server.config import Contract
 from runner.server.engine.steps import unique_names
 from runner.server.jobs.credits import credits_of
-from runner.server.jobs.intake import clean_name
+from runner.wire.names import clean_name
 
 
 async def job_with(api: Any, names: list[str], *targets: str, options: Any = None, **body: Any) -> dict[str, Any]:
