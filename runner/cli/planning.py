@@ -72,6 +72,7 @@ class Planning:
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
+            asked=frozenset(one.address for one in prepared.refusals),
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
@@ -134,7 +135,15 @@ def known_states(log: RunLog, jobs: Sequence[Job]) -> Mapping[str, KeyState]:
     """What the log knows of the jobs' keys, and of all that their recipes' addresses had before."""
     recipes = {job.recipe for job in jobs}
     keys = {job.key for job in jobs}
-    return {key: state for key, state in log.states().items() if key in keys or state.recipe in recipes}
+    return {
+        key: state
+        for key, state in log.states().items()
+        if key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
+    }
+
+
+def recipe_of(address: str) -> str:
+    return address.partition("[")[0]
 
 
 def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[Step, ...]:
@@ -146,10 +155,12 @@ def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[S
 
 def _refused(refusal: Refusal) -> Step:
     place = refusal.problem.place
+    here = Path.cwd()
+    file = place.file.relative_to(here) if place.file.is_relative_to(here) else place.file
     return Step(
         address=refusal.address,
         key="",
         action=Action.BLOCKED,
-        reason=f"{place.file.name}:{place.line}: {refusal.problem.message}",
+        reason=f"{file}:{place.line}:{place.column}: {refusal.problem.message}",
         exit_code=ExitCode.INVALID,
     )

@@ -17,6 +17,7 @@ from runner.client.errors import ApiError, ChangedFileError
 from runner.client.http import FOREIGN, translated
 from runner.wire import headers
 from runner.wire.job import Job, JobInput, JobOutput, read_job
+from runner.wire.names import sent_name
 from runner.wire.values import as_object
 
 SMALL_BYTES = 256 << 10
@@ -93,7 +94,7 @@ class Transfer:
 
 def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[bytes, bytes]:
     """What stands before and after the file's bytes. Source: RFC 7578; names quoted as browsers do (WHATWG)."""
-    quoted = filename.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+    quoted = sent_name(filename)
     lead = ""
     if decrypt_password:
         lead = f'--{boundary}\r\nContent-Disposition: form-data; name="decrypt_password"\r\n\r\n{decrypt_password}\r\n'

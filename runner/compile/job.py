@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from runner.compile.draft import Draft
 from runner.compile.key import job_key
+from runner.compile.naming import bought_stem, names_of, stem_of
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
 from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
 from runner.wire.formats import file_ending
-from runner.wire.names import plain_name, unique_names
+from runner.wire.names import clean_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 
@@ -94,7 +95,8 @@ class Job:
         if not inputs:
             return ""
         uploads = {upload.input_index: upload.filename for upload in self.uploads}
-        return PurePosixPath(uploads.get(0) or as_text(as_object(inputs[0]).get("filename"))).stem
+        first = as_object(inputs[0])
+        return stem_of(first | {"filename": uploads[0]} if 0 in uploads else first)
 
     def expected_paths(self, *, run_date: str) -> tuple[Path, ...]:
         """Where the outputs will most likely be saved: a file a conversion, named after the first input.
@@ -108,6 +110,13 @@ class Job:
             for index, name in enumerate(self._expected_names())
         )
 
+    def result_names(self, filenames: Iterable[str], *, bought_with: JsonObject) -> list[str]:
+        """What the outputs are called here that the server calls `filenames`, each its own name.
+
+        bought_with  the payload of the purchase: equal work may have been bought under another file's name
+        """
+        return names_of(filenames, bought_as=bought_stem(bought_with), wanted=self.stem)
+
     def _expected_names(self) -> Iterator[str]:
         """As the server makes them; the results of all conversions share one set of names."""
         conversions = [as_object(entry) for entry in as_list(self.payload.get("conversion"))]
@@ -117,7 +126,7 @@ class Job:
                 yield name
 
     def _named_after(self, conversion: JsonObject) -> str:
-        wanted = plain_name(as_text(as_object(conversion.get("options")).get("output_filename")))
+        wanted = clean_name(as_text(as_object(conversion.get("options")).get("output_filename")))
         return f"{wanted or self.stem}.{file_ending(as_text(conversion.get('target')))}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.client.errors import ApiError
+from runner.client.errors import ApiError, GoneError
 from runner.errors import QuotaError
 
 
@@ -16,3 +16,10 @@ class ParkedError(QuotaError):
 
 class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
+
+
+class MissingOutputsError(GoneError):
+    """The server still knows the job, and no longer all of its outputs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=0)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from runner.client.api import ConversionApi
 from runner.errors import RunnerError
 from runner.wire.job import Job
+from runner.wire.status import StatusCode
 
 FIRST_WAIT_S = 0.1
 FACTOR = 1.4
@@ -128,6 +129,8 @@ class Poller:
 
     def _settle(self, jobs: Iterable[Job]) -> Iterable[str]:
         for job in jobs:
+            if job.status == StatusCode.COMPLETED and not job.outputs:
+                continue  # the list may show less of a job than the job itself does
             wait = self._waits.get(job.id)
             if wait is not None and job.ended and not wait.ended.done():
                 wait.ended.set_result(job)

@@ -319,23 +319,51 @@ def test_a_link_below_what_the_recipe_wrote_out_does_not_lead_results_away(desk:
     assert desk.delivered("out/b") == {"b.webp"}
 
 
-def test_a_read_only_output_folder_costs_nothing_twice(desk: Desk) -> None:
+def test_a_read_only_output_folder_is_found_before_anything_is_bought(desk: Desk) -> None:
     desk.write("pics/a.png", png())
     desk.write("b.png", png(color="red"))
     desk.write("a.recipe.toml", recipe_of("pics/*", save="locked/{output.filename}"))
     desk.write("b.recipe.toml", one_file("b.png"))
     (desk.folder / "locked").mkdir(mode=0o555)
 
+    plan = desk.runner("plan", ".", launcher=WITHOUT_RIGHTS)
     done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    why = f"{desk.folder / 'locked'} can't be written: Permission denied; nothing was bought"
+    assert why in plan.out
     assert done.code == 6
-    assert f"{desk.folder / 'locked/a.webp'} can't be written: Permission denied" in done.err
+    assert why in done.err
     assert desk.delivered("out/b") == {"b.webp"}
-    bought = len(desk.book())
+    assert len(desk.book()) == 1
 
     (desk.folder / "locked").chmod(0o755)
     assert desk.runner("run", ".").said == (0, "", "")
     assert desk.delivered("locked") == {"a.webp"}
-    assert len(desk.book()) == bought
+    assert len(desk.book()) == 2
+
+
+def test_a_read_only_output_folder_is_found_also_where_only_the_server_knows_the_names(desk: Desk) -> None:
+    remote = '[[input]]\ntype = "remote"\nsource = "http://127.0.0.1:9/a"\n[[conversion]]\ntarget = "webp"\n'
+    desk.write("a.recipe.toml", f'{remote}[save]\npath = "locked/{{output.filename}}"\n')
+    (desk.folder / "locked").mkdir(mode=0o555)
+
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    assert done.code == 6
+    assert f"{desk.folder / 'locked'} can't be written: Permission denied; nothing was bought" in done.err
+    assert not (desk.folder / ".runner/server").exists()
+
+
+def test_a_file_where_the_output_folder_should_be_is_found_before_anything_is_bought(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    desk.write("out", "no folder")
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 6
+    assert f"{desk.folder / 'out'} is in the way, and isn't a folder; nothing was bought" in done.err
+    assert not (desk.folder / ".runner/server/server.db").exists()
 
 
 def test_a_full_disk_costs_nothing_twice(desk: Desk) -> None:

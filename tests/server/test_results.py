@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from runner.server.book import read_book
 from runner.server.config import Contract
 from runner.server.jobs.credits import credits_of
-from runner.server.jobs.intake import clean_name
-from runner.wire.names import unique_names
+from runner.wire.names import clean_name, unique_names
 
 
 async def job_with(api: Any, names: list[str], *targets: str, options: Any = None, **body: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 from runner.server.answers import ApiError, invalid
 from runner.server.jobs.limits import too_large
 from runner.server.store.checksums import Digest
+from runner.wire.names import received_name
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
@@ -186,7 +187,7 @@ class _Form:
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
-        self._filename = _decoded(options.get(b"filename", b""))
+        self._filename = received_name(options.get(b"filename", b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field == b"file":
@@ -203,10 +204,3 @@ class _Form:
 
     def _end(self) -> None:
         self._ended = True
-
-
-def _decoded(name: bytes) -> str:
-    try:
-        return name.decode().replace("%22", '"')
-    except UnicodeDecodeError:
-        return name.decode("latin-1")

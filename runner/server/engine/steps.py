@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from runner.server.jobs.ids import new_id
-from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Conversion, Input, Job, Output, Step, StepFile, timestamp
-from runner.wire.names import unique_names
+from runner.wire.names import clean_name, unique_names
 from runner.wire.values import JsonObject
 
 

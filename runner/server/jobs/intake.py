@@ -17,7 +17,7 @@ from runner.server.jobs.passwords import HashPassword
 from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import FindPreset, choose_target, with_preset
-from runner.wire.names import plain_name
+from runner.wire.names import clean_name
 from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject
 
@@ -177,15 +177,6 @@ def output_patch(body: Json, *, hashed: HashPassword) -> OutputPatch:
     if problems:
         raise invalid(problems)
     return OutputPatch(stem=stem, password=password)
-
-
-def clean_name(name: str) -> str:
-    """`name` as a plain file name: no folders, no control characters, never `.` or `..`, at most 255 bytes."""
-    name = plain_name(name)
-    while len(name.encode()) > _MOST_NAME - 5:  # room for an extension
-        stem, dot, extension = name.rpartition(".")
-        name = stem[:-1] + dot + extension if stem and len(extension) < 12 else name[:-1]
-    return name
 
 
 _SETTINGS = (

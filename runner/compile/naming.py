@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from runner.wire.names import plain_name, unique_names
+from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 MOST_BYTES = 255
+NAMELESS = "file"  # what the API calls an upload of whose name nothing is left
 
 
 def names_of(outputs: Iterable[str], *, bought_as: str, wanted: str) -> list[str]:
@@ -41,11 +42,23 @@ def _shortened(name: str) -> str:
     return name.encode()[:room].decode(errors="ignore") + suffix
 
 
+def stem_of(entry: JsonObject) -> str:
+    """What the API will name outputs of the input `entry` after, or "" where only the server knows.
+
+    An upload has its name in `filename`, as the payload of a run notes it.
+    """
+    given = as_text(entry.get("filename"))
+    if not given:
+        return ""
+    if entry.get("type") == "upload":
+        return PurePosixPath(uploaded_name(given)).stem or NAMELESS
+    return PurePosixPath(clean_name(given)).stem
+
+
 def bought_stem(payload: JsonObject) -> str:
     """What the outputs of a purchase are named after: its first input's name, or "" where only the server knows."""
     inputs = as_list(payload.get("input"))
-    first = as_object(inputs[0]) if inputs else {}
-    return PurePosixPath(as_text(first.get("filename"))).stem
+    return stem_of(as_object(inputs[0])) if inputs else ""
 
 
 def own_name(name: str, *, bought_as: str, wanted: str) -> str:
