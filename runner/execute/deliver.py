@@ -39,6 +39,7 @@ class Deliverer:
     ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by id that lie at another address already: the API counts downloads
+    most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
     again      paths of this address that are delivered again: what somebody made of them is kept beside,
                under a name that ends in ".changed"
     """
@@ -53,6 +54,7 @@ class Deliverer:
     tidied: set[Path]
     again: frozenset[str] = frozenset()
     copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    most_downloads: int | None = None
 
     async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
         """The delivered file; None where `on_conflict = "skip"` left another one in its place.
@@ -120,7 +122,9 @@ class Deliverer:
             if copy is not None and await asyncio.to_thread(_copied, copy, file):
                 sha256 = copy.sha256
             else:
-                digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
+                digests = await self.transfer.download(
+                    output, file, password=self.password, progress=self.moved, most_whole=self.most_downloads
+                )
                 sha256 = digests.sha256
             await asyncio.to_thread(_put, part, file, place)
         return _delivered(place.path, sha256=sha256)

@@ -20,9 +20,16 @@ from runner.execute.trouble import as_outcome, untouched
 from runner.plan import CHANGING, Action, Job, Step
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile, KeyState
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
+
+
+@dataclass(kw_only=True, slots=True)
+class _Bill:
+    """What this run has spent for a key so far, whatever becomes of it."""
+
+    spent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +61,10 @@ class Settlement:
     async def _settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         for step in steps:
             self.site.progress.begun(step)
-        job = _job(steps[0])
+        job, bill = _job(steps[0]), _Bill()
         try:
             async with asyncio.timeout(self.time_left(job)):
-                return await self._buy_and_deliver(steps, claim)
+                return await self._buy_and_deliver(steps, claim, bill)
         except TimeoutError:
             error: RunnerError = DeadlineReached(
                 f"the deadline was reached while it was under way ({job.recipe})",
@@ -66,7 +73,8 @@ class Settlement:
         except RunnerError as raised:
             error = await self._lease_lost(claim) or raised
         self.failed(error)
-        return [as_outcome(step, error, state=claim.state) for step in steps]
+        spent = (bill.spent if step is steps[0] else 0 for step in steps)
+        return [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
 
     async def _lease_lost(self, claim: Claim) -> LeaseLost | None:
         """Whether another run has the work by now: then whatever went wrong here is its doing, or its to mend."""
@@ -78,34 +86,40 @@ class Settlement:
             return None
         return None
 
-    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
-        ended = await self._within_budget(purchase, steps[0].action, claim)
-        bought = claim.state is None or ended.attempt != claim.state.attempt or steps[0].action is not Action.REDELIVER
-        spent = ended.job.spent if bought else 0
-        while not ended.succeeded and ended.attempt <= _job(steps[0]).retry:
-            ended = await purchase.buy(attempt=ended.attempt + 1)
-            spent += ended.job.spent
+        ended = await self._to_the_end(purchase, steps[0].action, claim, bill)
         copies = _copies(claim.state, ended)
         return [
-            await self._hand_over(step, ended, claim, copies, spent=spent if index == 0 else 0)
+            await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0)
             for index, step in enumerate(steps)
         ]
 
-    async def _within_budget(self, purchase: Purchase, action: Action, claim: Claim) -> Ended:
+    async def _to_the_end(self, purchase: Purchase, action: Action, claim: Claim, bill: _Bill) -> Ended:
+        """The last attempt that the recipe's `retry` allows, or the first that succeeds."""
+        ended = await self._within_budget(purchase, action, claim.state)
+        if action is Action.REDELIVER and claim.state is not None and ended.attempt == claim.state.attempt:
+            return ended
+        bill.spent += ended.job.spent
+        while not ended.succeeded and ended.attempt <= purchase.job.retry:
+            state = self.site.log.states([claim.key])[claim.key]
+            ended = await self._within_budget(purchase, Action.RETRY, state)
+            bill.spent += ended.job.spent
+        return ended
+
+    async def _within_budget(self, purchase: Purchase, action: Action, state: KeyState | None) -> Ended:
         """Caps are reserved whole and settled for less: what doesn't fit now may fit when others have ended."""
-        state = claim.state
         while True:
             try:
                 return await purchase.settle(action, state)
             except GoneError:
                 if action is not Action.REDELIVER or state is None or not self.retry_lost:
                     raise
-                return await purchase.buy(attempt=state.attempt + 1)
+                action = Action.RETRY
             except BudgetExceeded as error:
                 if error.reserved == 0 or not await self.room.wait():
                     raise
-                state = self.site.log.states([claim.key]).get(claim.key)
+                state = self.site.log.states([purchase.job.key]).get(purchase.job.key)
 
     async def _hand_over(self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int) -> Outcome:
         if not ended.succeeded:
@@ -135,6 +149,7 @@ class Settlement:
             tidied=self.tidied,
             again=_delivered_before(step),
             copies=copies,
+            most_downloads=_most_downloads(ended.payload),
         )
         files: list[DeliveredFile] = []
         for index, output in enumerate(ended.job.outputs):
@@ -165,6 +180,11 @@ def _copies(state: KeyState | None, ended: Ended) -> Copies:
         return {}
     whole = (delivery.files for delivery in state.deliveries.values() if len(delivery.files) == len(ids))
     return {id_: file for files in whole for id_, file in zip(ids, files, strict=True)}
+
+
+def _most_downloads(payload: JsonObject) -> int | None:
+    limits = as_object(as_object(payload.get("limits")).get("output"))
+    return as_int(limits.get("max_downloads")) or None
 
 
 def _delivered_before(step: Step) -> frozenset[str]:

@@ -89,7 +89,8 @@ class Started(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused(KeyEvent):
-    """The start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
+    """The start, or what comes before it, was definitely refused, so nothing was bought; `until` is when to try
+    again, if known."""
 
     status: int
     message: str

@@ -50,6 +50,9 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STAGED, Starting): Stage.STARTING,
     (Stage.STARTING, Starting): Stage.STARTING,
     (Stage.STARTING, Refused): Stage.STAGED,
+    # Creating or staging it was refused for want of credits or capacity.
+    (Stage.INTENT, Refused): Stage.INTENT,
+    (Stage.CREATED, Refused): Stage.CREATED,
     (Stage.STARTING, Started): Stage.STARTED,
     (Stage.STARTED, Started): Stage.STARTED,
     # Reading an unknown start may show the end at once.
@@ -65,6 +68,7 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STAGED, Failed): Stage.FAILED,
     # A person found the job after all.
     (Stage.LOST, Started): Stage.STARTED,
+    (Stage.LOST, Starting): Stage.STARTING,
     (Stage.FINISHED, Delivered): Stage.FINISHED,
     (Stage.FINISHED, DeliveryFailed): Stage.FINISHED,
     # The next attempt, which somebody has allowed; that of finished work when its outputs are gone everywhere.
