@@ -71,13 +71,11 @@ class Web:
 class Server:
     """A real `runner serve`, started again at once, on the same port, whenever somebody kills it.
 
-    more    options for it
     faults  what goes wrong on purpose; a change counts from the next death on
     """
 
-    def __init__(self, state: Path, *more: str, faults: str = "") -> None:
+    def __init__(self, state: Path, *, faults: str = "") -> None:
         self.state = state
-        self.more = more
         self.faults = faults
         self.deaths = 0
         self.pid = 0
@@ -139,7 +137,7 @@ class Server:
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "runner", "serve", "--format", "json", "--port", str(self._port)]
         command += ["--state", str(self.state), "--key", KEY, "--workers", "2", "--allow-private", "127.0.0.0/8"]
-        command += [*self.more, *(["--faults", self.faults] if self.faults else [])]
+        command += ["--faults", self.faults] if self.faults else []
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._log, text=True)
 
 
@@ -312,8 +310,8 @@ def running_web() -> Iterator[Web]:
 
 
 @contextmanager
-def running_server(state: Path, *more: str, faults: str = "") -> Iterator[Server]:
-    server = Server(state, *more, faults=faults)
+def running_server(state: Path, *, faults: str = "") -> Iterator[Server]:
+    server = Server(state, faults=faults)
     try:
         yield server
     finally:
