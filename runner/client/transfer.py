@@ -86,9 +86,18 @@ class Transfer:
         password: str = "",
         progress: Progress | None = None,
         tries: int = 4,
+        most_whole: int | None = None,
     ) -> Digests:
         """Write the bytes of `output` to `into`, which starts empty; raises as `Download.fetch` does."""
-        download = Download(api=self.api, output=output, into=into, password=password, progress=progress, tries=tries)
+        download = Download(
+            api=self.api,
+            output=output,
+            into=into,
+            password=password,
+            progress=progress,
+            tries=tries,
+            most_whole=most_whole,
+        )
         return await download.fetch()
 
 

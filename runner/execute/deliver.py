@@ -45,6 +45,7 @@ class Deliverer:
     holdings   whose results lie where; grows with every file
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by id that lie at another place already: the API counts downloads
+    most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
     before     what was delivered to this address before, by path: where somebody changed it and it is delivered again,
                theirs is kept beside, under a name that ends in ".changed"
     """
@@ -58,6 +59,7 @@ class Deliverer:
     tidied: set[Path]
     before: Mapping[str, DeliveredFile] = field(default_factory=dict)
     copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    most_downloads: int | None = None
 
     async def deliver(self, output: JobOutput, *, index: int, name: str) -> Laid:
         """The output, called `name`. Raises DeliveryError and the ApiErrors of a download."""
@@ -188,7 +190,10 @@ class Deliverer:
         copy = self.copies.get(output.id)
         if copy is not None and await asyncio.to_thread(_copied, copy, output, file):
             return copy.sha256
-        return (await self.transfer.download(output, file, password=self.password, progress=self.moved)).sha256
+        digests = await self.transfer.download(
+            output, file, password=self.password, progress=self.moved, most_whole=self.most_downloads
+        )
+        return digests.sha256
 
 
 def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:

@@ -11,7 +11,15 @@ class LostJobError(ApiError):
 
 
 class ParkedError(QuotaError):
-    """The start was refused for want of credits or capacity; nothing was bought."""
+    """Refused for want of credits or capacity; nothing is known to be bought, and the work waits for a later run."""
+
+
+class UnfollowedError(QuotaError):
+    """A job runs, and the server won't tell us how it is (402, 429): the next run asks again."""
+
+
+class UndeliverableError(ApiError):
+    """Finished work whose job the server no longer shows as completed."""
 
 
 class DeliveryError(ApiError):

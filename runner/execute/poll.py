@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from runner.client.api import ConversionApi
+from runner.client.errors import OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.wire.job import Job
 from runner.wire.status import StatusCode
@@ -105,6 +106,8 @@ class Poller:
     async def _look(self, due: Sequence[_Wait]) -> None:
         try:
             seen = await self._list(due) if len(due) >= LIST_FROM else set()
+        except (RefusedError, OutcomeUnknownError):
+            seen = set()  # a list that doesn't work says nothing about any job
         except RunnerError as error:
             _fail(due, error)
             return

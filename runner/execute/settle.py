@@ -22,9 +22,16 @@ from runner.execute.trouble import as_outcome, untouched
 from runner.plan import CHANGING, Action, Holdings, Job, Step, copies_of
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile, KeyState, Stage
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
+
+
+@dataclass(kw_only=True, slots=True)
+class _Bill:
+    """What this run has spent for a key so far, whatever becomes of it."""
+
+    spent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,10 +63,10 @@ class Settlement:
     async def _settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         for step in steps:
             self.site.progress.begun(step)
-        job = _job(steps[0])
+        job, bill = _job(steps[0]), _Bill()
         try:
             async with asyncio.timeout(self.time_left(job)):
-                return await self._buy_and_deliver(steps, claim)
+                return await self._buy_and_deliver(steps, claim, bill)
         except TimeoutError:
             error: RunnerError = DeadlineReached(
                 f"the deadline was reached while it was under way ({job.recipe})",
@@ -68,7 +75,8 @@ class Settlement:
         except RunnerError as raised:
             error = await self._lease_lost(claim) or raised
         self.failed(error)
-        return [as_outcome(step, error, state=claim.state) for step in steps]
+        spent = (bill.spent if step is steps[0] else 0 for step in steps)
+        return [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
 
     async def _lease_lost(self, claim: Claim) -> LeaseLost | None:
         """Whether another run has the work by now: then whatever went wrong here is its doing, or its to mend."""
@@ -80,28 +88,16 @@ class Settlement:
             return None
         return None
 
-    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
         here = await asyncio.to_thread(_from_here, steps[0].action, claim.state)
-        ended = here or await self._within_budget(purchase, steps[0].action, claim)
-        bought = claim.state is None or ended.attempt != claim.state.attempt or steps[0].action is not Action.REDELIVER
-        paid_before = 0 if bought else ended.job.spent
-        ended, spent = await self._tried(purchase, ended)
+        ended = here or await self._to_the_end(purchase, steps[0].action, claim.state, bill)
         try:
-            return await self._hand_all(
-                steps, ended, claim, spent=spent - paid_before, last=not self._may_buy_again(ended, claim)
-            )
+            return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
         except GoneError:
-            ended, spent = await self._tried(purchase, await purchase.buy(attempt=ended.attempt + 1))
-            return await self._hand_all(steps, ended, claim, spent=spent, last=True)
-
-    async def _tried(self, purchase: Purchase, ended: Ended) -> tuple[Ended, int]:
-        """`ended`, or the further attempts that the recipe allows; with what all of them cost."""
-        spent = ended.job.spent
-        while not ended.succeeded and ended.attempt <= purchase.job.retry:
-            ended = await purchase.buy(attempt=ended.attempt + 1)
-            spent += ended.job.spent
-        return ended, spent
+            state = self.site.log.states([claim.key])[claim.key]
+            ended = await self._to_the_end(purchase, Action.RETRY, state, bill)
+            return await self._hand_all(steps, ended, claim, bill, last=True)
 
     def _may_buy_again(self, ended: Ended, claim: Claim) -> bool:
         """Whether what was bought by an earlier run may be bought anew where the server no longer has it."""
@@ -109,29 +105,40 @@ class Settlement:
         return self.retry_lost and state is not None and _is_of(ended, state)
 
     async def _hand_all(
-        self, steps: Sequence[Step], ended: Ended, claim: Claim, *, spent: int, last: bool
+        self, steps: Sequence[Step], ended: Ended, claim: Claim, bill: _Bill, *, last: bool
     ) -> list[Outcome]:
         """Raises GoneError where the server no longer has the outputs, unless this is the `last` try."""
         copies = await asyncio.to_thread(_copies, claim.state, ended)
         return [
-            await self._hand_over(step, ended, claim, copies, spent=spent if index == 0 else 0, last=last)
+            await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0, last=last)
             for index, step in enumerate(steps)
         ]
 
-    async def _within_budget(self, purchase: Purchase, action: Action, claim: Claim) -> Ended:
+    async def _to_the_end(self, purchase: Purchase, action: Action, state: KeyState | None, bill: _Bill) -> Ended:
+        """The last attempt that the recipe's `retry` allows, or the first that succeeds."""
+        ended = await self._within_budget(purchase, action, state)
+        if action is Action.REDELIVER and state is not None and ended.attempt == state.attempt:
+            return ended
+        bill.spent += ended.job.spent
+        while not ended.succeeded and ended.attempt <= purchase.job.retry:
+            state = self.site.log.states([purchase.job.key])[purchase.job.key]
+            ended = await self._within_budget(purchase, Action.RETRY, state)
+            bill.spent += ended.job.spent
+        return ended
+
+    async def _within_budget(self, purchase: Purchase, action: Action, state: KeyState | None) -> Ended:
         """Caps are reserved whole and settled for less: what doesn't fit now may fit when others have ended."""
-        state = claim.state
         while True:
             try:
                 return await purchase.settle(action, state)
             except GoneError:
                 if action is not Action.REDELIVER or state is None or not self.retry_lost:
                     raise
-                return await purchase.buy(attempt=state.attempt + 1)
+                action = Action.RETRY
             except BudgetExceeded as error:
                 if error.reserved == 0 or not await self.room.wait():
                     raise
-                state = self.site.log.states([claim.key]).get(claim.key)
+                state = self.site.log.states([purchase.job.key]).get(purchase.job.key)
 
     async def _hand_over(
         self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int, last: bool
@@ -165,6 +172,7 @@ class Settlement:
             tidied=self.tidied,
             before=_delivered_before(step),
             copies=copies,
+            most_downloads=_most_downloads(ended.payload),
         )
         files: list[Laid] = []
         outputs = ended.job.outputs
@@ -215,6 +223,11 @@ def _copies(state: KeyState | None, ended: Ended) -> Copies:
         return {}
     found = copies_of(state, intact=is_intact)
     return {output.id: file for output, file in zip(state.outputs, found, strict=False)}
+
+
+def _most_downloads(payload: JsonObject) -> int | None:
+    limits = as_object(as_object(payload.get("limits")).get("output"))
+    return as_int(limits.get("max_downloads")) or None
 
 
 def _delivered_before(step: Step) -> dict[str, DeliveredFile]:

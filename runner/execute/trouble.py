@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
-from runner.execute.faults import LostJobError, ParkedError
+from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
 from runner.state import KeyState
@@ -12,6 +12,8 @@ from runner.wire.values import as_int
 
 _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (LostJobError, Status.LOST),
+    (UndeliverableError, Status.BLOCKED),
+    (UnfollowedError, Status.PENDING),
     (QuotaError, Status.BLOCKED),
     (AuthenticationError, Status.PENDING),
     (ApiUnreachableError, Status.PENDING),

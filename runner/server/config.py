@@ -58,7 +58,8 @@ class CallbackRules:
 class Assumptions:
     """What the hosted API may do one way or the other; the first of each is what this server does by default.
 
-    second_start      a start of a job that was started: 409, or 200 with the job as it is
+    second_start      a start of a job that was started: 409, or 200 with the job as it is, or what else is said before
+                      anybody looks at the job
     list              `GET /jobs` shows all jobs, those that have not ended, or none (204)
     checksum          how checksums are made; none: they are empty
     idempotency       whether `Idempotency-Key` is honoured
@@ -68,7 +69,7 @@ class Assumptions:
                       `queued`
     """
 
-    second_start: Literal["409", "200"] = "409"
+    second_start: Literal["409", "200", "402", "422", "429"] = "409"
     list: Literal["all", "active", "none"] = "all"
     checksum: Literal["md5", "sha1", "none"] = "md5"
     idempotency: Literal["honoured", "ignored"] = "honoured"

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runner.server.answers import conflict, invalid, json_answer, not_found, raw_json
+from runner.server.answers import ApiError, conflict, invalid, json_answer, not_found, raw_json
 from runner.server.api.access import Caller
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
@@ -131,11 +131,11 @@ async def patch_job(house: House, request: Request) -> Response:
     body = await house.body(request)
     start = asks_to_start(body)
     hashed = await house.hashing.of(body)
-    bears_repetition = start and not has_settings(body) and house.config.assumptions.second_start == "200"
+    repetition = house.config.assumptions.second_start if start and not has_settings(body) else "409"
 
     def edit(job: Job) -> Job:
-        if bears_repetition and (job.process or job.phase not in STAGED):
-            return job
+        if repetition != "409" and (job.process or job.phase not in STAGED):
+            return _started_before(job, repetition)
         require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
@@ -145,6 +145,13 @@ async def patch_job(house: House, request: Request) -> Response:
     with house.starting(replace(house.job(request), process=start)):
         job = await house.jobs.change(job_id, edit)
     return _document(house, request, job, 200, house.purse.headers(caller.account))
+
+
+def _started_before(job: Job, answer: str) -> Job:
+    """The job as it is, or the refusal that somebody who starts twice perhaps gets."""
+    if answer == "200":
+        return job
+    raise ApiError(HTTPStatus(int(answer)), "The job can't be started (a rehearsed answer to a second start)")
 
 
 async def delete_job(house: House, request: Request) -> Response:
