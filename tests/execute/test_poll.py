@@ -78,7 +78,9 @@ class Account:
         )
 
     def _job(self, job_id: str) -> dict[str, Any]:
-        return {"id": job_id, "status": {"code": "completed" if self.time.now >= self.ends[job_id] else "processing"}}
+        if self.time.now < self.ends[job_id]:
+            return {"id": job_id, "status": {"code": "processing"}}
+        return {"id": job_id, "status": {"code": "completed"}, "output": [{"id": "o", "filename": "a.webp"}]}
 
     @property
     def lists(self) -> list[float]:
