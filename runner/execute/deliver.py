@@ -95,26 +95,26 @@ class Deliverer:
         found = await self._found(path, output, index)
         if isinstance(found, Laid):
             return found
-        place = found
+        try:
+            return await self._written(path, output, index, found)
+        except BaseException:
+            self.holdings.give_up(self._claimant(index))
+            raise
+
+    async def _written(self, path: Path, output: JobOutput, index: int, place: _Place) -> Laid:
         with open_part(path.parent, key=self.job.key, index=index) as (part, file):
-            try:
-                sha256 = await self._fetch(output, file)
-                while not await asyncio.to_thread(_put, part, file, place):
-                    found = await self._found(path, output, index, instead_of=place)
-                    if isinstance(found, Laid):
-                        return found
-                    place = found
-            except BaseException:
-                self.holdings.give_up(str(place.path), self._claimant(index))
-                raise
+            sha256 = await self._fetch(output, file)
+            while not await asyncio.to_thread(_put, part, file, place):
+                found = await self._found(path, output, index, taken=True)
+                if isinstance(found, Laid):
+                    return found
+                place = found
         return Laid(file=_delivered(place.path, sha256=sha256))
 
-    async def _found(
-        self, path: Path, output: JobOutput, index: int, instead_of: _Place | None = None
-    ) -> Laid | _Place:
+    async def _found(self, path: Path, output: JobOutput, index: int, *, taken: bool = False) -> Laid | _Place:
         """Where to write, or what stays. The place is claimed: others of this run keep off it from now on."""
-        if instead_of is not None:  # somebody else put a file there meanwhile
-            self.holdings.give_up(str(instead_of.path), self._claimant(index))
+        if taken:  # somebody else put a file there meanwhile
+            self.holdings.give_up(self._claimant(index))
         while True:
             found = await asyncio.to_thread(self._look, path, output, self._claimant(index))
             place = found.path if isinstance(found, _Place) else Path(found.file.path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
-from runner.plan.actions import NOTHING, Action, Change, Credits, Plan, Step
+from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
 from runner.plan.holdings import Holdings, copies_of, holdings_of
 from runner.plan.wanted import wanted_paths
@@ -91,7 +91,8 @@ def make_plan(
         now=now,
         run_date=run_date,
     )
-    steps = _onto_ours(tuple(_shared_purchases(_step(job, known) for job in jobs)), known)
+    decided = _keeping_copies([_step(job, known) for job in jobs], known)
+    steps = _onto_ours(tuple(_shared_purchases(decided)), known)
     return Plan(steps=steps + tuple(_orphans(alive, recipes, states)), holdings=known.holdings)
 
 
@@ -103,6 +104,30 @@ def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
     return (file for delivery in state.deliveries.values() for file in delivery.all_files)
+
+
+def _keeping_copies(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
+    """Nothing takes the place of the only copy of a result that is still to be delivered elsewhere."""
+    only = {path: step for step in steps for path in _only_copies(step, known)}
+    return tuple(_after_copies(step, only, known) for step in steps) if only else tuple(steps)
+
+
+def _only_copies(step: Step, known: _Known) -> Iterator[str]:
+    """What a redelivery is copied from where the server has forgotten the result."""
+    if step.action is Action.REDELIVER and step.state and _is_forgotten(step.state, known):
+        yield from (file.path for file in copies_of(step.state, intact=known.disk.records.__contains__))
+
+
+def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
+    if step.job is None or step.action not in CHANGING:
+        return step
+    for path in map(str, wanted_paths(step.job, step.state, run_date=known.run_date)):
+        other = only.get(path)
+        kept = known.holdings.others(path, address=step.address, key=step.key)
+        if other is not None and other.key != step.key and not kept:
+            reason = f"{path} is the only copy of a result for {other.address}; run again when that is delivered"
+            return replace(step, action=Action.BLOCKED, reason=reason, changes=(), credits=NOTHING)
+    return step
 
 
 def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
@@ -269,10 +294,14 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
     copies = copies_of(state, intact=known.disk.records.__contains__)
     if copies:
         return _made(job, Action.REDELIVER, f"{reason}; {copies[0].path} is a copy", state=state)
-    ended = state.finished_at or 0.0
-    if state.outputs and known.now - ended > KEPT_ON_SERVER_S:
+    if _is_forgotten(state, known):
         return _gone(job, state, reason, known)
     return _made(job, Action.REDELIVER, reason, state=state)
+
+
+def _is_forgotten(state: KeyState, known: _Known) -> bool:
+    """Whether the server no longer has the outputs."""
+    return bool(state.outputs) and known.now - (state.finished_at or 0.0) > KEPT_ON_SERVER_S
 
 
 def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None:

@@ -55,8 +55,8 @@ class Holdings:
         """Take `path` for one output for as long as this run lasts; False where another one has it."""
         return self.claims.setdefault(path, claimant) == claimant
 
-    def give_up(self, path: str, claimant: Claimant) -> None:
-        if self.claims.get(path) == claimant:
+    def give_up(self, claimant: Claimant) -> None:
+        for path in [path for path, whose in self.claims.items() if whose == claimant]:
             del self.claims[path]
 
     def put(self, file: DeliveredFile, *, address: str, key: str) -> None:

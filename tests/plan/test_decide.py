@@ -233,6 +233,20 @@ def test_an_intact_copy_at_another_address_is_delivered_after_the_server_has_for
     assert here.reason.endswith("/srv/shop/out/b.jpg.webp is a copy")
 
 
+def test_new_work_waits_until_the_only_copy_in_its_place_is_delivered_elsewhere(job: Any) -> None:
+    renamed, new = job("b.jpg", digest="same"), job("a.jpg", digest="new")
+    before = job("a.jpg", digest="same")
+    known = {"deliveries": {before.address: Delivery(save=SAVE, files=(FILE,))}, "outputs": (OUTPUT,)}
+
+    forgotten = planned(new, renamed, states={before.key: state_of(before, Stage.FINISHED, **known)}, disk=INTACT)
+    kept = state_of(before, Stage.FINISHED, **known, **JUST_NOW)
+    there = planned(new, renamed, states={before.key: kept}, disk=INTACT)
+
+    assert [one.action for one in forgotten.steps] == [Action.BLOCKED, Action.REDELIVER]
+    assert "is the only copy of a result for shop[b.jpg]" in forgotten.steps[0].reason
+    assert [one.action for one in there.steps] == [Action.RUN, Action.REDELIVER]
+
+
 def test_a_folder_that_cannot_be_written_blocks_what_would_be_bought(job: Any) -> None:
     got = step(job(), disk=Disk(closed={"/srv/shop/out": "/srv/shop/out can't be written: Permission denied"}))
 
