@@ -27,6 +27,9 @@ _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "r
 @endpoint_options
 @format_option("text", "json")
 @click.option("--live", is_flag=True, help="Ask the endpoint, with one staged job that is never started (free).")
+@click.option(
+    "--rebuild-log", is_flag=True, help="Make a damaged run log anew from what can be read; keep the old file."
+)
 @click.option("--policy", is_flag=True, help="Print the least rights that RECIPES need at cloud providers, as JSON.")
 def doctor(
     recipes: tuple[Path, ...],
@@ -36,6 +39,7 @@ def doctor(
     state: Path | None,
     style: str,
     live: bool,
+    rebuild_log: bool,
     policy: bool,
 ) -> None:
     """Say what works on this machine, what is missing, and how to get it.
@@ -46,9 +50,10 @@ def doctor(
     \b
     Examples: runner doctor
               runner doctor --live --endpoint hosted
+              runner doctor --rebuild-log
               runner doctor --policy recipes/ --set bucket=live | jq .amazons3
 
-    Exits 0, or 6 when something that is there is wrong.
+    Exits 0, 6 when something that is there is wrong, or 5 when nothing of a damaged log can be read.
     """
     if policy:
         _print_policy(recipes, profile=profile, overrides=overrides)
@@ -58,6 +63,9 @@ def doctor(
     from runner.cli.terminal import wants_color
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=live)
+    if rebuild_log:
+        _rebuild_log(chosen)
+        return
     findings = [Finding(*row) for row in _here(chosen)]
     if live:
         findings += asyncio.run(ask_endpoint(chosen))
@@ -67,6 +75,32 @@ def doctor(
         for finding in findings:
             click.echo(_line(finding, color=wants_color(sys.stdout)))
     sys.exit(6 if any(finding.verdict == "wrong" for finding in findings) else 0)
+
+
+def _rebuild_log(chosen: ChosenEndpoint) -> None:
+    from datetime import UTC, datetime
+
+    from runner.cli.context import RUN_LOG
+    from runner.errors import InvalidError
+    from runner.runlog.salvage import salvage
+
+    place = chosen.log_place(RUN_LOG)
+    if not isinstance(place, Path):
+        raise InvalidError("the run log is in a database", hint="restore that from its backup")
+    told = salvage(place, now=datetime.now(UTC))
+    click.echo(
+        f"{place}: {told.lines} lines were read, {told.lost} are lost; {told.keys} keys are known.\n"
+        f"The damaged file is kept as {told.backup}.",
+        err=True,
+    )
+    if told.lost:
+        click.echo(
+            "What the log doesn't know any more is new to the next run: see `runner plan` before it, and `runner sweep "
+            "--dry-run` for what the account holds.",
+            err=True,
+        )
+    for key in told.guessed:
+        click.echo(f"Lines are missing of {key}: it counts as what the last one left says.", err=True)
 
 
 def _print_policy(recipes: tuple[Path, ...], *, profile: str | None, overrides: Mapping[str, str]) -> None:

@@ -66,10 +66,19 @@ def _show_run(opened: RunLog, run: RunSummary, style: str) -> None:
     from runner.report.history import run_json, run_text
 
     jobs = list(_job_rows(opened, run.run_id))
+    summary = _summary(opened, run.run_id)
     if style == "json":
-        _echo_json(run_json(_run_row(run), jobs))
+        _echo_json(run_json(_run_row(run), jobs, summary))
     else:
-        click.echo(run_text(_run_row(run), jobs), nl=False)
+        click.echo(run_text(_run_row(run), jobs, summary), nl=False)
+
+
+def _summary(opened: RunLog, run_id: str) -> Mapping[str, int]:
+    """How many addresses came to which end, as the run itself counted them; empty while it works."""
+    from runner.runlog import RunEnded
+
+    ends = [line.event for line in opened.events(run_id=run_id, kinds={"run_ended"})]
+    return next((end.summary for end in reversed(ends) if isinstance(end, RunEnded)), {})
 
 
 def _show_lines(opened: RunLog, wanted: str, run_id: str | None, style: str) -> None:

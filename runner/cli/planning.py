@@ -18,7 +18,7 @@ from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
 from runner.recipe import Recipe
-from runner.runlog import RunLog, open_log
+from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import KeyState
 
 
@@ -37,6 +37,16 @@ class Planning:
     warnings: tuple[Problem, ...]
     endpoint: ChosenEndpoint
     log: RunLog
+
+    def run_started(self, run_id: str) -> RunStarted:
+        """The line that a run of these recipes begins with."""
+        return RunStarted(
+            run_id=run_id,
+            endpoint=self.endpoint.name,
+            account=self.endpoint.account,
+            command="run",
+            recipes=tuple(recipe.name for recipe in self.recipes),
+        )
 
     async def preflight(self, planned: Planned) -> Planned:
         """`planned` with what a look at sources and targets shows."""

@@ -83,6 +83,7 @@ def run(
             lock_wait_s=lock_wait,
             deadline_s=deadline,
             policy=Policy(retry_failed=retry_failed, retry_lost=retry_lost),
+            warn=not quiet,
             bars=aloud and style == "text" and sys.stderr.isatty(),
         )
         done = carry_out(planning, wishes)

@@ -12,7 +12,7 @@ from runner.errors import Problem
 from runner.execute.outcome import Report
 from runner.execute.trouble import settled_report
 from runner.plan import Policy
-from runner.runlog import new_run_id
+from runner.runlog import RunEnded, new_run_id
 
 if TYPE_CHECKING:
     from runner.cli.session import Outside
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
-    """What the command line asked of this run."""
+    """What the command line asked of this run. `warn` allows a look at the account for what a new log can't know."""
 
     jobs: int = 8
     lock_wait_s: float = 0.0
     deadline_s: float | None = None
     policy: Policy = field(default_factory=Policy)
     bars: bool = False
+    warn: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,5 +53,8 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
             report, problems = runner.run(run_session(planning, planned, wishes, run_id, outside))
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
+        if report.exit_code:  # a run with nothing to do writes nothing, and so stays fast
+            ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
+            asyncio.run(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
         problems = planned.problems
     return Done(report=report, problems=problems, recipes=len(planned.recipes))

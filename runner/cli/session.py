@@ -7,9 +7,10 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
+import click
 import httpx
 
 from runner.cli.embedded import embedded_server
@@ -21,7 +22,7 @@ from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 from runner.client.transfer import Transfer
-from runner.errors import ExitCode, Problem
+from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
 from runner.execute.durations import Durations
 from runner.execute.order import levels
@@ -32,7 +33,7 @@ from runner.execute.progress import Progress, Silent
 from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
-from runner.runlog import RunEnded, RunStarted
+from runner.runlog import RunEnded
 
 SPARE_CONNECTIONS = 8
 
@@ -59,16 +60,7 @@ async def run_session(
 ) -> tuple[Report, tuple[Problem, ...]]:
     """What came of the run, and the problems of inputs that couldn't be used."""
     outside = outside or Outside()
-    await planning.log.append(
-        RunStarted(
-            run_id=run_id,
-            endpoint=planning.endpoint.name,
-            account=planning.endpoint.account,
-            command="run",
-            recipes=tuple(recipe.name for recipe in planned.recipes),
-        ),
-        run_id=run_id,
-    )
+    await planning.log.append(planning.run_started(run_id), run_id=run_id)
     with _stoppable() as stop:
         limits = Limits(
             jobs=wishes.jobs,
@@ -77,12 +69,38 @@ async def run_session(
             deadline_s=wishes.deadline_s,
             policy=wishes.policy,
         )
-        async with _open_site(planning, planned, wishes, run_id, outside) as site:
-            report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
+        try:
+            async with _open_site(planning, planned, wishes, run_id, outside) as site:
+                if wishes.warn:
+                    await _warn_of_a_log_gone_missing(planning, site)
+                report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
+        except RunnerError as error:
+            with suppress(RunnerError):  # the log itself may be what failed
+                ended = RunEnded(run_id=run_id, exit_code=int(error.exit_code), summary={})
+                await planning.log.append(ended, run_id=run_id)
+            raise
     report = replace(report, interrupted=stop.exit_code)
     ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
     await planning.log.append(ended, run_id=run_id)
     return report, problems
+
+
+async def _warn_of_a_log_gone_missing(planning: Planning, site: Site) -> None:
+    """A state folder that was lost, or a machine that comes and goes: what was bought is bought again, and nobody
+    would know. So the first purchase of a log is preceded by one look at the account."""
+    if planning.endpoint.embedded or planning.endpoint.name in planning.log.endpoints():
+        return
+    with suppress(RunnerError):  # whatever it is, the run will meet it and say so
+        listed = await site.api.jobs()
+        if listed.jobs:
+            count = f"{len(listed.jobs)} or more" if listed.full else f"{len(listed.jobs)}"
+            place = "" if planning.endpoint.run_log else f" in {planning.endpoint.state}"
+            click.echo(
+                f"warning: the run log{place} is new, but the account has jobs already ({count}): "
+                "what other logs know as done is bought again\n"
+                "  if a log got lost, stop here and bring it back; --state and RUNNER_STATE name its folder",
+                err=True,
+            )
 
 
 async def _run_levels(

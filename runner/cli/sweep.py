@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,13 @@ from runner.cli.options import endpoint_options, format_option
 if TYPE_CHECKING:
     from runner.cli.endpoint import ChosenEndpoint
     from runner.client.api import ConversionApi
-    from runner.runlog import Leftover, RunLog
+    from runner.runlog import Fence, Leftover, RunLog
+    from runner.state import KeyState
 
 MOST_PAGES = 200
+LEASE_S = 30.0
+RENEWALS = 3  # in the time of one lease
+Found = dict[str, list[str]]
 
 
 @click.command()
@@ -33,26 +38,42 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
 
     Example: runner sweep recipes/ --dry-run
 
-    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer.
+    Exits 0; 3 for a wrong or missing key; 5 when the run log can't be used (--dry-run lists what the account holds
+    before it says so); 8 when the endpoint doesn't answer.
     """
     from runner.cli.context import RUN_LOG
     from runner.cli.endpoint import choose_endpoint
-    from runner.runlog import open_log
+    from runner.runlog import LogCorrupt, open_log
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state)
-    with open_log(chosen.log_place(RUN_LOG)) as log:
-        chosen.check_against(log)
-        ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
-        found = asyncio.run(_sweep(chosen, log, ours, dry_run=dry_run))
+    try:
+        with open_log(chosen.log_place(RUN_LOG)) as log:
+            chosen.check_against(log)
+            ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
+            found = asyncio.run(_sweep(chosen, log, ours, dry_run=dry_run))
+    except LogCorrupt:
+        # Whoever thinks of going on without this log has to know what the account holds.
+        if dry_run:
+            _say(asyncio.run(_foreign(chosen)), style, dry_run=True)
+        raise
+    _say(found, style, dry_run=dry_run)
+
+
+def _say(found: Found, style: str, *, dry_run: bool) -> None:
     if style == "json":
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo(_text(found, dry_run=dry_run), nl=False)
 
 
-async def _sweep(
-    chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], *, dry_run: bool
-) -> dict[str, list[str]]:
+async def _foreign(chosen: ChosenEndpoint) -> Found:
+    from runner.cli.reach import open_api
+
+    async with open_api(chosen) as api:
+        return {"deleted": [], "held": [], "foreign": sorted(await _unstarted(api))}
+
+
+async def _sweep(chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], *, dry_run: bool) -> Found:
     from runner.cli.reach import open_api
 
     if chosen.embedded and not ours:
@@ -61,9 +82,14 @@ async def _sweep(
         unstarted = await _unstarted(api)
         there = [left for left in ours if left.job_id in unstarted]
         foreign = sorted(unstarted - {left.job_id for left in there})
-        if dry_run:
-            return {"deleted": [left.job_id for left in there], "held": [], "foreign": foreign}
-        return {**await _delete(api, log, there), "foreign": foreign}
+        async with claimed(log, {left.key for left in there}) as fences:
+            free = [left for left in there if left.key in fences and _is_free(left, _state(log, left))]
+            held = [left.job_id for left in there if left not in free]
+            if dry_run or not free:
+                return {"deleted": [left.job_id for left in free], "held": held, "foreign": foreign}
+            deleted = await _delete(api, log, chosen, free, fences)
+    held += [left.job_id for left in free if left.job_id not in deleted]
+    return {"deleted": deleted, "held": held, "foreign": foreign}
 
 
 async def _unstarted(api: ConversionApi) -> set[str]:
@@ -79,39 +105,77 @@ async def _unstarted(api: ConversionApi) -> set[str]:
     return found
 
 
-async def _delete(api: ConversionApi, log: RunLog, ours: Sequence[Leftover]) -> dict[str, list[str]]:
-    """Delete under each key's lease: a run that is at work on one keeps it."""
-    from datetime import UTC, datetime
+@asynccontextmanager
+async def claimed(
+    log: RunLog, keys: Collection[str], *, lease_s: float = LEASE_S
+) -> AsyncIterator[Mapping[str, Fence]]:
+    """Leases on those of `keys` that no run is at work on, renewed for as long as the block lasts."""
+    from runner.runlog import Owner
 
-    from runner.client.errors import RefusedError
-    from runner.runlog import Abandoned, Owner, new_run_id
+    fences = await log.claim(keys, Owner.this_process(), ttl_s=lease_s)
 
-    run_id = new_run_id(datetime.now(UTC))
-    fences = await log.claim({left.key for left in ours}, Owner.this_process())
-    deleted: list[str] = []
-    held: list[str] = []
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(lease_s / RENEWALS)
+            await log.renew(fences, ttl_s=lease_s)
+
+    renewal = asyncio.create_task(renew())
     try:
-        for left in ours:
-            fence = fences.get(left.key)
-            state = log.states([left.key]).get(left.key)
-            if fence is None or (state is not None and state.job_id == left.job_id and state.stage not in _FREE):
-                held.append(left.job_id)
-                continue
-            try:
-                await api.delete_job(left.job_id)
-            except RefusedError:
-                held.append(left.job_id)
-                continue
-            if state is not None and state.job_id == left.job_id:
-                line = Abandoned(key=left.key, attempt=state.attempt, job_id=left.job_id)
-                await log.append(line, run_id=run_id, fence=fence)
-            deleted.append(left.job_id)
+        yield fences
     finally:
+        renewal.cancel()
+        await asyncio.gather(renewal, return_exceptions=True)
         await log.release(fences)
-    return {"deleted": deleted, "held": held}
+
+
+def _state(log: RunLog, left: Leftover) -> KeyState | None:
+    return log.states([left.key]).get(left.key)
+
+
+def _is_current(left: Leftover, state: KeyState | None) -> bool:
+    return state is not None and state.job_id == left.job_id
+
+
+def _is_free(left: Leftover, state: KeyState | None) -> bool:
+    """Whether it is not, or not any more, a job that somebody may have started."""
+    return state is None or state.job_id != left.job_id or state.stage in _FREE
 
 
 _FREE = frozenset({"intent", "created", "staged"})
+
+
+async def _delete(
+    api: ConversionApi, log: RunLog, chosen: ChosenEndpoint, free: Sequence[Leftover], fences: Mapping[str, Fence]
+) -> list[str]:
+    """Delete them, as a run of its own in the log; the ids of those that are gone."""
+    from datetime import UTC, datetime
+
+    from runner.client.errors import RefusedError
+    from runner.runlog import LeaseLost, RunEnded, RunStarted, new_run_id
+
+    run_id = new_run_id(datetime.now(UTC))
+    begun = RunStarted(run_id=run_id, endpoint=chosen.name, account=chosen.account, command="sweep", recipes=())
+    await log.append(begun, run_id=run_id)
+    deleted: list[str] = []
+    for left in free:
+        with suppress(RefusedError, LeaseLost):
+            await delete_one(api, log, run_id, left, fences[left.key])
+            deleted.append(left.job_id)
+    await log.append(RunEnded(run_id=run_id, exit_code=0, summary={"deleted": len(deleted)}), run_id=run_id)
+    return deleted
+
+
+async def delete_one(api: ConversionApi, log: RunLog, run_id: str, left: Leftover, fence: Fence) -> None:
+    """Raises LeaseLost, before anything is deleted, where a run took the key over; RefusedError by the server."""
+    from runner.runlog import Abandoned, Intent
+
+    state = _state(log, left)
+    # Should we be suspended here, whoever takes over would start what we delete when we wake up.
+    lines = (Intent.again(state),) if state is not None and _is_current(left, state) and state.stage == "staged" else ()
+    await log.append(*lines, run_id=run_id, fence=fence)
+    await api.delete_job(left.job_id)
+    if state is not None and _is_current(left, state):
+        await log.append(Abandoned(key=left.key, attempt=state.attempt, job_id=left.job_id), run_id=run_id, fence=fence)
 
 
 def _text(found: Mapping[str, Sequence[str]], *, dry_run: bool) -> str:

@@ -443,7 +443,7 @@ class Purchase:
             if job is not None and job.status not in UNSTARTED and not _is_void(job):
                 return
             # Should we be suspended here, whoever takes over would start what we delete when we wake up.
-            await self._log(_intent_again(state))
+            await self._log(Intent.again(state))
         try:
             await self.site.api.delete_job(job_id)
         except ApiError:
@@ -508,20 +508,6 @@ _BOUGHT_NOTHING = {
 }
 _FREE = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 _ENDED = frozenset({Stage.FINISHED, Stage.FAILED, Stage.LOST})
-
-
-def _intent_again(state: KeyState) -> Intent:
-    """Back to the intent, under the same attempt; the job keeps its name there until it is deleted."""
-    return Intent(
-        key=state.key,
-        attempt=state.attempt,
-        addresses=tuple(sorted(state.addresses)),
-        payload=dict(state.payload),
-        cap=state.cap,
-        recipe=state.recipe,
-        account=state.account,
-        run_date=state.run_date,
-    )
 
 
 def _without_paths(payload: Mapping[str, Json]) -> JsonObject:

@@ -6,7 +6,9 @@ what turns out never to have been started is deleted.
 
 from __future__ import annotations
 
-from runner.client.errors import GoneError
+from contextlib import suppress
+
+from runner.client.errors import GoneError, RefusedError
 from runner.errors import ExitCode
 from runner.execute.claims import Claim
 from runner.execute.faults import LostJobError
@@ -17,7 +19,7 @@ from runner.plan import Step
 from runner.runlog import Abandoned, Event, Failed, Finished, Lost, Refused, Started
 from runner.state import KeyState, Stage
 from runner.wire.job import Job
-from runner.wire.status import UNSTARTED
+from runner.wire.status import UNSTARTED, StatusCode
 
 UNASKED = "the recipe changed meanwhile and no longer asks for it"
 
@@ -41,13 +43,24 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
 
 async def _was_started(site: Site, state: KeyState, claim: Claim) -> bool:
     """Whether it was bought. What wasn't is deleted before the log says so: a start still on its way meets nothing."""
-    if (await site.api.job(state.job_id)).status in UNSTARTED:
-        await site.api.delete_job(state.job_id)
+    job: Job | None = await site.api.job(state.job_id)
+    if job is not None and job.status in UNSTARTED:
+        with suppress(RefusedError):  # the server may keep unstarted jobs; they are free
+            await site.api.delete_job(state.job_id)
+        job = await _shown(site, state.job_id)
+    if job is None or job.status in UNSTARTED or (job.status == StatusCode.CANCELED and not job.spent):
         refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
         return False
     await _log(site, claim, Started(key=state.key, attempt=state.attempt, job_id=state.job_id))
     return True
+
+
+async def _shown(site: Site, job_id: str) -> Job | None:
+    try:
+        return await site.api.job(job_id)
+    except GoneError:
+        return None
 
 
 def _end(state: KeyState, job: Job) -> Event:

@@ -60,8 +60,9 @@ def runs_text(rows: Sequence[RunRow]) -> str:
     return "".join(f"{line}\n" for line in _aligned(table))
 
 
-def run_text(row: RunRow, jobs: Sequence[JobRow]) -> str:
-    """One run and what it did about every address."""
+def run_text(row: RunRow, jobs: Sequence[JobRow], summary: Mapping[str, int]) -> str:
+    """One run and what it did about every address; `summary` counts addresses by what came of them."""
+    counted = ", ".join(f"{count} {name}" for name, count in summary.items() if count)
     lines = [
         f"run      {row.run_id}",
         f"command  {one_line(row.command)}",
@@ -69,11 +70,12 @@ def run_text(row: RunRow, jobs: Sequence[JobRow]) -> str:
         f"started  {_moment(row.started_at)}",
         f"ended    {_end(row)}",
         f"credits  {row.spent}",
+        *([f"result   {counted}"] if counted else []),
         "",
         *(line for job in jobs for line in _job_lines(job)),
     ]
     if not jobs:
-        lines.append("Nothing was left to do.")
+        lines.append("Nothing could be done." if row.exit_code else "Nothing was left to do.")
     return "\n".join(lines) + "\n"
 
 
@@ -91,8 +93,8 @@ def runs_json(rows: Sequence[RunRow]) -> Mapping[str, Json]:
     return {"runs": [_run_json(row) for row in rows]}
 
 
-def run_json(row: RunRow, jobs: Sequence[JobRow]) -> Mapping[str, Json]:
-    return {"run": _run_json(row), "jobs": [_job_json(job) for job in jobs]}
+def run_json(row: RunRow, jobs: Sequence[JobRow], summary: Mapping[str, int]) -> Mapping[str, Json]:
+    return {"run": {**_run_json(row), "summary": dict(summary)}, "jobs": [_job_json(job) for job in jobs]}
 
 
 def lines_json(rows: Sequence[LineRow]) -> Mapping[str, Json]:

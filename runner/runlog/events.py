@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from runner.state import DeliveredFile, OutputRecord, StagedUpload
+from runner.state import DeliveredFile, KeyState, OutputRecord, StagedUpload
 from runner.wire.values import JsonObject
 
 
@@ -56,6 +56,23 @@ class Intent(KeyEvent):
     recipe: str
     account: str
     run_date: str = ""
+
+    @classmethod
+    def again(cls, state: KeyState) -> Intent:
+        """The intent that `state` came from: back to it, under the same attempt, before its job is deleted.
+
+        The job keeps its name until then.
+        """
+        return cls(
+            key=state.key,
+            attempt=state.attempt,
+            addresses=tuple(sorted(state.addresses)),
+            payload=dict(state.payload),
+            cap=state.cap,
+            recipe=state.recipe,
+            account=state.account,
+            run_date=state.run_date,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

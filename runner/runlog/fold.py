@@ -62,10 +62,6 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STARTED, Failed): Stage.FAILED,
     (Stage.STARTING, Lost): Stage.LOST,
     (Stage.STARTED, Lost): Stage.LOST,
-    # An input the server can't use, or a document it won't take, ends an attempt before it is bought.
-    (Stage.INTENT, Failed): Stage.FAILED,
-    (Stage.CREATED, Failed): Stage.FAILED,
-    (Stage.STAGED, Failed): Stage.FAILED,
     # A person found the job after all.
     (Stage.LOST, Started): Stage.STARTED,
     (Stage.LOST, Starting): Stage.STARTING,
@@ -105,6 +101,21 @@ def follow(state: KeyState | None, event: KeyEvent, *, at: float) -> KeyState:
     assert state is not None  # only an intent follows nothing, says the table
     _check_sameness(state, event)
     return replace(state, stage=stage, **_CHANGES[type(event)](state, event, at))
+
+
+def follow_leniently(state: KeyState | None, event: KeyEvent, *, at: float) -> KeyState:
+    """The state after `event` where lines before it are missing: what it says of itself, on top of what is known."""
+    if isinstance(event, Intent):
+        known = state or KeyState(key=event.key, attempt=0, stage=Stage.FAILED)
+        return _intend(replace(known, attempt=event.attempt - 1, stage=Stage.FAILED), event)
+    known = state or KeyState(key=event.key, attempt=event.attempt, stage=Stage.INTENT)
+    job_id = getattr(event, "job_id", known.job_id)
+    known = replace(known, attempt=event.attempt, job_id=job_id, stage=_LEADS_TO[type(event)])
+    return replace(known, **_CHANGES[type(event)](known, event, at))
+
+
+# Where each line leads after the stage that it usually follows.
+_LEADS_TO: Mapping[type[KeyEvent], Stage] = {event: stage for (_, event), stage in FOLLOWS.items()}
 
 
 def _intend(state: KeyState | None, event: Intent) -> KeyState:

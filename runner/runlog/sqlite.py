@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import apsw
 
@@ -37,12 +38,11 @@ class SqliteDatabase:
         self.read_only = read_only
         self.locks = None if path is None or read_only else OwnerLocks(path.parent / "owners")
         self._clock = clock
-        # Somebody who only looks makes no file: a log that isn't there reads as an empty one.
-        self._path = None if read_only and path is not None and _is_empty(path) else path
-        path = self._path
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        with _explained(path, sending=False):
+        with _explained(path, sending=False, right="read" if read_only else "write"):
+            # Somebody who only looks makes no file: a log that isn't there reads as an empty one.
+            self._path = path = None if read_only and path is not None and _is_empty(path) else path
             self._name = _prepare(path, read_only=read_only)
             self._writer = self._connect()
             try:
@@ -66,7 +66,7 @@ class SqliteDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with self._read_lock, _explained(self._path, sending=False):
+        with self._read_lock, _explained(self._path, sending=False, right="read"):
             self._reader.execute("BEGIN")
             try:
                 yield _SqliteTransaction(self._reader)
@@ -228,8 +228,8 @@ def _switch_to_wal(connection: apsw.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _explained(path: Path | None, *, sending: bool) -> Iterator[None]:
-    """Foreign errors become ours, here and nowhere else."""
+def _explained(path: Path | None, *, sending: bool, right: Literal["read", "write"] = "write") -> Iterator[None]:
+    """Foreign errors become ours, here and nowhere else; `right` is what is wanted of the file."""
     unsent = UNSENT if sending else "Nothing was sent."
     try:
         yield
@@ -244,12 +244,17 @@ def _explained(path: Path | None, *, sending: bool) -> Iterator[None]:
         ) from error
     except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError, apsw.AuthError) as error:
         raise LogUnusable(
-            f"{path}: no right to write the run log ({error}). {unsent}",
+            f"{path}: no right to {right} the run log ({error}). {unsent}",
             hint="check the rights of the file and its folder, or name another folder with --state",
         ) from error
     except apsw.IOError as error:
         raise LogUnusable(
             f"{path}: the disk can't be read or written ({error}). {unsent}", hint="check the disk, and run again"
+        ) from error
+    except PermissionError as error:
+        raise LogUnusable(
+            f"{path}: no right to {right} the run log. {unsent}",
+            hint="check the rights of the file and its folder, or name another folder with --state",
         ) from error
     except OSError as error:
         raise LogUnusable(
@@ -261,6 +266,6 @@ def _explained(path: Path | None, *, sending: bool) -> Iterator[None]:
 def _corrupt(path: Path | None, why: str) -> LogCorrupt:
     return LogCorrupt(
         f"{path}: the run log is damaged ({why}). Nothing was sent.",
-        hint="restore it from a backup, or move it aside together with its -wal and -shm files; a run without it buys "
-        "again what it doesn't know, so first see with `runner sweep --dry-run` what the account holds",
+        hint="restore it from a backup, or let `runner doctor --rebuild-log` make it anew from what can be read of it; "
+        "a run buys again what its log doesn't know, and `runner sweep --dry-run` shows what the account holds",
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import apsw
 import httpx
+import pytest
 
+from runner.cli.sweep import claimed, delete_one
+from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, Staged, open_log
 from runner.server.book import read_book
 from tests.acceptance.command_line import Desk, png, serving
 
@@ -218,3 +223,168 @@ def test_what_an_edit_overtook_before_its_start_is_never_bought(desk: Desk) -> N
     assert [job["status"] for job in again.json["jobs"]] == ["succeeded", "skipped"]
     assert "had not been started and was deleted" in again.json["jobs"][1]["warnings"][0]["message"]
     assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) in ([0, 1], [1])
+
+
+@contextmanager
+def somebody_works_on(desk: Desk, address: str) -> Iterator[str]:
+    """Another process (this one) holds the lease on the work of `address`; the id of its job."""
+    with open_log(desk.folder / ".runner" / "runs.db") as log:
+        state = next(state for state in log.states().values() if address in state.addresses)
+        asyncio.run(log.claim([state.key], Owner.this_process()))
+        yield state.job_id
+
+
+def foreign_job(shell: Desk) -> str:
+    """A job that no log of ours knows."""
+    headers = {"X-Oc-Api-Key": shell.more["API2CONVERT_API_KEY"]}
+    with httpx.Client(base_url=shell.more["API2CONVERT_BASE_URL"], headers=headers) as http:
+        made: str = http.post("/jobs", json={"conversion": [{"target": "png"}], "process": False}).json()["id"]
+    return made
+
+
+def test_sweep_says_what_it_would_delete_and_leaves_what_is_held_or_not_ours(desk: Desk) -> None:
+    pictures(desk, 0, 1)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start quota #1-2") as shell:
+        shell.runner("run", "a.recipe.json", "--jobs", "2")
+        ours, foreign = set(read_book(desk.folder / "server")), foreign_job(shell)
+        with somebody_works_on(desk, "a[in/1.png]") as held:
+            dry = shell.runner("sweep", "--dry-run", "--format", "json").json
+            before = {job_id: entry.status for job_id, entry in read_book(desk.folder / "server").items()}
+            swept = shell.runner("sweep", "--format", "json").json
+        after = {
+            job_id
+            for job_id, entry in read_book(desk.folder / "server").items()
+            if entry.status in ("ready", "created", "incomplete")
+        }
+        runs = shell.runner("log", "--format", "json").json["runs"]
+        again = shell.runner("sweep", "--dry-run")
+
+    free = ours - {held}
+    assert dry == swept == {"deleted": [*free], "held": [held], "foreign": [foreign]}
+    assert set(before) == {*ours, foreign}
+    assert after == {held, foreign}
+    assert [(run["command"], run["exit_code"]) for run in runs] == [("sweep", 0), ("run", 4)]
+    assert again.out == f"would delete {held}\nnot ours {foreign}: unstarted, and unknown to this log\n"
+
+
+def test_sweep_deletes_nothing_that_a_run_took_over_meanwhile(tmp_path: Path) -> None:
+    nothing: Any = None  # the API, which must not be asked
+    left = Leftover(job_id="j", key="k", attempt=1, endpoint="", account="", at=0.0)
+    intent = Intent(key="k", attempt=1, addresses=("a",), payload={}, cap=None, recipe="a", account="")
+
+    async def overtaken(log: RunLog, other: RunLog) -> None:
+        fence = (await log.claim(["k"], Owner.this_process()))["k"]
+        created = Created(key="k", attempt=1, job_id="j")
+        await log.append(intent, created, Staged(key="k", attempt=1, uploads=()), run_id="r", fence=fence)
+        await log.release([fence])
+        await other.claim(["k"], Owner.this_process())
+        with pytest.raises(LeaseLost):
+            await delete_one(nothing, log, "sweep", left, fence)
+
+    with open_log(tmp_path / "runs.db") as log, open_log(tmp_path / "runs.db") as other:
+        asyncio.run(overtaken(log, other))
+
+        assert log.states()["k"].stage == "staged"
+
+
+def test_sweep_keeps_its_leases_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    async def rivals(log: RunLog, other: RunLog) -> None:
+        async with claimed(log, {"k"}, lease_s=0.3):
+            for _ in range(8):
+                await asyncio.sleep(0.1)
+                assert await other.claim(["k"], Owner.this_process()) == {}
+        assert set(await other.claim(["k"], Owner.this_process())) == {"k"}
+
+    with open_log(tmp_path / "runs.db") as log, open_log(tmp_path / "runs.db") as other:
+        asyncio.run(rivals(log, other))
+
+
+def test_work_of_another_account_is_left_to_its_key_and_nothing_is_asked(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start quota #1") as shell:
+        shell.runner("run", "a.recipe.json")
+        unpark(desk)
+        jobs = read_book(desk.folder / "server")
+        stranger = replace(shell, more={**shell.more, "API2CONVERT_API_KEY": "key-of-somebody-else-9876543210"})
+
+        stopped = stranger.runner("run", "a.recipe.json")
+        swept = stranger.runner("sweep", "--dry-run")
+
+    assert stopped.code == 3
+    assert "begun with another account's API key" in stopped.err
+    assert swept.code == 3
+    assert read_book(desk.folder / "server") == jobs
+
+
+def test_a_run_that_could_do_nothing_is_in_the_log_and_one_with_nothing_to_do_is_not(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    desk.write("out/0.webp", b"somebody else's")
+    blocked = desk.runner("run", "a.recipe.json", "--format", "json")
+    (desk.folder / "out" / "0.webp").unlink()
+    done = desk.runner("run", "a.recipe.json", "--format", "json")
+    idle = desk.runner("run", "a.recipe.json", "--format", "json")
+
+    runs = desk.runner("log", "--format", "json").json["runs"]
+    shown = desk.runner("log", blocked.json["run_id"])
+
+    assert (blocked.code, done.code, idle.code) == (6, 0, 0)
+    assert [(run["run_id"], run["exit_code"]) for run in runs] == [
+        (done.json["run_id"], 0),
+        (blocked.json["run_id"], 6),
+    ]
+    assert "result   1 blocked" in shown.out
+    assert "Nothing could be done." in shown.out
+
+
+def test_a_run_whose_server_cannot_be_started_ends_in_the_log(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    desk.write(".runner/server/server.db", "no database" * 1000)
+
+    ended = desk.runner("run", "a.recipe.json")
+    runs = desk.runner("log", "--format", "json").json["runs"]
+
+    assert ended.code != 0
+    assert [run["exit_code"] for run in runs] == [ended.code]
+
+
+def test_a_new_log_for_an_account_with_jobs_is_a_warning_once(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk, save={"path": "out/{output.filename}", "on_conflict": "overwrite"})
+    with shell_at(desk) as shell:
+        first = shell.runner("run", "a.recipe.json")
+        lost = shell.runner("run", "a.recipe.json", "--state", "new")
+        recipe(desk, epoch=1, save={"path": "out/{output.filename}", "on_conflict": "overwrite"})
+        known = shell.runner("run", "a.recipe.json", "--state", "new")
+        quiet = shell.runner("run", "a.recipe.json", "--state", "newer", "--quiet")
+
+    assert [done.code for done in (first, lost, known, quiet)] == [0] * 4
+    assert "new, but the account has jobs already (1)" in lost.err
+    assert first.err + known.err + quiet.err == ""
+
+
+def test_a_damaged_log_leads_to_its_repair_and_nothing_is_bought_again(desk: Desk) -> None:
+    pictures(desk, 0, 1)
+    recipe(desk)
+    place = desk.folder / ".runner" / "runs.db"
+    with shell_at(desk) as shell:
+        shell.runner("run", "a.recipe.json")
+        foreign = foreign_job(shell)
+        data = place.read_bytes()
+        place.write_bytes(data[:4096] + b"\xaa" * 4096 + data[8192:])
+
+        stopped = shell.runner("run", "a.recipe.json")
+        dry = shell.runner("sweep", "--dry-run")
+        repaired = shell.runner("doctor", "--rebuild-log")
+        again = shell.runner("run", "a.recipe.json")
+
+    assert (stopped.code, dry.code, repaired.code, again.code) == (5, 5, 0, 0)
+    assert "the run log is damaged" in stopped.err
+    assert "runner doctor --rebuild-log" in stopped.err
+    assert dry.out == f"not ours {foreign}: unstarted, and unknown to this log\n"
+    assert "2 keys are known" in repaired.err
+    assert (starts(desk), again.err) == (2, "")
+    assert [each.stat().st_size for each in place.parent.glob("runs.db.damaged-*")] == [len(data)]

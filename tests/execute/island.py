@@ -76,6 +76,7 @@ class Island:
     faults    what goes wrong on the server, but while the island settles
     faulty    runs that met such a server: each may leave unstarted jobs whose ids nobody knows
     seen      points that runs have passed, to die at
+    run_log   URL of the run log, where it is no file
     """
 
     folder: Path
@@ -95,6 +96,7 @@ class Island:
     faults: str = ""
     faulty: int = 0
     seen: list[str] = field(default_factory=lambda: ["before RunStarted"])
+    run_log: str = ""
 
     def __post_init__(self) -> None:
         (self.folder / "in").mkdir(parents=True)
@@ -139,6 +141,7 @@ class Island:
             result=str(self.folder / f"result-{runner}.json"),
             jobs=2,
             lock_wait_s=20.0,
+            run_log=self.run_log,
         )
 
     def run(self, *kills: Kill | None, jobs: int = 2) -> list[Ended]:
@@ -187,7 +190,7 @@ class Island:
         # Every creation under way may leave a job that nobody was told of; each is tried again when the server dies.
         folders = (self.folder / self.out, self.folder / "out" / "remote")
         crashes = MOST_JOBS * (self.crashes + MOST_CREATIONS * (self.server_crashes + self.faulty))
-        return judge(self.server.state, self.folder / "state", *folders, crashes=crashes)
+        return judge(self.server.state, self.folder / "state", *folders, crashes=crashes, run_log=self.run_log)
 
     def _wrong_report(self, ended: Ended) -> list[str]:
         if ended.outcome is None or ended.outcome["report"] is None:

@@ -159,9 +159,10 @@ class Ended:
 
     @property
     def points(self) -> list[str]:
+        """What it passed; only that it could do nothing, which it notes in one line, is no point."""
         assert self.outcome is not None, self.stderr
         points: list[str] = self.outcome["points"]
-        return points
+        return [point for point in points if not point.endswith("RunStarted+RunEnded")]
 
 
 class Forge:
@@ -252,13 +253,13 @@ class Verdict:
     credits: int = 0
 
 
-def judge(server_state: Path, state: Path, *results: Path, crashes: int) -> Verdict:
-    """Hold the server's book against the run log in `state`, after everything was run to its end.
+def judge(server_state: Path, state: Path, *results: Path, crashes: int, run_log: str = "") -> Verdict:
+    """Hold the server's book against the run log in `state`, or at `run_log`, after everything was run to its end.
 
     results  the folders where the last runs delivered
     """
     verdict = Verdict()
-    with open_log(state / "runs.db") as log:
+    with open_log(run_log or state / "runs.db") as log:
         states = log.states()
         logged = {stored.event.job_id for stored in log.events() if isinstance(stored.event, Created)}
         credits = log.credits()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import apsw
 import httpx
+import psycopg
 
 from runner.cli.app import run_cli
 from runner.cli.endpoint import choose_endpoint
@@ -32,6 +33,8 @@ from runner.errors import RunnerError
 from runner.execute.progress import Silent
 from runner.plan import Policy, Step
 from runner.runlog import BudgetGuard, Clock, Event, Fence, RunLog
+from runner.runlog.database import Database
+from runner.runlog.postgres import _TURN, open_database
 from runner.runlog.sqlite import SqliteDatabase
 
 FILE_CALLS = frozenset({"os.link", "os.rename", "os.remove", "os.mkdir"})
@@ -46,6 +49,7 @@ class Order:
     signals         sent to the run itself instead of SIGKILL, one right after the other
     halt            stop at the point instead (SIGSTOP), and make the file RESULT.halted
     sweep           `runner sweep` instead of a run
+    run_log         URL of a database that holds the run log, instead of a file in `state`
     result          file for the outcome, written when the run ends by itself
     """
 
@@ -64,11 +68,17 @@ class Order:
     signals: list[int] = field(default_factory=list)
     halt: bool = False
     sweep: bool = False
+    run_log: str = ""
 
 
-def _between_transactions(database: Path) -> None:
+def _between_transactions(order: Order) -> None:
     """Wait for the log's writer, which has a thread of its own: stopped within a transaction, it would lock out
     everybody else. That is true of users' runs as well; they end with 75 and say so."""
+    if order.run_log:
+        with psycopg.connect(order.run_log) as turn:
+            turn.execute("SELECT pg_advisory_xact_lock(%s)", (_TURN,))
+        return
+    database = Path(order.state) / "runs.db"
     connection = apsw.Connection(str(database))
     connection.set_busy_timeout(10_000)
     connection.execute("BEGIN IMMEDIATE; ROLLBACK")
@@ -99,7 +109,7 @@ class Trap:
                 os.kill(os.getpid(), self.pending.pop(0))
         elif self.order.halt:
             Path(self.order.result + ".halted").touch()
-            _between_transactions(Path(self.order.state) / "runs.db")
+            _between_transactions(self.order)
             os.kill(os.getpid(), signal.SIGSTOP)
         elif self.counts[self.order.point] == self.order.ordinal:
             with suppress(ProcessLookupError):  # the other run was faster with the same server
@@ -157,9 +167,9 @@ class CountingProgress(Silent):
 class CountingLog(RunLog):
     """A run log that passes a point before and after every line."""
 
-    def __init__(self, path: Path, trap: Trap) -> None:
+    def __init__(self, order: Order, trap: Trap) -> None:
         clock = Clock()
-        super().__init__(SqliteDatabase(path, clock=clock), clock=clock)
+        super().__init__(_database(order, clock), clock=clock)
         self._trap = trap
 
     async def append(
@@ -171,8 +181,16 @@ class CountingLog(RunLog):
         self._trap.pass_by(f"after {names}")
 
 
+def _database(order: Order, clock: Clock) -> Database:
+    if order.run_log:
+        return open_database(order.run_log, read_only=False, clock=clock)
+    return SqliteDatabase(Path(order.state) / "runs.db", clock=clock)
+
+
 def run(order: Order) -> int:
     """Run it to its end, or to the order's. Answers the exit code."""
+    if order.run_log:
+        os.environ["RUNNER_RUN_LOG"] = order.run_log
     trap = Trap(order=order)
     trap.watch_files()
     outcome: dict[str, object]
@@ -192,7 +210,7 @@ def _carried_out(order: Order, trap: Trap) -> dict[str, object]:
     state = Path(order.state)
     paths = [Path(one) for one in order.recipes]
     with open_planning(paths, profile=None, overrides={}, endpoint=order.endpoint, state=state) as planning:
-        log = CountingLog(state / "runs.db", trap)
+        log = CountingLog(order, trap)
         try:
             outside = Outside(open_http=trap.open_http, progress=CountingProgress(trap), lease_s=order.lease_s)
             policy = Policy(retry_failed=order.retry_failed, retry_lost=order.retry_lost)

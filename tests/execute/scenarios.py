@@ -23,12 +23,14 @@ class Scene:
     results   files that must lie below `out` in the end, with their width and height
     attempts  how often the work is started in the end, each key and attempt once
     exit_code what the last run ends with
+    run_log   URL of the run log, where it is no file
     """
 
     folder: Path
     results: Mapping[str, tuple[int, int]]
     attempts: int = 1
     exit_code: int = 0
+    run_log: str = ""
 
     def order(self, endpoint: str) -> Order:
         """To run it; several runs at once need a `result` each."""
@@ -37,6 +39,7 @@ class Scene:
             endpoint=endpoint,
             state=str(self.state),
             result=str(self.folder / "result.json"),
+            run_log=self.run_log,
         )
 
     @property

@@ -54,7 +54,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_and_bought_once(
         scene = build(tmp_path / str(seed), number + seed, web.url)
         forge = free.get()
         try:
-            return _crash_and_recover(scene, forge, server, point, ordinal)
+            return crash_and_recover(scene, forge, server, point, ordinal)
         finally:
             free.put(forge)
 
@@ -69,7 +69,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_next_and_bought_once(
     assert len(points) >= POINTS[build.__name__]
 
 
-def _crash_and_recover(scene: Scene, forge: Forge, server: Server, point: str, ordinal: int) -> list[str]:
+def crash_and_recover(scene: Scene, forge: Forge, server: Server, point: str, ordinal: int) -> list[str]:
     killed = forge.run(replace(scene.order(server.base_url), point=point, ordinal=ordinal))
     again = forge.run(scene.order(server.base_url))
     idle = forge.run(scene.order(server.base_url))
@@ -78,7 +78,7 @@ def _crash_and_recover(scene: Scene, forge: Forge, server: Server, point: str, o
     if idle.outcome is not None and idle.points:
         wrong.append(f"a third run still found work: {idle.points}")
     wrong += scene.wrong_files()
-    verdict = judge(server.state, scene.state, scene.out, crashes=1)
+    verdict = judge(server.state, scene.state, scene.out, crashes=1, run_log=scene.run_log)
     if verdict.starts != scene.attempts:
         wrong.append(f"{verdict.starts} starts instead of {scene.attempts}")
     return [f"{point} ({ordinal}): {one}" for one in wrong + verdict.wrong]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -41,6 +42,7 @@ class Promises(RuleBasedStateMachine):
     server: ClassVar[Server]
     web: ClassVar[Web]
     forges: ClassVar[list[Forge]]
+    run_log: Callable[[], str] = staticmethod(lambda: "")  # the URL of a fresh one, where it is no file
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +59,7 @@ class Promises(RuleBasedStateMachine):
             first_seed=next(ISLANDS),
             faults=self.server.faults,
         )
+        self.island.run_log = self.run_log()
         self.island.seen = list(people.POINTS)
 
     @rule(edit=EDITS, seed=SEEDS)

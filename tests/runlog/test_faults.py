@@ -289,6 +289,31 @@ def test_a_log_that_may_not_be_written_can_be_read_and_says_why_not_written(what
     assert in_another_process(WITHOUT_RIGHTS, what).splitlines() == ["read 1", "INVALID True True"]
 
 
+WITHOUT_A_LOOK = """
+import os, sys, tempfile
+from pathlib import Path
+from runner.errors import RunnerError
+from runner.runlog import open_log
+if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
+with tempfile.TemporaryDirectory() as name:
+    state = Path(name, "state")
+    open_log(state / "runs.db").close()
+    closed = state if sys.argv[1] == "folder" else state / "runs.db"
+    closed.chmod(0)
+    for read_only in (True, False):
+        try:
+            open_log(state / "runs.db", read_only=read_only)
+        except RunnerError as error:
+            print(str(error).partition("/runs.db: ")[2].partition(" the run log")[0], "rights" in error.hint)
+    closed.chmod(0o700)
+"""
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_log_that_may_not_be_looked_at_says_which_right_is_missing(what: str) -> None:
+    assert in_another_process(WITHOUT_A_LOOK, what).splitlines() == ["no right to read True", "no right to write True"]
+
+
 def test_eight_processes_make_one_log_at_once(tmp_path: Path) -> None:
     script = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom runner.runlog import RunEnded, open_log\n"
@@ -351,3 +376,63 @@ def test_a_log_leaves_no_thread_behind(tmp_path: Path) -> None:
         append_one(log)
 
     assert threading.active_count() == before
+
+
+BAD_DISK = """
+import asyncio, sys
+from pathlib import Path
+import apsw
+from runner.errors import RunnerError
+from runner.runlog import RunEnded, open_log
+
+class File(apsw.VFSFile):
+    left = 1 << 60
+    def _count(self, what):
+        if what == sys.argv[2]:
+            File.left -= 1
+            if File.left < 0:
+                raise apsw.IOError("I/O error (EIO)")
+    def xRead(self, amount, offset):
+        self._count("read")
+        return super().xRead(amount, offset)
+    def xWrite(self, data, offset):
+        self._count("write")
+        super().xWrite(data, offset)
+    def xSync(self, flags):
+        self._count("sync")
+        super().xSync(flags)
+
+class Disk(apsw.VFS):
+    def xOpen(self, name, flags):
+        return File("unix", name, flags)
+
+disk = Disk("bad", "unix", makedefault=True)
+place = Path(sys.argv[1])
+kept = failed = 0
+for good in range(40):
+    File.left = 1 << 60
+    log = open_log(place)
+    File.left = good
+    try:
+        for _ in range(3):
+            asyncio.run(log.append(RunEnded(run_id=str(kept), exit_code=0, summary={}), run_id="r"))
+            kept += 1
+        list(log.events())
+    except RunnerError as error:
+        failed += 1
+        assert "disk can't be read or written" in str(error), error
+        assert "sent" in str(error), error
+    File.left = 1 << 60
+    log.close()
+    with open_log(place) as log:
+        names = [each.event.run_id for each in log.events()]
+        assert log.check() == ()
+    # What was not acknowledged may be there or not, once for each time that it was asked for.
+    assert set(map(str, range(kept))) <= set(names) <= set(map(str, range(kept + 1)))
+print(kept > 0, failed > 0)
+"""
+
+
+@pytest.mark.parametrize("what", ["read", "write", "sync"])
+def test_a_disk_that_fails_now_and_then_is_named_and_costs_no_acknowledged_line(tmp_path: Path, what: str) -> None:
+    assert in_another_process(BAD_DISK, str(tmp_path / "runs.db"), what).strip() == "True True"

@@ -1,0 +1,218 @@
+"""A log whose file is damaged, made anew from what can still be read of it.
+
+Tables lie on pages of their own, so each tells what another may have lost. A snapshot (`keys.state`) was written with
+the last line about its key and wins where it can be read; elsewhere the lines that are left are followed leniently, and
+in doubt a key counts as started: what may have been bought must not be bought again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import apsw
+
+from runner.runlog import ledger
+from runner.runlog.database import Clock, Row, Transaction
+from runner.runlog.events import KeyEvent, StoredEvent
+from runner.runlog.faults import LogBusy, LogUnusable, OutOfOrder
+from runner.runlog.fold import follow, follow_leniently
+from runner.runlog.owner import Life, OwnerLocks
+from runner.runlog.snapshot import read_state, write_state
+from runner.runlog.sqlite import SqliteDatabase
+from runner.state import KeyState, Stage
+
+TABLES = {
+    "events": ("seq", "at", "run_id", "fence", "kind", "key", "body"),
+    "keys": ("key", "fence", "state"),
+    "starts": ("key", "attempt", "job_id", "refused"),
+    "money": ("key", "attempt", "recipe", "day", "run_id", "cap", "reserved", "started", "spent"),
+    "runs": ("run_id", "started_at", "ended_at", "endpoint", "account", "command", "exit_code"),
+}
+# What is looked for where the file doesn't say any more how many rows it had; no table has more rows than lines.
+MOST_ROWS = 1 << 16
+UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
+SIDE_FILES = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Salvaged:
+    """
+    lines    how many lines could be read; `lost` how many numbers between the first and the last are missing
+    keys     how many keys are known again; of `guessed` some lines are missing, and what is left was followed
+    backup   the damaged file as it was
+    """
+
+    lines: int
+    lost: int
+    keys: int
+    guessed: tuple[str, ...]
+    backup: Path
+
+
+def salvage(path: Path, *, now: datetime) -> Salvaged:
+    """Put a sound log in the place of the damaged one at `path`, which is kept beside it.
+
+    Raises LogBusy while a run uses it, LogUnusable where nothing can be read.
+    """
+    _refuse_company(path)
+    backup = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as name:
+        folder = Path(name)
+        _copy(path, folder / "old.db")
+        tables = _read_tables(folder / "old.db")
+        told = _make(folder / "new.db", tables)
+        _move(path, backup)
+        (folder / "new.db").replace(path)
+    return replace(told, backup=backup)
+
+
+def _refuse_company(path: Path) -> None:
+    locks = OwnerLocks(path.parent / "owners")
+    with contextlib.suppress(FileNotFoundError):
+        for owner in (path.parent / "owners").iterdir():
+            if locks.life(owner.name) is Life.ALIVE:
+                raise LogBusy(f"{path}: a run is using this log. Nothing was changed.", hint="wait for its end")
+
+
+def _copy(path: Path, to: Path) -> None:
+    try:
+        shutil.copyfile(path, to)
+    except OSError as error:
+        raise LogUnusable(f"{path}: {error.strerror or error}. Nothing was changed.") from error
+    for suffix in SIDE_FILES[:1]:  # what is committed may still be in the write-ahead log
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{path}{suffix}", f"{to}{suffix}")
+
+
+def _move(path: Path, backup: Path) -> None:
+    for suffix in ("", *SIDE_FILES):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{backup}{suffix}")
+
+
+def _read_tables(path: Path) -> dict[str, list[Row]]:
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA writable_schema = ON")  # go on where only the schema's checks complain
+            tables = {name: list(_readable(connection, name, columns)) for name, columns in TABLES.items()}
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise LogUnusable(
+            f"{path.name}: nothing of this log can be read ({error}). Nothing was changed.",
+            hint="restore it from a backup",
+        ) from error
+    if not any(tables.values()):
+        raise LogUnusable("nothing of this log can be read. Nothing was changed.", hint="restore it from a backup")
+    return tables
+
+
+def _readable(connection: apsw.Connection, table: str, columns: Sequence[str]) -> Iterator[Row]:
+    """The rows that can be read: a range that can't is halved until its bad rows are alone."""
+    sql = f"SELECT rowid, {', '.join(columns)} FROM {table} NOT INDEXED WHERE rowid BETWEEN ? AND ?"  # noqa: S608
+    ranges = [(1, _last_row(connection, table))] if _is_reachable(connection, table) else []
+    while ranges:
+        first, last = ranges.pop()
+        try:
+            rows = connection.execute(sql, (first, last)).fetchall()
+        except (apsw.Error, UnicodeDecodeError):
+            middle = (first + last) // 2
+            ranges += [(middle + 1, last), (first, middle)] if first < last else []
+        else:
+            yield from (row[1:] for row in sorted(rows))
+
+
+def _is_reachable(connection: apsw.Connection, table: str) -> bool:
+    """Whether any of the table's pages can be reached: rows are looked for all over it."""
+    for power in range(40):
+        with contextlib.suppress(apsw.Error, UnicodeDecodeError):
+            connection.execute(f"SELECT * FROM {table} NOT INDEXED WHERE rowid = ?", (1 << power,)).fetchall()  # noqa: S608
+            return True
+    return False
+
+
+def _last_row(connection: apsw.Connection, table: str) -> int:
+    for sql in (f"SELECT max(rowid) FROM {table} NOT INDEXED", "SELECT max(seq) FROM sqlite_sequence"):  # noqa: S608
+        with contextlib.suppress(apsw.Error):
+            ((value,),) = connection.execute(sql).fetchall()
+            return int(str(value or 0))
+    return MOST_ROWS
+
+
+def _make(path: Path, tables: dict[str, list[Row]]) -> Salvaged:
+    events = list(_events(tables["events"]))
+    database = SqliteDatabase(path, clock=Clock())
+    try:
+        with database.writing() as tx:
+            for stored in events:
+                ledger.project(tx, stored.at, stored.run_id, stored.event)
+            readable = {stored.seq for stored in events}
+            tables["events"] = [row for row in tables["events"] if row[0] in readable]
+            states, guessed = _states(tables, events)
+            fences = {key: fence for key, fence, _ in tables["keys"]}
+            # Above whatever fence was given out before: nobody of then may write.
+            tables["keys"] = [
+                (key, fences.get(key, 1) + 1_000_000, write_state(state)) for key, state in states.items()
+            ]
+            for name, columns in TABLES.items():
+                _insert(tx, name, columns, tables[name])
+    finally:
+        database.close()
+    return Salvaged(
+        lines=len(events), lost=_gaps(events), keys=len(states), guessed=tuple(sorted(guessed)), backup=path
+    )
+
+
+def _events(rows: Iterable[Row]) -> Iterator[StoredEvent]:
+    for seq, at, run_id, fence, kind, _key, body in rows:
+        with contextlib.suppress(LookupError, TypeError, ValueError):  # half a body
+            yield ledger.stored_event((seq, at, run_id, fence, kind, body))
+
+
+def _insert(tx: Transaction, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    marks = ", ".join("?" for _ in columns)
+    for row in rows:
+        with contextlib.suppress(apsw.ConstraintError):  # a row that was damaged so well that it can be read
+            tx.run(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)  # noqa: S608
+
+
+def _states(tables: Mapping[str, Iterable[Row]], events: Iterable[StoredEvent]) -> tuple[dict[str, KeyState], set[str]]:
+    """What is known of each key, and of which some lines are missing."""
+    followed, guessed = _followed(events)
+    for key, attempt, job_id, refused in tables["starts"]:
+        state = followed.get(key)
+        if not refused and (state is None or (state.attempt, state.stage in UNBOUGHT) == (attempt, True)):
+            known = state or KeyState(key=key, attempt=attempt, stage=Stage.STARTING)
+            followed[key] = replace(known, stage=Stage.STARTING, job_id=job_id)
+            guessed.add(key)
+    for key, _fence, text in tables["keys"]:
+        with contextlib.suppress(LookupError, TypeError, ValueError):
+            if text is not None:
+                followed[key] = read_state(text)
+                guessed.discard(key)
+    return followed, guessed
+
+
+def _followed(events: Iterable[StoredEvent]) -> tuple[dict[str, KeyState], set[str]]:
+    followed: dict[str, KeyState] = {}
+    guessed: set[str] = set()
+    for stored in events:
+        if isinstance(stored.event, KeyEvent):
+            before = followed.get(stored.event.key)
+            try:
+                after = follow(before, stored.event, at=stored.at)
+            except OutOfOrder:
+                guessed.add(stored.event.key)
+                after = follow_leniently(before, stored.event, at=stored.at)
+            followed[stored.event.key] = after
+    return followed, guessed
+
+
+def _gaps(events: Sequence[StoredEvent]) -> int:
+    numbers = [stored.seq for stored in events]
+    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0

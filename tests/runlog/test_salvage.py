@@ -1,0 +1,134 @@
+"""A damaged log is made anew from what can be read, and what was started stays started."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runner.runlog import (
+    Created,
+    Event,
+    Finished,
+    Intent,
+    LogBusy,
+    LogCorrupt,
+    LogUnusable,
+    Owner,
+    RunStarted,
+    Staged,
+    Started,
+    Starting,
+    open_log,
+)
+from runner.runlog.salvage import salvage
+from runner.state import Stage
+
+PAGE = 4096
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+KEYS = [f"k{number:02}" for number in range(40)]
+BOUGHT = frozenset({Stage.STARTING, Stage.STARTED, Stage.FINISHED})
+
+
+def life(key: str) -> list[Event]:
+    """A third is started, a third finished, a third parked before the start."""
+    third = int(key[1:]) % 3
+    begun: list[Event] = [
+        Intent(key=key, attempt=1, addresses=(key,), payload={"x": "y" * 300}, cap=1, recipe="r", account="a"),
+        Created(key=key, attempt=1, job_id=f"job-of-{key}"),
+        Staged(key=key, attempt=1, uploads=()),
+    ]
+    started: list[Event] = [
+        Starting(key=key, attempt=1, job_id=f"job-of-{key}"),
+        Started(key=key, attempt=1, job_id=f"job-of-{key}"),
+    ]
+    end: list[Event] = [Finished(key=key, attempt=1, spent=1, outputs=())]
+    return begun + (started if third else []) + (end if third == 2 else [])
+
+
+def was_bought(key: str) -> bool:
+    return int(key[1:]) % 3 > 0
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    place = tmp_path_factory.mktemp("whole") / "runs.db"
+
+    async def write() -> None:
+        started = RunStarted(run_id="run", endpoint="hosted", account="a", command="run", recipes=("r",))
+        await log.append(started, run_id="run")
+        fences = await log.claim(KEYS, Owner.this_process())
+        for key in KEYS:
+            await log.append(*life(key), run_id="run", fence=fences[key])
+
+    with open_log(place) as log:
+        asyncio.run(write())
+    return place.read_bytes()
+
+
+def spoil(whole: bytes, page: int) -> bytes:
+    return whole[: page * PAGE] + b"\xaa" * PAGE + whole[(page + 1) * PAGE :]
+
+
+def test_whatever_page_is_damaged_nothing_that_was_started_can_be_bought_again(whole: bytes, tmp_path: Path) -> None:
+    rebuilt = 0
+    for page in range(1, len(whole) // PAGE):
+        place = tmp_path / str(page) / "runs.db"
+        place.parent.mkdir()
+        place.write_bytes(spoil(whole, page))
+        try:
+            open_log(place).close()
+            continue  # a page that nothing is kept on
+        except LogCorrupt:
+            rebuilt += 1
+
+        told = salvage(place, now=NOW)
+
+        with open_log(place) as log:
+            states = log.states()
+            assert log.check() == ()
+            assert set(states) == set(KEYS), page
+            assert [key for key in KEYS if was_bought(key) and states[key].stage not in BOUGHT] == [], page
+            assert {states[key].job_id for key in KEYS} == {f"job-of-{key}" for key in KEYS}
+            assert log.credits().spent == sum(int(key[1:]) % 3 == 2 for key in KEYS), page
+            assert told.lines == len(list(log.events()))
+            fences = asyncio.run(log.claim(KEYS, Owner.this_process()))
+            asyncio.run(log.append(run_id="next", fence=fences["k01"]))
+        assert told.backup.read_bytes() == spoil(whole, page)
+    assert rebuilt > 10
+
+
+def test_a_sound_log_comes_out_as_it_was(whole: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole)
+    with open_log(place) as log:
+        before = log.states(), list(log.events()), log.spent_by_day(), log.runs()
+
+    told = salvage(place, now=NOW)
+
+    with open_log(place) as log:
+        assert (log.states(), list(log.events()), log.spent_by_day(), log.runs()) == before
+    assert (told.lost, told.guessed) == (0, ())
+
+
+def test_a_log_in_use_is_left_alone(whole: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole)
+    with open_log(place) as log:
+        asyncio.run(log.claim(["k00"], Owner.this_process()))
+
+        with pytest.raises(LogBusy, match="a run is using this log"):
+            salvage(place, now=NOW)
+
+
+def test_a_file_of_which_nothing_can_be_read_stays_where_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(b"\xaa" * 9 * PAGE)
+
+    with pytest.raises(LogUnusable, match="nothing of this log can be read"):
+        salvage(place, now=NOW)
+
+    assert place.read_bytes() == b"\xaa" * 9 * PAGE
+    assert [each.name for each in tmp_path.iterdir()] == ["runs.db"]
