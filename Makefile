@@ -35,6 +35,8 @@ format: $(VENV)/ready
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/ready-bench
+	@tools/debian-packages
+	@tools/test-servers
 	@$(BIN)/python -m bench
 
 soak: $(VENV)/ready

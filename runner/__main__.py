@@ -5,16 +5,24 @@ import sys
 
 
 def main() -> None:
-    if sys.argv[1:] == ["--version"]:
-        from runner import __version__
-
-        sys.stdout.write(f"runner {__version__}\n")
+    if sys.argv[1:] == ["--version"] and _says_version():
         return
     # Loading modules makes many objects and no garbage: looking for it all the while took a fifth of `check`.
     gc.set_threshold(100_000, 10, 10)
     from runner.cli.app import run_cli
 
     run_cli()
+
+
+def _says_version() -> bool:
+    from runner import __version__
+
+    try:
+        sys.stdout.write(f"runner {__version__}\n")
+        sys.stdout.flush()
+    except (OSError, AttributeError):  # full, or closed and so None: the command line says it as it does elsewhere
+        return False
+    return True
 
 
 if __name__ == "__main__":

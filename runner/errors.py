@@ -5,9 +5,11 @@
       QuotaError                4   credits, a limit, a budget, rate limited to the end
       InvalidError              5   a recipe or setting is wrong, or something named doesn't exist
         InvalidInput            5   the same with places: every problem found, all at once
+          InvalidSettings       5   of runner.toml
       JobsFailed                6   at least one job failed, the rest was done
       DeadlineReached           7
       UnreachableError          8   the endpoint doesn't answer
+      OutputError              74   the result can't be written to standard output
       LockedError              75   another run holds the work
 
 Anything else that is raised is a bug of ours and keeps its traceback.
@@ -33,6 +35,7 @@ class ExitCode(IntEnum):
     DEADLINE = 7
     UNREACHABLE = 8
     CHANGES = 10
+    OUTPUT = 74
     LOCKED = 75
     INTERRUPTED = 130
     TERMINATED = 143
@@ -70,6 +73,10 @@ class DeadlineReached(RunnerError):
 
 class UnreachableError(RunnerError):
     exit_code = ExitCode.UNREACHABLE
+
+
+class OutputError(RunnerError):
+    exit_code = ExitCode.OUTPUT
 
 
 class LockedError(RunnerError):
@@ -114,3 +121,7 @@ class InvalidInput(InvalidError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__(f"{len(problems)} problems")
         self.problems = tuple(problems)
+
+
+class InvalidSettings(InvalidInput):
+    """The same for `runner.toml`."""

@@ -5,14 +5,20 @@ Only commands that reach an endpoint import this: pydantic-settings costs more t
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from runner.errors import InvalidError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SETTINGS_FILE = "runner.toml"
 
@@ -66,10 +72,42 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))
 
 
+_ALIASES = {"API2CONVERT_API_KEY": "api_key", "API2CONVERT_BASE_URL": "base_url"}
+KNOWN: Mapping[tuple[str, ...], frozenset[str]] = {
+    (): frozenset(Settings.model_fields) - {"api_key"},
+    ("local",): frozenset(LocalSettings.model_fields),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """A setting that can't be: its path in `runner.toml`, pydantic's name for the fault and what it says of it."""
+
+    path: tuple[str | int, ...]
+    kind: str
+    said: str
+    bounds: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment that gave the value, which goes before a file; empty where none did."""
+        ours = "RUNNER_" + "__".join(map(str, self.path)).upper()
+        names = (f"API2CONVERT_{self.path[0]}".upper(), ours, f"RUNNER_{self.path[0]}".upper())
+        return next((name for name in names if name in os.environ), "")
+
+
+class WrongSettings(InvalidError):
+    """Settings that can't be used; whoever has the words and the places for them says so."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, one.path))}: {one.said}" for one in faults))
+        self.faults = tuple(faults)
+
+
 def load_settings(file: Path | None, **flags: Any) -> Settings:
     """The settings as `file` (a runner.toml, or None), the environment and `flags` give them.
 
-    Raises InvalidError that names every wrong setting, never a value.
+    Raises WrongSettings with every wrong setting, never a value, and InvalidError for a file that can't be read.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     _refuse_secrets(file)
@@ -80,12 +118,15 @@ def load_settings(file: Path | None, **flags: Any) -> Settings:
     try:
         return _Here(**given)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors(include_input=False)
-        )
-        raise InvalidError(f"settings ({file or 'environment'}): {wrong}") from None
+        raise WrongSettings([_fault(row) for row in error.errors(include_input=False)]) from None
     except (ValueError, OSError) as error:
         raise InvalidError(f"{file} can't be read: {error}") from None
+
+
+def _fault(row: ErrorDetails) -> Fault:
+    first, *others = row["loc"]
+    name = first if first in Settings.model_fields else _ALIASES.get(str(first), first)
+    return Fault(path=(name, *others), kind=row["type"], said=row["msg"], bounds=row.get("ctx", {}))
 
 
 def _refuse_secrets(file: Path | None) -> None:

@@ -50,7 +50,10 @@ class StagedUpload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveredFile:
-    """A result as we left it on disk; `path` is absolute, `sha256` hex."""
+    """A result as we left it on disk; `path` is absolute, `sha256` hex.
+
+    Without a digest it isn't ours: `on_conflict = "skip"` left there what it found.
+    """
 
     path: str
     size_bytes: int

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
 
 import click
 
-from runner.errors import ExitCode, InvalidInput, RunnerError
+from runner.cli.streams import settle_streams
+from runner.errors import ExitCode, InvalidInput, InvalidSettings, RunnerError
 
 COMMANDS = {
     "check": ("runner.cli.check", "Find every problem in recipes, without sending anything."),
@@ -84,7 +84,7 @@ def cli() -> None:
 
 def run_cli(args: list[str] | None = None) -> None:
     """Entry point. The one place where an error becomes a message and an exit code."""
-    _write_utf8()
+    settle_streams()
     try:
         cli.main(args=args, standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -102,13 +102,6 @@ def run_cli(args: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
 
 
-def _write_utf8() -> None:
-    """Into files and pipes always the same bytes, whatever the locale; a name that is no UTF-8 becomes an escape."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        encoding = None if sys.stdout.isatty() else "utf-8"
-        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
-
-
 def show_error(error: RunnerError) -> None:
     click.echo(f"error: {error}", err=True)
     if error.hint:
@@ -120,4 +113,6 @@ def _show_findings(error: InvalidInput) -> None:
     from runner.report.findings import findings_text
 
     recipes = len({problem.place.file for problem in error.problems})
-    click.echo(findings_text(error.problems, checked=recipes, color=wants_color(sys.stderr)), err=True, nl=False)
+    closing = not isinstance(error, InvalidSettings)
+    text = findings_text(error.problems, checked=recipes, color=wants_color(sys.stderr), closing=closing)
+    click.echo(text, err=True, nl=False)

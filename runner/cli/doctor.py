@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from runner.cli.options import endpoint_options, format_option
+from runner.cli.options import endpoint_options, format_option, variation_options
 
 if TYPE_CHECKING:
     from runner.cli.endpoint import ChosenEndpoint
@@ -23,6 +23,7 @@ _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "r
 
 @click.command()
 @click.argument("recipes", nargs=-1, type=click.Path(path_type=Path))
+@variation_options
 @endpoint_options
 @format_option("text", "json")
 @click.option("--live", is_flag=True, help="Ask the endpoint, with one staged job that is never started (free).")
@@ -32,6 +33,8 @@ _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "r
 @click.option("--policy", is_flag=True, help="Print the least rights that RECIPES need at cloud providers, as JSON.")
 def doctor(
     recipes: tuple[Path, ...],
+    profile: str | None,
+    overrides: Mapping[str, str],
     endpoint: str | None,
     state: Path | None,
     style: str,
@@ -41,18 +44,19 @@ def doctor(
 ) -> None:
     """Say what works on this machine, what is missing, and how to get it.
 
-    RECIPES only tell where settings and run log lie; without any, the current folder does.
+    RECIPES only tell where settings and run log lie; without any, the current folder does. --policy reads them, and
+    --profile and --set are for it.
 
     \b
     Examples: runner doctor
               runner doctor --live --endpoint hosted
               runner doctor --rebuild-log
-              runner doctor --policy recipes/ | jq .amazons3
+              runner doctor --policy recipes/ --set bucket=live | jq .amazons3
 
     Exits 0, 6 when something that is there is wrong, or 5 when nothing of a damaged log can be read.
     """
     if policy:
-        _print_policy(recipes)
+        _print_policy(recipes, profile=profile, overrides=overrides)
         return
     from runner.cli.endpoint import choose_endpoint
     from runner.cli.live import Finding, ask_endpoint
@@ -99,14 +103,16 @@ def _rebuild_log(chosen: ChosenEndpoint) -> None:
         click.echo(f"Lines are missing of {key}: it counts as what the last one left says.", err=True)
 
 
-def _print_policy(recipes: tuple[Path, ...]) -> None:
+def _print_policy(recipes: tuple[Path, ...], *, profile: str | None, overrides: Mapping[str, str]) -> None:
     from runner.cli.prepare import load
-    from runner.report.policy import policy_json, rights_of
+    from runner.report.policy import notes_of, policy_json, rights_of
 
     if not recipes:
         raise click.UsageError("--policy needs recipes to read")
-    loaded = load(recipes, profile=None, overrides={})
-    click.echo(json.dumps(policy_json(rights_of(loaded.recipes)), indent=2, ensure_ascii=False))
+    rights = rights_of(load(recipes, profile=profile, overrides=overrides).recipes)
+    click.echo(json.dumps(policy_json(rights), indent=2, ensure_ascii=False))
+    for note in notes_of(rights):
+        click.echo(note, err=True)
 
 
 def _line(finding: Finding, *, color: bool) -> str:

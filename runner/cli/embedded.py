@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from runner.cli.seal_key import default_seal_key
 from runner.client.endpoint import Endpoint
 from runner.compile import LOCAL
 from runner.errors import UnreachableError
@@ -67,7 +68,8 @@ def _start_or_join(state: Path, settings: Mapping[str, object], stack: ExitStack
 def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Mapping[str, str]:
     """Start a server; its first line says where it is, or why it isn't. It ends when we do, and not by our Ctrl-C."""
     folder = Path(tempfile.mkdtemp(prefix="runner-"))  # short: the path of a socket has room for 107 bytes
-    config = {"state_dir": str(state), "uds": str(folder / "api.sock"), "guests_lock": str(state / GUESTS), **settings}
+    config: dict[str, object] = {"state_dir": str(state), "uds": str(folder / "api.sock")}
+    config |= {"guests_lock": str(state / GUESTS), "seal_key": str(default_seal_key() or ""), **settings}
     number = os.open(state / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     log = stack.enter_context(os.fdopen(number, "ab"))
     server = subprocess.Popen(

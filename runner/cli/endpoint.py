@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from runner.compile import HOSTED, LOCAL, endpoint_name
 from runner.compile.endpoints import HOSTED_URL
 from runner.errors import AuthenticationError, InvalidError
 from runner.runlog import RunLog
+
+if TYPE_CHECKING:
+    from runner.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +80,7 @@ def choose_endpoint(
     if not _anything_said(file, endpoint):
         said = endpoint is not None
         return ChosenEndpoint(name=LOCAL, base_url="", api_key="", said=said, project=project, state=where)
-    from runner.settings import load_settings
-
-    settings = load_settings(file, endpoint=endpoint)
+    settings = _settings(file, endpoint)
     key = _key(settings.api_key.get_secret_value() if settings.api_key else "")
     base_url = _base_url(settings.endpoint, settings.base_url, has_key=bool(key))
     if base_url and not key and need_key:
@@ -99,6 +101,21 @@ def choose_endpoint(
         run_log=settings.run_log.get_secret_value() if settings.run_log else "",
         local=settings.local.model_dump(exclude_none=True),
     )
+
+
+def _settings(file: Path | None, endpoint: str | None) -> Settings:
+    from runner.settings import WrongSettings, load_settings
+
+    try:
+        return load_settings(file, endpoint=endpoint)
+    except WrongSettings as error:
+        from runner.cli.wrong_settings import in_our_words
+
+        raise in_our_words(error, file) from None
+    except InvalidError as error:
+        from runner.cli.wrong_settings import unreadable
+
+        raise unreadable(error, file) from None
 
 
 def _key(text: str) -> str:

@@ -162,6 +162,7 @@ def _job_row(address: str, lines: list[StoredEvent]) -> JobRow:
     last = own[-1]
     delivered = [event for event in events if isinstance(event, Delivered)]
     event = _key_event(last)
+    files = delivered[-1].files if delivered and not isinstance(event, DeliveryFailed) else ()
     return JobRow(
         address=address,
         key=event.key,
@@ -169,7 +170,7 @@ def _job_row(address: str, lines: list[StoredEvent]) -> JobRow:
         job_id=next((job for line in reversed(own) if (job := getattr(line.event, "job_id", ""))), ""),
         status=_line_row(last).kind,
         spent=sum(each.spent for each in events if isinstance(each, Finished | Failed)),
-        outputs=delivered[-1].files if delivered and not isinstance(event, DeliveryFailed) else (),
+        outputs=tuple(file for file in files if file.sha256),
         errors=_errors(event),
         lines=tuple(_line_row(line) for line in own),
     )

@@ -13,6 +13,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def recipe_options(command: Command) -> Command:
     """RECIPES, --profile and --set: what is read, and how it is varied."""
+    # What may not be read is a finding at its place, and not a matter of usage.
+    recipes = click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
+    return recipes(variation_options(command))
+
+
+def variation_options(command: Command) -> Command:
+    """--profile and --set: how recipes are varied."""
     for option in (
         click.option(
             "--set",
@@ -23,8 +30,6 @@ def recipe_options(command: Command) -> Command:
             help="Override a variable of [vars]; may be given several times.",
         ),
         click.option("--profile", metavar="NAME", help="Lay [profile.NAME] of each recipe over it."),
-        # What may not be read is a finding at its place, and not a matter of usage.
-        click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)),
     ):
         command = option(command)
     return command

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from runner.cli.context import RUN_LOG
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
-from runner.cli.prepare import Refusal, load, prepare
+from runner.cli.prepare import Prepared, Refusal, load, prepare
+from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
@@ -71,6 +72,7 @@ class Planning:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
+        prepared = self._without_unserved(prepared)
         names = frozenset(recipe.name for recipe in wanted)
         states = known_states(self.log, prepared.jobs, names)
         made = make_plan(
@@ -81,6 +83,7 @@ class Planning:
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
+            asked=frozenset(one.address for one in prepared.refusals),
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
@@ -101,6 +104,15 @@ class Planning:
         if all(state.stage not in UNDER_WAY for state in states.values()):
             return {}
         return self.log.under_way(endpoint=self.endpoint.name, account=self.endpoint.account)
+
+    def _without_unserved(self, prepared: Prepared) -> Prepared:
+        """What this machine can't do is refused before anything is bought, if it is to be done here."""
+        if not self.endpoint.embedded:
+            return prepared
+        refused = {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
+        jobs = tuple(job for job in prepared.jobs if job.address not in refused)
+        more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
+        return replace(prepared, jobs=jobs, refusals=(*prepared.refusals, *more))
 
 
 @contextmanager
@@ -139,7 +151,15 @@ def _keep_out_of_git(state: Path) -> None:
 def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:
     """What the log knows of the jobs' keys, and of all that the addresses of `recipes` had before."""
     keys = {job.key for job in jobs}
-    return {key: state for key, state in log.states().items() if key in keys or state.recipe in recipes}
+    return {
+        key: state
+        for key, state in log.states().items()
+        if key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
+    }
+
+
+def recipe_of(address: str) -> str:
+    return address.partition("[")[0]
 
 
 def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[Step, ...]:
@@ -151,10 +171,12 @@ def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[S
 
 def _refused(refusal: Refusal) -> Step:
     place = refusal.problem.place
+    here = Path.cwd()
+    file = place.file.relative_to(here) if place.file.is_relative_to(here) else place.file
     return Step(
         address=refusal.address,
         key="",
         action=Action.BLOCKED,
-        reason=f"{place.file.name}:{place.line}: {refusal.problem.message}",
+        reason=f"{file}:{place.line}:{place.column}: {refusal.problem.message}",
         exit_code=ExitCode.INVALID,
     )

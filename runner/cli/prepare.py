@@ -125,7 +125,8 @@ async def _items(recipe: Recipe, endpoint: ChosenEndpoint, shelf: _Shelf) -> tup
 def _paths(recipe: Recipe, foreach: Foreach, project: Path, shelf: _Shelf) -> Sequence[str] | None:
     listing = list_files(recipe.folder, foreach.patterns, foreach.exclude, root=project)
     for found in listing.problems:
-        shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, ("foreach", "files"), found))
+        at = ("foreach", "files", found.pattern)
+        shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, at, found))
     shelf.facts.update({fact.absolute: fact for fact in listing.files})
     return [fact.path for fact in listing.files] if listing.files or not listing.problems else None
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
 from runner.cli.options import format_option
-from runner.cli.serve_contract import concurrency_option, contract_option
+from runner.cli.serve_contract import contract_options
 from runner.cli.serve_keys import keys as keys_command
 from runner.cli.serve_options import Operating, operating_options
 from runner.cli.serve_storage import Endpoints, storage_options
@@ -29,6 +29,12 @@ from runner.server.store.keys import list_keys
 @click.group(invoke_without_command=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 picks one.")
+@click.option(
+    "--base-url",
+    default="",
+    metavar="URL",
+    help="How clients reach this server, such as https://convert.example.com: what links in jobs begin with.",
+)
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on this UNIX socket instead.")
 @click.option(
     "--state",
@@ -43,7 +49,8 @@ from runner.server.store.keys import list_keys
     multiple=True,
     envvar="RUNNER_SERVE_KEY",
     show_envvar=True,
-    help="API key that is good; without one a key is made and shown. Command lines are public: prefer the variable.",
+    help="API key that is good; without one a key is made, until the next start. Command lines are public: prefer "
+    "the variable.",
 )
 @click.option("--workers", default=0, type=click.IntRange(0, 256), help="Conversions at once; 0: one a processor.")
 @click.option(
@@ -53,8 +60,7 @@ from runner.server.store.keys import list_keys
     metavar="NET",
     help="Private network that inputs, FTP and callbacks may reach.",
 )
-@contract_option
-@concurrency_option
+@contract_options
 @format_option("text", "json")
 @operating_options
 @storage_options
@@ -63,22 +69,25 @@ def serve(
     ctx: click.Context,
     host: str,
     port: int,
+    base_url: str,
     uds: Path | None,
     state: Path,
     keys: tuple[str, ...],
     workers: int,
     private: tuple[str, ...],
     contract: Contract,
-    concurrency: int,
     style: str,
     operating: Operating,
     endpoints: Endpoints,
 ) -> None:
     """Serve the API v2 on this machine: jobs, uploads, conversions, downloads, without an account.
 
-    It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key and
-    shows it once; `runner serve keys` makes, lists and revokes more, for several accounts. Any other address
-    than loopback needs a key. Files of finished jobs are kept for a day.
+    It keeps its jobs in --state and goes on with them after a restart. Without --key it makes an API key, shows it
+    once, and revokes the one that the start before made; `runner serve keys` makes, lists and revokes keys that
+    stay, for several accounts. Any other address than loopback needs a key. Files of finished jobs are kept for a day.
+
+    Links in jobs begin with --base-url; without it with the address it listens on, and at --host 0.0.0.0 with the
+    host that the request names. Behind a proxy set it.
 
     \b
     Example:
@@ -110,11 +119,12 @@ def serve(
         state_dir=state,
         host=host,
         port=port,
+        base_url=_base_url(base_url),
         uds=uds,
         api_keys=_good_keys(keys, host, uds, state),
         workers=workers,
         allow_private=tuple(_network(one) for one in private),
-        contract=replace(contract, concurrency=concurrency),
+        contract=contract,
     )
     config = endpoints.applied(operating.applied(config))
     mask = os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
@@ -163,6 +173,30 @@ def _network(text: str) -> Network:
     except ValueError as error:
         hint = "write it like 127.0.0.0/8 or 10.1.2.3"
         raise InvalidError(f"--allow-private '{text}' is not a network", hint=hint) from error
+
+
+def _base_url(text: str) -> str:
+    """`text` with the version where it names a host alone; a proxy may show another path to the world."""
+    if not text:
+        return ""
+    parts = _parts(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise InvalidError(
+            "--base-url is no URL that links could begin with", hint="write it like https://convert.example.com"
+        )
+    if parts.query or parts.fragment:
+        raise InvalidError("--base-url has more than a host and a path; links are made by adding to it")
+    path = parts.path.rstrip("/") or "/v2"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _parts(text: str) -> SplitResult | None:
+    """None for what is no URL: a blank, or a port that is none."""
+    try:
+        parts = urlsplit(text)
+        return parts if text.isascii() and text.isprintable() and " " not in text and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _place(error: OSError, config: ServerConfig) -> str:

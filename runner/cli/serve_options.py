@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from click.core import ParameterSource
 
+from runner.cli.seal_key import default_seal_key
 from runner.errors import InvalidError
 from runner.server.config import Assumptions, ServerConfig
 from runner.server.faults import BadFaults, read_faults
@@ -29,6 +30,7 @@ class Operating:
     callback_secret: str | None
     callback_secret_file: Path | None
     max_disk: str
+    seal_key: Path | None
     retention: float
     log_level: Level
 
@@ -45,7 +47,8 @@ class Operating:
             assumptions=_assumptions(self.assume),
             callbacks=replace(config.callbacks, secret=self._secret()),
             contract=replace(config.contract, retention_s=self.retention * 3600),
-            max_disk_bytes=_size(self.max_disk),
+            max_disk_bytes=size_bytes(self.max_disk, option="--max-disk"),
+            seal_key=self.seal_key or default_seal_key(),
         )
 
     def _secret(self) -> str:
@@ -78,6 +81,13 @@ def operating_options(command: Command) -> Command:
             metavar="HOURS",
             type=click.FloatRange(min=0, min_open=True),
             help="How long files are kept after a job's end, and jobs that nobody starts.",
+        ),
+        click.option(
+            "--seal-key",
+            metavar="FILE",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="Key that seals secrets of jobs, outside of --state; made where there is none. Default: "
+            "$XDG_STATE_HOME/conversion-runner/seal.key, in ~/.local/state.",
         ),
         click.option("--max-disk", default="", metavar="SIZE", help="What files of jobs may take: 500M, 20G."),
         click.option(
@@ -145,7 +155,8 @@ def _assumptions(given: Sequence[str]) -> Assumptions:
     return Assumptions(**chosen)
 
 
-def _size(text: str) -> int:
+def size_bytes(text: str, *, option: str) -> int:
+    """`text`, such as 500M or 20G, in bytes; 0 for nothing. Raises InvalidError for what is no size."""
     if not text:
         return 0
     number, unit = text.upper().removesuffix("B").removesuffix("I"), ""
@@ -156,5 +167,5 @@ def _size(text: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size <= 0:
-        raise InvalidError(f"--max-disk '{text}' is no size", hint="write it like 500M or 20G")
+        raise InvalidError(f"{option} '{text}' is no size", hint="write it like 500M or 20G")
     return size

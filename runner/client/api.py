@@ -26,7 +26,7 @@ from runner.client.errors import (
 )
 from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, translated
-from runner.client.pacing import Backoff, retry_after
+from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_after
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
@@ -77,6 +77,7 @@ class ConversionApi:
         """Start the job: the purchase. None where the server says that it was started before (409).
 
         A 429 is the caller's to wait for: it says that too many jobs run, which the caller knows more about.
+        A RefusedError is only a definite no where it is `certain`.
         """
         try:
             path = f"/jobs/{_segment(job_id)}"
@@ -124,10 +125,14 @@ class ConversionApi:
     ) -> Json:
         doing = f"{method} {path.partition('?')[0]}"
         waits = self.backoff.waits(self.rng)
+        unheard = True
         while True:
             try:
                 return await self._once(method, path, body, extra or {}, doing=doing)
             except ApiError as error:
+                unheard = unheard and not isinstance(error, OutcomeUnknownError)
+                if isinstance(error, RefusedError):
+                    error.certain = unheard
                 wait_s = next(waits, None)
                 if wait_s is None or not _worth_repeating(error, method, waits_for_a_place):
                     raise
@@ -164,14 +169,14 @@ def answer(response: httpx.Response, *, doing: str, hidden: Hidden) -> Json:
 def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError | AuthenticationError:
     status = response.status_code
     message = f"{doing}: {status} {hidden.mask(_said(response))}".rstrip()
-    if status >= 500:
+    if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:  # a proxy that gave up says 408
         return OutcomeUnknownError(message)
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
         return GoneError(message, status=status)
     header = response.headers.get("Retry-After")
-    wait_s = None if header is None else retry_after(header, now=datetime.now(UTC))
+    wait_s = None if header is None else retry_after(header, now=datetime.now(UTC), most_s=MOST_PARKED_S)
     return RefusedError(message, status=status, retry_after_s=wait_s)
 
 
@@ -209,7 +214,7 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
 
 def _wait(error: ApiError, backoff_s: float) -> float:
     asked_s = error.retry_after_s if isinstance(error, RefusedError) else None
-    return backoff_s if asked_s is None else max(asked_s, backoff_s)
+    return backoff_s if asked_s is None else max(min(asked_s, MOST_WAIT_S), backoff_s)
 
 
 def _segment(text: str) -> str:

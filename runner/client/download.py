@@ -30,7 +30,8 @@ Progress = Callable[[int], None]
 class Download:
     """One output on its way into `into`, which starts empty and can seek.
 
-    tries  how often the server is asked at most: each may count against the output's downloads
+    tries       how often the server is asked at most
+    most_whole  how often from the first byte on: those count against `limits.output.max_downloads`, None for no limit
     """
 
     api: ConversionApi
@@ -39,6 +40,8 @@ class Download:
     password: str = ""
     progress: Progress | None = None
     tries: int = 4
+    most_whole: int | None = None
+    _whole: int = 0
     _hasher: Hasher = field(default_factory=Hasher)
     _etag: str = ""
 
@@ -57,23 +60,40 @@ class Download:
                 wait_s = next(waits, None)
                 if wait_s is None or not _is_passing(error):
                     raise
+                self._require_another(error)
                 await self.api.sleep(wait_s)
+
+    def _require_another(self, error: ApiError) -> None:
+        """Raise where going on means from the first byte, which the job's own limit doesn't allow once more."""
+        if self._hasher.size_bytes or self.most_whole is None or self._whole < self.most_whole:
+            return
+        raise CorruptDownloadError(
+            f"{error}; limits.output.max_downloads = {self.most_whole} allows no other download",
+            hint="allow one more than is needed; a higher limit counts for what is bought from then on (raise epoch)",
+        ) from error
 
     async def _fetch_rest(self) -> None:
         doing = f"downloading {self.output.filename!r}"
+        whole = not self._hasher.size_bytes
         try:
             async with self.api.http.stream("GET", self.output.uri, headers=self._headers()) as response:
                 if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
                 if not response.is_success:
                     await response.aread()
+                    whole = False
                     raise refusal(response, doing=doing, hidden=self.api.hidden)
                 if not self._is_the_rest(response):
+                    whole = True
                     self._start_over()
                 self._etag = response.headers.get("ETag", "")
                 await self._write(response)
         except FOREIGN as error:
-            raise translated(error, doing=doing) from None
+            lost = translated(error, doing=doing)
+            whole = whole and not isinstance(lost, ApiUnreachableError)
+            raise lost from None
+        finally:
+            self._whole += whole
 
     def _headers(self) -> dict[str, str]:
         """Bytes as they are: size and checksum are announced of the file, not of a compressed form of it."""

@@ -1,7 +1,7 @@
 """What can go wrong on the wire, sorted by what it means for a purchase.
 
 ApiError
-  RefusedError          the server said no, definitely: nothing happened (4xx)
+  RefusedError          the server said no (4xx): nothing happened, unless an earlier try of the call was heard
     GoneError           404 or 410: there is no such thing (any more)
   OutcomeUnknownError   it may have happened or not: a timeout, a dropped answer, a 5xx
   ApiUnreachableError   it was never sent: no connection could be made
@@ -19,12 +19,18 @@ class ApiError(RunnerError):
 
 
 class RefusedError(ApiError):
-    """`status` is the HTTP status, `retry_after_s` what the server asked for, if it did."""
+    """
+    status         the HTTP status
+    retry_after_s  what the server asked for, if it did
+    certain        False where an earlier try of the same call got no answer: that one may have been heard, and this
+                   may be the answer to what it did
+    """
 
     def __init__(self, message: str, *, status: int, retry_after_s: float | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.certain = True
 
 
 class GoneError(RefusedError):

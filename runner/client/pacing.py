@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+MOST_WAIT_S = 600.0  # how long a call waits for its next try at most
+MOST_PARKED_S = 24 * 3600.0  # and how long work is set aside: quotas count by the day
 
-def retry_after(value: str | None, *, now: datetime, default_s: float = 5.0, most_s: float = 600.0) -> float:
+
+def retry_after(value: str | None, *, now: datetime, default_s: float = 5.0, most_s: float = MOST_WAIT_S) -> float:
     """Seconds to wait before the next try, from a `Retry-After` header.
 
     value      the header as received: whole seconds ("120") or an HTTP date

@@ -17,6 +17,7 @@ from runner.client.errors import ApiError, ChangedFileError
 from runner.client.http import FOREIGN, translated
 from runner.wire import headers
 from runner.wire.job import Job, JobInput, JobOutput, read_job
+from runner.wire.names import sent_name
 from runner.wire.values import as_object
 
 SMALL_BYTES = 256 << 10
@@ -85,15 +86,24 @@ class Transfer:
         password: str = "",
         progress: Progress | None = None,
         tries: int = 4,
+        most_whole: int | None = None,
     ) -> Digests:
         """Write the bytes of `output` to `into`, which starts empty; raises as `Download.fetch` does."""
-        download = Download(api=self.api, output=output, into=into, password=password, progress=progress, tries=tries)
+        download = Download(
+            api=self.api,
+            output=output,
+            into=into,
+            password=password,
+            progress=progress,
+            tries=tries,
+            most_whole=most_whole,
+        )
         return await download.fetch()
 
 
 def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[bytes, bytes]:
     """What stands before and after the file's bytes. Source: RFC 7578; names quoted as browsers do (WHATWG)."""
-    quoted = filename.replace("\r", "%0D").replace("\n", "%0A").replace('"', "%22")
+    quoted = sent_name(filename)
     lead = ""
     if decrypt_password:
         lead = f'--{boundary}\r\nContent-Disposition: form-data; name="decrypt_password"\r\n\r\n{decrypt_password}\r\n'

@@ -84,6 +84,9 @@ def _json_rows(name: str, table: str) -> Iterator[dict[str, Json]]:
             continue
         try:
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"{name}:{number}: holds half a character: one of two surrogates alone") from error
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{name}:{number}: not JSON: {error}") from error
         if not isinstance(row, dict):

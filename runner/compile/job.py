@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from runner.compile.draft import Draft
 from runner.compile.key import job_key
+from runner.compile.naming import bought_stem, names_of, stem_of
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
 from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
 from runner.wire.formats import file_ending
+from runner.wire.names import clean_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 
@@ -93,7 +95,8 @@ class Job:
         if not inputs:
             return ""
         uploads = {upload.input_index: upload.filename for upload in self.uploads}
-        return PurePosixPath(uploads.get(0) or as_text(as_object(inputs[0]).get("filename"))).stem
+        first = as_object(inputs[0])
+        return stem_of(first | {"filename": uploads[0]} if 0 in uploads else first)
 
     def expected_paths(self, *, run_date: str) -> tuple[Path, ...]:
         """Where the outputs will most likely be saved: a file a conversion, named after the first input.
@@ -107,14 +110,24 @@ class Job:
             for index, name in enumerate(self._expected_names())
         )
 
+    def result_names(self, filenames: Iterable[str], *, bought_with: JsonObject) -> list[str]:
+        """What the outputs are called here that the server calls `filenames`, each its own name.
+
+        bought_with  the payload of the purchase: equal work may have been bought under another file's name
+        """
+        return names_of(filenames, bought_as=bought_stem(bought_with), wanted=self.stem)
+
     def _expected_names(self) -> Iterator[str]:
-        for entry in as_list(self.payload.get("conversion")):
-            conversion = as_object(entry)
-            ending = file_ending(as_text(conversion.get("target")))
-            options = as_object(conversion.get("options"))
-            stem = as_text(options.get("output_filename")) or self.stem
+        """As the server makes them; the results of all conversions share one set of names."""
+        conversions = [as_object(entry) for entry in as_list(self.payload.get("conversion"))]
+        names = unique_names(self._named_after(conversion) for conversion in conversions)
+        for conversion, name in zip(conversions, names, strict=True):
             if not conversion.get("output_target"):
-                yield f"{stem}.{ending}"
+                yield name
+
+    def _named_after(self, conversion: JsonObject) -> str:
+        wanted = clean_name(as_text(as_object(conversion.get("options")).get("output_filename")))
+        return f"{wanted or self.stem}.{file_ending(as_text(conversion.get('target')))}"
 
 
 def jobs_of(
@@ -211,14 +224,16 @@ def _unsafe_paths(draft: Draft, job: Job) -> Iterator[Problem]:
 
 def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Results that would be saved under one name, found before anything is bought, and who wants it."""
-    by_address = {job.address: draft for job, draft in jobs}
+    drafts = {job.address: draft for job, draft in jobs}
     wanted = ((job.address, path) for job, _ in jobs for path in job.expected_paths(run_date=run_date))
     for path, addresses in output_conflicts(wanted):
+        distinct = list(dict.fromkeys(addresses))
+        who = _listed(distinct) if len(distinct) > 1 else f"several results of {distinct[0]}"
         problem = Problem(
-            place=by_address[addresses[-1]].recipe.locate(("save", "path")),
+            place=drafts[addresses[-1]].recipe.locate(("save", "path")),
             code="shared-path",
-            message=f"{_listed(addresses)} would all be saved as {str(path)!r}",
-            hint="put {item.dir}, {item.name} or {output.index} into save.path so that each result has its own name",
+            message=f"{who} would all be saved as {str(path)!r}",
+            hint=_apart([drafts[address] for address in distinct]),
         )
         yield problem, addresses
 
@@ -228,7 +243,7 @@ def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Itera
     by_address = {job.address: draft for job, draft in jobs}
     wanted = [(job.address, job.key, target) for job, _ in jobs for target in job.targets(run_date=run_date)]
     for name, rows in wanted_twice(wanted):
-        addresses = tuple(address for address, _ in rows)
+        addresses = tuple(dict.fromkeys(address for address, _ in rows))
         address, target = rows[-1]
         at = ("conversion", target.conversion, "output_target", target.index)
         problem = Problem(
@@ -240,8 +255,24 @@ def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Itera
         yield problem, addresses
 
 
-def _listed(addresses: Sequence[str]) -> str:
-    distinct = list(dict.fromkeys(addresses))
+def _apart(drafts: Sequence[Draft]) -> str:
+    """What to put into `save.path` so that the results of these get names of their own."""
+    if len(drafts) == 1:
+        return "put {output.filename} or {output.index} into save.path so that each result has its own name"
+    recipes = {draft.recipe.name for draft in drafts}
+    if len(recipes) > 1:
+        return "put {recipe.name} into save.path, or give the recipes folders of their own"
+    differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
+    columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
+    return f"put {columns or '{item.path}'} into save.path so that each result has its own name"
+
+
+def _differs(name: str, drafts: Sequence[Draft]) -> bool:
+    first = drafts[0].item.values.get(name)
+    return any(draft.item.values.get(name) != first for draft in drafts)
+
+
+def _listed(distinct: Sequence[str]) -> str:
     shown = ", ".join(distinct[:3])
     return shown if len(distinct) <= 3 else f"{shown} and {len(distinct) - 3} more"
 

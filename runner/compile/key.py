@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import rfc8785
 
-from runner.wire.secrets import PLACEHOLDER
+from runner.wire.secrets import OPTIONS_WITH_SECRETS, PLACEHOLDER
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 # Raise this when the rules below change; events written under the old rules no longer match.
@@ -52,7 +52,7 @@ def _input(entry: JsonObject, digest: str | None, revision: str | None) -> JsonO
     work: JsonObject = {
         "type": kind,
         "engine": entry.get("engine"),
-        "options": as_object(entry.get("options")),
+        "options": _without_secrets(as_object(entry.get("options"))),
         "filename": entry.get("filename"),
     }
     if revision:
@@ -68,7 +68,7 @@ def _conversion(entry: JsonObject) -> JsonObject:
     return {
         "category": entry.get("category"),
         "target": entry.get("target"),
-        "options": _without_password(as_object(entry.get("options"))),
+        "options": _without_secrets(as_object(entry.get("options"))),
         "metadata": as_object(entry.get("metadata")),
         "output_target": [
             {"type": as_object(one).get("type"), "parameters": as_object(as_object(one).get("parameters"))}
@@ -77,8 +77,8 @@ def _conversion(entry: JsonObject) -> JsonObject:
     }
 
 
-def _without_password(options: JsonObject) -> JsonObject:
-    if "download_password" not in options:
+def _without_secrets(options: JsonObject) -> JsonObject:
+    if OPTIONS_WITH_SECRETS.isdisjoint(options):
         return options
     masked: Json = PLACEHOLDER
-    return options | {"download_password": masked}
+    return {name: masked if name in OPTIONS_WITH_SECRETS else value for name, value in options.items()}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from runner.wire.formats import file_ending
+from runner.wire.names import plain_name
 from runner.wire.providers import PROVIDERS, holder_of
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
@@ -54,7 +55,7 @@ def _name(target: JsonObject, conversion: JsonObject, stem: str) -> TargetName |
     provider, parameters = as_text(target.get("type")), as_object(target.get("parameters"))
     file = as_text(parameters.get("file"))
     if file.endswith("/"):
-        own = as_text(as_object(conversion.get("options")).get("output_filename")) or stem
+        own = plain_name(as_text(as_object(conversion.get("options")).get("output_filename"))) or stem
         file = f"{file}{own}.{file_ending(as_text(conversion.get('target')))}" if own else ""
     return TargetName(provider=provider, holder=holder_of(provider, parameters), file=file) if file else None
 

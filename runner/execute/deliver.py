@@ -1,24 +1,23 @@
-"""Delivery: a download becomes a file, whole or not at all, and never over anything that isn't ours."""
+"""Delivery: a download becomes a file, whole or not at all, and never over anything that isn't ours to replace."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import IO
 
-from runner.client.digest import BLOCK_BYTES
+from runner.client.digest import BLOCK_BYTES, Hasher
 from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, record_of
 from runner.execute.faults import DeliveryError
-from runner.execute.naming import own_name, safe_name
 from runner.execute.parts import open_part, remove_leftovers
-from runner.plan import Job
+from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
 
@@ -32,55 +31,56 @@ class _Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Laid:
+    """What lies at the place of an output now: the output, or with `left` what `on_conflict = "skip"` left there."""
+
+    file: DeliveredFile
+    left: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Deliverer:
     """Delivers the outputs of one purchase to one address.
 
-    bought_as  the stem that the outputs are named after
-    ours       files that earlier runs delivered, by path: those that nobody changed are ours to replace
+    holdings   whose results lie where; grows with every file
     tidied     folders where this run has removed what killed ones left half written; grows
-    copies     outputs by id that lie at another address already: the API counts downloads
-    again      paths of this address that are delivered again: what somebody made of them is kept beside,
-               under a name that ends in ".changed"
+    copies     outputs by id that lie at another place already: the API counts downloads
+    most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
+    before     what was delivered to this address before, by path: where somebody changed it and it is delivered again,
+               theirs is kept beside, under a name that ends in ".changed"
     """
 
     transfer: Transfer
     job: Job
-    bought_as: str
     run_date: str
     password: str
-    ours: Callable[[str], DeliveredFile | None]
+    holdings: Holdings
     moved: Callable[[int], None]
     tidied: set[Path]
-    again: frozenset[str] = frozenset()
+    before: Mapping[str, DeliveredFile] = field(default_factory=dict)
     copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    most_downloads: int | None = None
 
-    async def deliver(self, output: JobOutput, *, index: int) -> DeliveredFile | None:
-        """The delivered file; None where `on_conflict = "skip"` left another one in its place.
-
-        Raises DeliveryError and the ApiErrors of a download.
-        """
-        path = self._path(output, index)
+    async def deliver(self, output: JobOutput, *, index: int, name: str) -> Laid:
+        """The output, called `name`. Raises DeliveryError and the ApiErrors of a download."""
+        path = self._path(name, index)
         try:
-            found = await asyncio.to_thread(self._prepare, path, output)
-            return await self._fetch(output, found, index) if isinstance(found, _Place) else found
+            await asyncio.to_thread(self._make_folder, path)
+            laid = await self._laid(path, output, index)
         except OSError as error:
             raise DeliveryError(
                 f"{path} can't be written: {error.strerror or error}",
                 hint="the result is bought and waits on the server; run again to deliver it without buying it again",
             ) from error
+        if not laid.left:
+            self.holdings.put(laid.file, address=self.job.address, key=self.job.key)
+        return laid
 
-    def _path(self, output: JobOutput, index: int) -> Path:
-        name = safe_name(output.filename, fallback=f"output-{index + 1}")
-        name = safe_name(own_name(name, bought_as=self.bought_as, wanted=self.job.stem), fallback=name)
+    def _path(self, name: str, index: int) -> Path:
         try:
             return self.job.save.path_for(name, index=index, run_date=self.run_date)
         except InvalidError as error:
             raise DeliveryError(str(error), hint=error.hint) from error
-
-    def _prepare(self, path: Path, output: JobOutput) -> _Place | DeliveredFile | None:
-        """Where to write, or the file that already is the output, or nothing where another one is to stay."""
-        self._make_folder(path)
-        return _as_announced(path, output) or self._place(path)
 
     def _make_folder(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,39 +91,109 @@ class Deliverer:
             self.tidied.add(path.parent)
             remove_leftovers(path.parent)
 
-    def _place(self, path: Path) -> _Place | None:
-        """Where to really write: `path`, a free name beside it, or nowhere."""
-        if not os.path.lexists(path):
-            return _Place(path=path, replace=False)
-        if self._is_ours(path) or self.job.save.on_conflict == "overwrite":
+    async def _laid(self, path: Path, output: JobOutput, index: int) -> Laid:
+        found = await self._found(path, output, index)
+        if isinstance(found, Laid):
+            return found
+        try:
+            return await self._written(path, output, index, found)
+        except BaseException:
+            self.holdings.give_up(self._claimant(index))
+            raise
+
+    async def _written(self, path: Path, output: JobOutput, index: int, place: _Place) -> Laid:
+        with open_part(path.parent, key=self.job.key, index=index) as (part, file):
+            sha256 = await self._fetch(output, file)
+            while not await asyncio.to_thread(_put, part, file, place):
+                found = await self._found(path, output, index, taken=True)
+                if isinstance(found, Laid):
+                    return found
+                place = found
+        return Laid(file=_delivered(place.path, sha256=sha256))
+
+    async def _found(self, path: Path, output: JobOutput, index: int, *, taken: bool = False) -> Laid | _Place:
+        """Where to write, or what stays. The place is claimed: others of this run keep off it from now on."""
+        if taken:  # somebody else put a file there meanwhile
+            self.holdings.give_up(self._claimant(index))
+        while True:
+            found = await asyncio.to_thread(self._look, path, output, self._claimant(index))
+            place = found.path if isinstance(found, _Place) else Path(found.file.path)
+            left = isinstance(found, Laid) and found.left
+            if left or self.holdings.claim(str(place), self._claimant(index)):
+                return found
+
+    def _claimant(self, index: int) -> Claimant:
+        return self.job.address, index
+
+    def _look(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:
+        """By the rules: `path` itself, a free name beside it, or what lies there already."""
+        whose = self._whose(path, claimant)
+        if not whose:
+            adopted = _as_announced(path, output)
+            if adopted is not None:
+                return Laid(file=adopted)
+            if not _exists(path) or self._is_ours(path):
+                return _Place(path=path, replace=_exists(path))
+        return self._in_the_way(path, output, claimant, whose)
+
+    def _in_the_way(self, path: Path, output: JobOutput, claimant: Claimant, whose: str) -> Laid | _Place:
+        """`on_conflict`, for what isn't ours to replace: a stranger's file, or with `whose` another result."""
+        policy = self.job.save.on_conflict
+        if policy == "skip":
+            return Laid(file=self.before.get(str(path)) or _as_left(path, output), left=True)
+        if policy == "rename":
+            return self._renamed(path, output, claimant)
+        if whose:
+            raise DeliveryError(
+                f"{path} holds the result of {whose}, which stays",
+                hint="put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename; "
+                "nothing is bought again",
+            )
+        if policy == "overwrite" and not path.is_dir():
             return _Place(path=path, replace=True)
-        if self.job.save.on_conflict == "skip":
-            return None
-        if self.job.save.on_conflict == "rename":
-            return _Place(path=_free_name(path), replace=False)
-        if str(path) in self.again:
+        if policy == "error" and str(path) in self.before:
             aside = path.with_name(f"{path.name}.changed")
-            os.link(path, aside if not os.path.lexists(aside) else _free_name(aside), follow_symlinks=False)
+            free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
+            os.link(path, free, follow_symlinks=False)
             return _Place(path=path, replace=True)
         raise DeliveryError(
-            f"{path} is in the way, and isn't a file that an earlier run delivered and nobody changed",
+            f"{path} is in the way, and isn't a file that an earlier run delivered here and nobody changed",
             hint="move it and run again (nothing is bought again), or set save.on_conflict",
         )
 
+    def _renamed(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:
+        """The first name beside `path` that is free or ours, or where a killed run put this very output."""
+        for candidate in _beside(path):
+            if self._whose(candidate, claimant):
+                continue
+            adopted = _as_announced(candidate, output)
+            if adopted is not None:
+                return Laid(file=adopted)
+            if not _exists(candidate) or self._is_ours(candidate):
+                return _Place(path=candidate, replace=_exists(candidate))
+        raise AssertionError("there is always another name")
+
+    def _whose(self, path: Path, claimant: Claimant) -> str:
+        """The addresses whose results lie at `path` or are on their way there, "" where only ours do."""
+        others = self.holdings.others(str(path), address=self.job.address, key=self.job.key)
+        taken = self.holdings.claims.get(str(path), claimant)
+        if others or taken == claimant:
+            return ", ".join(others[:3])
+        return taken[0] if taken[0] != claimant[0] else f"{taken[0]}, another output of the same job"
+
     def _is_ours(self, path: Path) -> bool:
-        file = self.ours(str(path))
+        file = self.holdings.files.get(str(path))
         return file is not None and is_intact(file)
 
-    async def _fetch(self, output: JobOutput, place: _Place, index: int) -> DeliveredFile:
+    async def _fetch(self, output: JobOutput, file: IO[bytes]) -> str:
+        """Write the output to `file`, from here where a copy is; its digest."""
         copy = self.copies.get(output.id)
-        with open_part(place.path.parent, key=self.job.key, index=index) as (part, file):
-            if copy is not None and await asyncio.to_thread(_copied, copy, file):
-                sha256 = copy.sha256
-            else:
-                digests = await self.transfer.download(output, file, password=self.password, progress=self.moved)
-                sha256 = digests.sha256
-            await asyncio.to_thread(_put, part, file, place)
-        return _delivered(place.path, sha256=sha256)
+        if copy is not None and await asyncio.to_thread(_copied, copy, output, file):
+            return copy.sha256
+        digests = await self.transfer.download(
+            output, file, password=self.password, progress=self.moved, most_whole=self.most_downloads
+        )
+        return digests.sha256
 
 
 def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
@@ -132,14 +202,21 @@ def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     return record_of(path) if announced else None
 
 
-def _copied(copy: DeliveredFile, into: IO[bytes]) -> bool:
-    """Whether `into`, which starts empty, holds the bytes of the delivered file now; else it is empty again."""
-    hasher = hashlib.sha256()
+def _as_left(path: Path, output: JobOutput) -> DeliveredFile:
+    """What stands for an output that isn't there: should nothing lie at `path` one day, it is delivered."""
+    return DeliveredFile(path=str(path), size_bytes=output.size_bytes, sha256="", mtime_ns=0, inode=0)
+
+
+def _copied(copy: DeliveredFile, output: JobOutput, into: IO[bytes]) -> bool:
+    """Whether `into`, which starts empty, holds the bytes of the output now; else it is empty again."""
+    hasher = Hasher()
     with suppress(OSError), Path(copy.path).open("rb") as source:
         while block := source.read(BLOCK_BYTES):
-            hasher.update(block)
+            hasher.add(block)
             into.write(block)
-        if hasher.hexdigest() == copy.sha256:
+        digests = hasher.digests()
+        announced = len(output.checksum) != len(digests.md5) or output.checksum.lower() == digests.md5
+        if digests.sha256 == copy.sha256 and announced:
             return True
     into.seek(0)
     into.truncate()
@@ -153,34 +230,39 @@ def _delivered(path: Path, *, sha256: str) -> DeliveredFile:
     )
 
 
-def _put(part: Path, file: IO[bytes], place: _Place) -> None:
-    """Give the finished file its name, durably."""
+def _put(part: Path, file: IO[bytes], place: _Place) -> bool:
+    """Give the finished file its name, durably; False where somebody else's has it by now."""
     file.flush()
     os.fsync(file.fileno())
-    if place.replace:
-        part.replace(place.path)
-    else:
-        _link_new(part, place.path)
+    try:
+        if place.replace:
+            part.replace(place.path)
+        else:
+            _link_new(part, place.path)
+    except FileExistsError:
+        return False
     folder = os.open(place.path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    return True
 
 
 def _link_new(part: Path, path: Path) -> None:
     try:
         os.link(part, path)
-    except FileExistsError as error:
-        raise DeliveryError(f"{path} appeared while the result was downloaded", hint="move it and run again") from error
+    except FileExistsError:
+        raise
     except OSError:  # a file system without hard links: claim the name first, then take it over
         with path.open("xb"):
             pass
         part.replace(path)
 
 
-def _free_name(path: Path) -> Path:
-    number = 1
-    while os.path.lexists(candidate := path.with_name(f"{path.stem}-{number}{path.suffix}")):
-        number += 1
-    return candidate
+def _beside(path: Path) -> Iterator[Path]:
+    return (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+
+
+def _exists(path: Path) -> bool:
+    return os.path.lexists(path)

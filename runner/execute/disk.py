@@ -7,27 +7,53 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
-from runner.plan import Disk, Job
+from runner.plan import Disk, Job, wanted_paths
 from runner.state import DeliveredFile, KeyState
 
 
 def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) -> Disk:
     """What is known of the paths where results lie or would go. Reads no contents where a stat is enough."""
     states_of = tuple(states.values())
-    records = {file for file in _delivered(states_of) if is_intact(file)}
+    delivered = _delivered(states_of)
+    records = {file for file in delivered if is_intact(file)}
     intact = {file.path for file in records}
     made = _made(states_of)
-    wanted = {file.path for file in _delivered(states_of)}
+    wanted: set[str] = set()
+    folders: set[Path] = set()
     for job in jobs:
-        expected = job.expected_paths(run_date=run_date)
-        wanted |= {str(path) for path in expected}
-        unnoted = tuple(_put_but_not_noted(expected, intact, made))
+        paths = wanted_paths(job, states.get(job.key), run_date=run_date)
+        wanted |= {str(path) for path in paths}
+        folders |= {path.parent for path in paths if str(path) not in intact} if paths else {job.save.base}
+        unnoted = tuple(_put_but_not_noted(paths, intact, made))
         records.update(unnoted)
         intact.update(file.path for file in unnoted)
-    present = {path for path in wanted if path in intact or _exists(Path(path))}
-    return Disk(records=frozenset(records), intact=frozenset(intact), present=frozenset(present))
+    asked = wanted | {file.path for file in delivered}
+    present = frozenset(path for path in asked if path in intact or _exists(Path(path)))
+    return Disk(
+        records=frozenset(records),
+        intact=frozenset(intact),
+        present=present,
+        folders=frozenset(path for path in present - intact if _is_folder(Path(path))),
+        closed={str(folder): why for folder in folders if (why := _why_closed(folder))},
+    )
+
+
+def _why_closed(folder: Path) -> str:
+    """Why no file can be made in `folder`, which may not be there yet; "" where one can."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        return f"{folder} is in the way, and isn't a folder"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} can't be written: Permission denied"
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return S_ISDIR(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _delivered(states: Iterable[KeyState]) -> list[DeliveredFile]:
@@ -102,6 +128,8 @@ def _md5() -> hashlib._Hash:
 
 def is_intact(file: DeliveredFile) -> bool:
     """Whether the file is as we left it: the same size, time and inode, or else the same bytes."""
+    if not file.sha256:
+        return False
     path = Path(file.path)
     try:
         stat = path.lstat()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.client.errors import ApiError
+from runner.client.errors import ApiError, GoneError
 from runner.errors import QuotaError
 
 
@@ -11,8 +11,23 @@ class LostJobError(ApiError):
 
 
 class ParkedError(QuotaError):
-    """The start was refused for want of credits or capacity; nothing was bought."""
+    """Refused for want of credits or capacity; nothing is known to be bought, and the work waits for a later run."""
+
+
+class UnfollowedError(QuotaError):
+    """A job runs, and the server won't tell us how it is (402, 429): the next run asks again."""
+
+
+class UndeliverableError(ApiError):
+    """Finished work whose job the server no longer shows as completed."""
 
 
 class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
+
+
+class MissingOutputsError(GoneError):
+    """The server still knows the job, and no longer all of its outputs."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=0)

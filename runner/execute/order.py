@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from runner.plan import CHANGING, Step
+from runner.plan import CHANGING, Action, Step
 
 Groups = Mapping[str, Sequence[Step]]
 
@@ -14,7 +14,8 @@ def layers(steps: Sequence[Step]) -> list[Groups]:
     """The steps that have something to do, by key, in layers of which each has to wait for those before it."""
     depth = _depths(steps)
     by_key: dict[str, list[Step]] = defaultdict(list)
-    for step in steps:
+    # What is bought already comes first: results may be copied from where new work goes.
+    for step in sorted(steps, key=lambda step: step.action is not Action.REDELIVER):
         if step.action in CHANGING:
             by_key[step.key].append(step)
     found: dict[int, dict[str, Sequence[Step]]] = defaultdict(dict)

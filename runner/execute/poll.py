@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from runner.client.api import ConversionApi
+from runner.client.errors import OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.wire.job import Job
+from runner.wire.status import StatusCode
 
 FIRST_WAIT_S = 0.1
 FACTOR = 1.4
@@ -104,6 +106,8 @@ class Poller:
     async def _look(self, due: Sequence[_Wait]) -> None:
         try:
             seen = await self._list(due) if len(due) >= LIST_FROM else set()
+        except (RefusedError, OutcomeUnknownError):
+            seen = set()  # a list that doesn't work says nothing about any job
         except RunnerError as error:
             _fail(due, error)
             return
@@ -128,6 +132,8 @@ class Poller:
 
     def _settle(self, jobs: Iterable[Job]) -> Iterable[str]:
         for job in jobs:
+            if job.status == StatusCode.COMPLETED and not job.outputs:
+                continue  # the list may show less of a job than the job itself does
             wait = self._waits.get(job.id)
             if wait is not None and job.ended and not wait.ended.done():
                 wait.ended.set_result(job)

@@ -20,8 +20,8 @@ from runner.execute.settle import Settlement
 from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, is_hopeless, must_wait, not_begun, untouched
 from runner.execute.unasked import see_to_its_end
-from runner.plan import CHANGING, Action, Job, Plan, Policy, Step, make_plan
-from runner.state import DeliveredFile, KeyState
+from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
+from runner.state import KeyState
 
 CLAIM_AHEAD = 4
 DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
@@ -61,7 +61,7 @@ async def run_plan(
     """
     patience = patience or Patience(left_s=limits.lock_wait_s)
     loop = asyncio.get_running_loop()
-    run = _Run(site=site, limits=limits, delivered=dict(plan.delivered), began=loop.time(), undone=undone)
+    run = _Run(site=site, limits=limits, holdings=plan.holdings.own(), began=loop.time(), undone=undone)
     for groups in (*layers(plan.steps), {step.key: (step,) for step in plan.begun}):
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
@@ -85,7 +85,7 @@ class _Run:
 
     site: Site
     limits: Limits
-    delivered: dict[str, DeliveredFile]
+    holdings: Holdings
     began: float
     undone: frozenset[str]
     done: dict[tuple[str, str], Outcome] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class _Run:
     async def work_off(self, groups: Groups, claims: Claims, stop: asyncio.Event) -> None:
         settlement = Settlement(
             site=self.site,
-            delivered=self.delivered,
+            holdings=self.holdings,
             time_left=self._time_left,
             failed=self._note_failure,
             room=self.room,
@@ -179,7 +179,7 @@ class _Run:
         if any(step.action is Action.BLOCKED for step in plan.steps):
             # What lies in the way may be what other work of the recipe delivered there.
             plan = self._plan_of(steps, self._states_of_recipes(steps) | states)
-            self.delivered.update(plan.delivered)
+            self.holdings.learn(plan.holdings)
         addresses = {step.address for step in steps}
         return tuple(step for step in plan.steps if step.address in addresses)
 
@@ -197,6 +197,7 @@ class _Run:
             run_date=self.site.run_date,
             policy=self.limits.policy,
             account=self.site.account,
+            asked=self.holdings.alive,
         )
 
     def _time_left(self, job: Job | None) -> float | None:

@@ -10,25 +10,34 @@ from pathlib import Path, PurePosixPath
 from runner.client.errors import GoneError
 from runner.errors import DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
-from runner.execute.deliver import Deliverer
-from runner.execute.naming import bought_stem
+from runner.execute.deliver import Deliverer, Laid
+from runner.execute.disk import is_intact
+from runner.execute.faults import MissingOutputsError
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.purchase import Ended, Purchase
 from runner.execute.room import Room
+from runner.execute.shown import job_of
 from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, untouched
-from runner.plan import CHANGING, Action, Job, Step
+from runner.plan import CHANGING, Action, Holdings, Job, Step, copies_of
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
-from runner.state import DeliveredFile, KeyState
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.state import DeliveredFile, KeyState, Stage
+from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
+
+
+@dataclass(kw_only=True, slots=True)
+class _Bill:
+    """What this run has spent for a key so far, whatever becomes of it."""
+
+    spent: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
     """
-    delivered  files that runs delivered, by path; grows as this one delivers
+    holdings   whose results lie where; grows as this run delivers
     time_left  seconds until the deadline of a job's recipe or of the run, None without one
     failed     told every error that isn't one job's own end
     room       where a job waits for others to end
@@ -37,7 +46,7 @@ class Settlement:
     """
 
     site: Site
-    delivered: dict[str, DeliveredFile]
+    holdings: Holdings
     time_left: Callable[[Job], float | None]
     failed: Callable[[RunnerError], None]
     room: Room
@@ -54,10 +63,10 @@ class Settlement:
     async def _settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         for step in steps:
             self.site.progress.begun(step)
-        job = _job(steps[0])
+        job, bill = _job(steps[0]), _Bill()
         try:
             async with asyncio.timeout(self.time_left(job)):
-                return await self._buy_and_deliver(steps, claim)
+                return await self._buy_and_deliver(steps, claim, bill)
         except TimeoutError:
             error: RunnerError = DeadlineReached(
                 f"the deadline was reached while it was under way ({job.recipe})",
@@ -66,7 +75,8 @@ class Settlement:
         except RunnerError as raised:
             error = await self._lease_lost(claim) or raised
         self.failed(error)
-        return [as_outcome(step, error, state=claim.state) for step in steps]
+        spent = (bill.spent if step is steps[0] else 0 for step in steps)
+        return [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
 
     async def _lease_lost(self, claim: Claim) -> LeaseLost | None:
         """Whether another run has the work by now: then whatever went wrong here is its doing, or its to mend."""
@@ -78,71 +88,101 @@ class Settlement:
             return None
         return None
 
-    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
+    async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
-        ended = await self._within_budget(purchase, steps[0].action, claim)
-        bought = claim.state is None or ended.attempt != claim.state.attempt or steps[0].action is not Action.REDELIVER
-        spent = ended.job.spent if bought else 0
-        while not ended.succeeded and ended.attempt <= _job(steps[0]).retry:
-            ended = await purchase.buy(attempt=ended.attempt + 1)
-            spent += ended.job.spent
-        copies = _copies(claim.state, ended)
+        here = await asyncio.to_thread(_from_here, steps[0].action, claim.state)
+        ended = here or await self._to_the_end(purchase, steps[0].action, claim.state, bill)
+        try:
+            return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
+        except GoneError:
+            state = self.site.log.states([claim.key])[claim.key]
+            ended = await self._to_the_end(purchase, Action.RETRY, state, bill)
+            return await self._hand_all(steps, ended, claim, bill, last=True)
+
+    def _may_buy_again(self, ended: Ended, claim: Claim) -> bool:
+        """Whether what was bought by an earlier run may be bought anew where the server no longer has it."""
+        state = claim.state
+        return self.retry_lost and state is not None and _is_of(ended, state)
+
+    async def _hand_all(
+        self, steps: Sequence[Step], ended: Ended, claim: Claim, bill: _Bill, *, last: bool
+    ) -> list[Outcome]:
+        """Raises GoneError where the server no longer has the outputs, unless this is the `last` try."""
+        copies = await asyncio.to_thread(_copies, claim.state, ended)
         return [
-            await self._hand_over(step, ended, claim, copies, spent=spent if index == 0 else 0)
+            await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0, last=last)
             for index, step in enumerate(steps)
         ]
 
-    async def _within_budget(self, purchase: Purchase, action: Action, claim: Claim) -> Ended:
+    async def _to_the_end(self, purchase: Purchase, action: Action, state: KeyState | None, bill: _Bill) -> Ended:
+        """The last attempt that the recipe's `retry` allows, or the first that succeeds."""
+        ended = await self._within_budget(purchase, action, state)
+        if action is Action.REDELIVER and state is not None and ended.attempt == state.attempt:
+            return ended
+        bill.spent += ended.job.spent
+        while not ended.succeeded and ended.attempt <= purchase.job.retry:
+            state = self.site.log.states([purchase.job.key])[purchase.job.key]
+            ended = await self._within_budget(purchase, Action.RETRY, state)
+            bill.spent += ended.job.spent
+        return ended
+
+    async def _within_budget(self, purchase: Purchase, action: Action, state: KeyState | None) -> Ended:
         """Caps are reserved whole and settled for less: what doesn't fit now may fit when others have ended."""
-        state = claim.state
         while True:
             try:
                 return await purchase.settle(action, state)
             except GoneError:
                 if action is not Action.REDELIVER or state is None or not self.retry_lost:
                     raise
-                return await purchase.buy(attempt=state.attempt + 1)
+                action = Action.RETRY
             except BudgetExceeded as error:
                 if error.reserved == 0 or not await self.room.wait():
                     raise
-                state = self.site.log.states([claim.key]).get(claim.key)
+                state = self.site.log.states([purchase.job.key]).get(purchase.job.key)
 
-    async def _hand_over(self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int) -> Outcome:
+    async def _hand_over(
+        self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int, last: bool
+    ) -> Outcome:
         if not ended.succeeded:
             return _failed(step, ended, spent=spent)
         self.site.progress.state(step, "delivering")
         key, attempt, address = step.key, ended.attempt, step.address
         try:
-            files = await self._deliver(step, ended, copies)
+            _check_complete(ended, claim.state)
+            laid = await self._deliver(step, ended, copies)
         except RunnerError as error:
+            if isinstance(error, GoneError) and not last:
+                raise
             failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error))
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
-            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent)
-        self.delivered.update({file.path: file for file in files})
+            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, bought=True)
+        files = tuple(one.file for one in laid)
         line = Delivered(key=key, attempt=attempt, address=address, save=_job(step).save.path, files=files)
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
-        return _succeeded(step, ended, files, spent=spent)
+        return _succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
 
-    async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> tuple[DeliveredFile, ...]:
+    async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> list[Laid]:
         deliverer = Deliverer(
             transfer=self.site.transfer,
             job=_job(step),
-            bought_as=bought_stem(ended.payload),
             run_date=self.site.run_date,
             password=self._password(step, ended.payload),
-            ours=self.delivered.get,
+            holdings=self.holdings,
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
             tidied=self.tidied,
-            again=_delivered_before(step),
+            before=_delivered_before(step),
             copies=copies,
+            most_downloads=_most_downloads(ended.payload),
         )
-        files: list[DeliveredFile] = []
-        for index, output in enumerate(ended.job.outputs):
-            file = await deliverer.deliver(output, index=index)
-            if file is not None:
-                copies[output.id] = file
-                files.append(file)
-        return tuple(files)
+        files: list[Laid] = []
+        outputs = ended.job.outputs
+        names = _job(step).result_names((output.filename for output in outputs), bought_with=ended.payload)
+        for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
+            laid = await deliverer.deliver(output, index=index, name=name)
+            if not laid.left:
+                copies[output.id] = laid.file
+            files.append(laid)
+        return files
 
     def _password(self, step: Step, payload: JsonObject) -> str:
         """What opens the outputs of a protected job: any of the job's passwords, or the conversion's own."""
@@ -158,19 +198,42 @@ def _job(step: Step) -> Job:
     return step.job
 
 
+def _is_of(ended: Ended, state: KeyState) -> bool:
+    """Whether an earlier run saw this very end."""
+    return state.stage is Stage.FINISHED and state.attempt == ended.attempt
+
+
+def _from_here(action: Action, state: KeyState | None) -> Ended | None:
+    """The end of bought work whose outputs all lie here, without a word to the server: it may long have forgotten."""
+    if action is not Action.REDELIVER or state is None or not copies_of(state, intact=is_intact):
+        return None
+    return Ended(job=job_of(state), payload=dict(state.payload), attempt=state.attempt)
+
+
+def _check_complete(ended: Ended, state: KeyState | None) -> None:
+    """Raises MissingOutputsError where the job shows fewer outputs than it had when it was seen to end."""
+    shown = len(ended.job.outputs)
+    if state is not None and _is_of(ended, state) and shown < len(state.outputs):
+        raise MissingOutputsError(f"job {ended.job.id} had {len(state.outputs)} outputs, and shows {shown} now")
+
+
 def _copies(state: KeyState | None, ended: Ended) -> Copies:
     """What earlier runs delivered of these very outputs, wherever that was."""
-    ids = [output.id for output in ended.job.outputs]
-    if state is None or state.attempt != ended.attempt or [one.id for one in state.outputs] != ids:
+    if state is None or not _is_of(ended, state):
         return {}
-    whole = (delivery.files for delivery in state.deliveries.values() if len(delivery.files) == len(ids))
-    return {id_: file for files in whole for id_, file in zip(ids, files, strict=True)}
+    found = copies_of(state, intact=is_intact)
+    return {output.id: file for output, file in zip(state.outputs, found, strict=False)}
 
 
-def _delivered_before(step: Step) -> frozenset[str]:
+def _most_downloads(payload: JsonObject) -> int | None:
+    limits = as_object(as_object(payload.get("limits")).get("output"))
+    return as_int(limits.get("max_downloads")) or None
+
+
+def _delivered_before(step: Step) -> dict[str, DeliveredFile]:
     """What this very work left at this address: it is delivered there again, not found in the way."""
     delivery = step.state.deliveries.get(step.address) if step.state else None
-    return frozenset(file.path for file in delivery.files) if delivery else frozenset()
+    return {file.path: file for file in delivery.files if file.sha256} if delivery else {}
 
 
 def _failed(step: Step, ended: Ended, *, spent: int) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runner.client.digest import Digests
 from runner.client.errors import ApiError
 from runner.plan import Upload
-from runner.state import OutputRecord
+from runner.state import KeyState, OutputRecord
 from runner.wire import job as wire
 from runner.wire.values import as_list, as_object, as_text
 
@@ -33,3 +33,32 @@ def output_records(job: wire.Job) -> list[OutputRecord]:
         )
         for output in job.outputs
     ]
+
+
+def job_of(state: KeyState) -> wire.Job:
+    """The job as it was seen to end, as far as the log remembers."""
+    return wire.Job(
+        id=state.job_id,
+        token="",
+        status="completed",
+        info="",
+        server="",
+        spent=0,
+        errors=(),
+        warnings=(),
+        inputs=(),
+        outputs=tuple(
+            wire.JobOutput(
+                id=output.id,
+                filename=output.filename,
+                uri=output.uri,
+                size_bytes=output.size_bytes,
+                checksum=output.checksum,
+                status="",
+                conversion="",
+                inputs=(),
+            )
+            for output in state.outputs
+        ),
+        document={},
+    )

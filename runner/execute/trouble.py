@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
-from runner.execute.faults import LostJobError, ParkedError
+from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
 from runner.state import KeyState
+from runner.wire.values import as_int
 
 _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (LostJobError, Status.LOST),
+    (UndeliverableError, Status.BLOCKED),
+    (UnfollowedError, Status.PENDING),
     (QuotaError, Status.BLOCKED),
     (AuthenticationError, Status.PENDING),
     (ApiUnreachableError, Status.PENDING),
@@ -28,14 +31,16 @@ def is_hopeless(error: RunnerError) -> bool:
     return isinstance(error, _NOTHING_GOES_ON)
 
 
-def as_outcome(step: Step, error: RunnerError, *, state: KeyState | None, job_id: str = "", spent: int = 0) -> Outcome:
+def as_outcome(
+    step: Step, error: RunnerError, *, state: KeyState | None, job_id: str = "", spent: int = 0, bought: bool = False
+) -> Outcome:
+    """What `error` means for `step`; `bought` where the work is done and only its delivery went wrong."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), Status.FAILED)
     hint = error.hint
-    if step.action is Action.REDELIVER and isinstance(error, GoneError):
+    if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
         status = Status.BLOCKED
-        cost = state.spent if state else 0
+        cost = spent or (state.spent if state else 0)
         hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost} credits)"
-    code = error.status if isinstance(error, RefusedError) else 0
     return Outcome(
         address=step.address,
         key=step.key,
@@ -43,9 +48,16 @@ def as_outcome(step: Step, error: RunnerError, *, state: KeyState | None, job_id
         status=status,
         job_id=job_id or (state.job_id if state else ""),
         spent=spent,
-        errors=(Trouble(message=str(error), code=code, hint=hint),),
+        errors=(Trouble(message=str(error), code=_code_of(error), hint=hint),),
         exit_code=error.exit_code,
     )
+
+
+def _code_of(error: BaseException | None) -> int:
+    """The HTTP status of the refusal behind `error`, 0 where there is none."""
+    if error is None:
+        return 0
+    return error.status if isinstance(error, RefusedError) else _code_of(error.__cause__)
 
 
 def untouched(step: Step) -> Outcome:
@@ -56,6 +68,7 @@ def untouched(step: Step) -> Outcome:
         for address, delivery in (step.state.deliveries.items() if step.state else ())
         if address == step.address and status is Status.SKIPPED
         for file in delivery.files
+        if file.sha256
     )
     return Outcome(
         address=step.address,
@@ -64,9 +77,14 @@ def untouched(step: Step) -> Outcome:
         status=status,
         job_id=step.state.job_id if step.state else "",
         outputs=files,
-        errors=() if status is Status.SKIPPED else (Trouble(message=step.reason),),
+        errors=() if status is Status.SKIPPED else (Trouble(message=step.reason, code=_code_of_state(step.state)),),
         exit_code=ExitCode.OK if status is Status.SKIPPED else step.exit_code,
     )
+
+
+def _code_of_state(state: KeyState | None) -> int:
+    """The API's code for why work failed, 0 where there is none."""
+    return as_int(state.errors[0].get("code")) if state and state.errors else 0
 
 
 def must_wait(step: Step, recipes: list[str]) -> Outcome:

@@ -13,6 +13,7 @@ from runner.errors import ExitCode
 from runner.execute.claims import Claim
 from runner.execute.faults import LostJobError
 from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.presence import find_job
 from runner.execute.shown import output_records
 from runner.execute.site import Site
 from runner.plan import Step
@@ -29,38 +30,42 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
     state = claim.state
     if state is None or state.stage not in UNDER_WAY:
         return _outcome(step, Status.SKIPPED, said="another run has seen to it")
-    try:
-        if state.stage is Stage.STARTING and not await _was_started(site, state, claim):
+    job = await find_job(site.api, state.job_id, sleep=site.sleep)
+    if job is not None and state.stage is Stage.STARTING:
+        job = await _started(site, job, state, claim)
+        if job is None:
             return _outcome(step, Status.SKIPPED, said="it had not been started and was deleted")
-        job = await site.poller.wait(state.job_id)
-    except GoneError as error:
+    while job is not None and not job.ended:
+        job = await _waited_for(site, state)
+    if job is None:
         reason = f"job {state.job_id} was started, and the server no longer knows it"
         await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
-        raise LostJobError(f"{reason}; {UNASKED}") from error
+        raise LostJobError(f"{reason}; {UNASKED}")
     await _log(site, claim, _end(state, job))
     return _ended(step, job)
 
 
-async def _was_started(site: Site, state: KeyState, claim: Claim) -> bool:
-    """Whether it was bought. What wasn't is deleted before the log says so: a start still on its way meets nothing."""
-    job: Job | None = await site.api.job(state.job_id)
-    if job is not None and job.status in UNSTARTED:
+async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job | None:
+    """The job, if it was bought. What wasn't is deleted before the log says so: a start on its way meets nothing."""
+    shown: Job | None = job
+    if job.status in UNSTARTED:
         with suppress(RefusedError):  # the server may keep unstarted jobs; they are free
             await site.api.delete_job(state.job_id)
-        job = await _shown(site, state.job_id)
-    if job is None or job.status in UNSTARTED or (job.status == StatusCode.CANCELED and not job.spent):
+        shown = await find_job(site.api, state.job_id, sleep=site.sleep)
+    if shown is None or shown.status in UNSTARTED or (shown.status == StatusCode.CANCELED and not shown.spent):
         refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
-        return False
-    await _log(site, claim, Started(key=state.key, attempt=state.attempt, job_id=state.job_id))
-    return True
-
-
-async def _shown(site: Site, job_id: str) -> Job | None:
-    try:
-        return await site.api.job(job_id)
-    except GoneError:
         return None
+    await _log(site, claim, Started(key=state.key, attempt=state.attempt, job_id=state.job_id))
+    return shown
+
+
+async def _waited_for(site: Site, state: KeyState) -> Job | None:
+    """The job as it ended, None where it is gone."""
+    try:
+        return await site.poller.wait(state.job_id)
+    except GoneError:
+        return await find_job(site.api, state.job_id, sleep=site.sleep)
 
 
 def _end(state: KeyState, job: Job) -> Event:

@@ -30,12 +30,16 @@ class FileFact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileProblem:
-    """Why a file or folder can't be used; whoever asked knows the place in the recipe. `path` can be printed."""
+    """Why a file or folder can't be used; whoever asked knows the place in the recipe. `path` can be printed.
+
+    pattern  the number of the pattern that led to it
+    """
 
     path: str
     code: str
     message: str
     hint: str = ""
+    pattern: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +57,7 @@ def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (
     Never raises for what it meets on disk: those are problems of the listing.
     """
     search = _Search(folder=folder, root=os.path.realpath(root), excluded=tuple(path_matcher(p) for p in exclude))
-    for pattern in patterns:
+    for search.pattern, pattern in enumerate(patterns):
         if pattern.startswith("/"):
             search.problem(pattern, "absolute-path", "is absolute", "name files relative to the recipe")
         else:
@@ -93,10 +97,13 @@ class _Search:
     excluded: tuple[Pattern[str], ...]
     found: dict[str, FileFact] = field(default_factory=dict)
     problems: dict[str, FileProblem] = field(default_factory=dict)
+    pattern: int = 0
 
     def problem(self, path: str, code: str, message: str, hint: str = "") -> None:
         name = shown(path)
-        self.problems[name] = FileProblem(path=name, code=code, message=f"'{name}' {message}", hint=hint)
+        self.problems[name] = FileProblem(
+            path=name, code=code, message=f"'{name}' {message}", hint=hint, pattern=self.pattern
+        )
 
     def expand(self, at: str, parts: tuple[str, ...]) -> None:
         """Take what `parts` name below the folder `at` ("" or ending in "/")."""

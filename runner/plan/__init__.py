@@ -4,19 +4,25 @@ from runner.compile import Job, Upload
 from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, Step
 from runner.plan.begun import with_begun
 from runner.plan.decide import Disk, Policy, make_plan
+from runner.plan.holdings import Claimant, Holdings, copies_of
+from runner.plan.wanted import wanted_paths
 
 __all__ = [
     "CHANGING",
     "Action",
     "Change",
+    "Claimant",
     "Credits",
     "Disk",
+    "Holdings",
     "Job",
     "Plan",
     "Policy",
     "Sight",
     "Step",
     "Upload",
+    "copies_of",
     "make_plan",
+    "wanted_paths",
     "with_begun",
 ]

@@ -10,7 +10,8 @@ from typing import Literal
 
 from runner.compile import Job
 from runner.errors import ExitCode
-from runner.state import DeliveredFile, KeyState
+from runner.plan.holdings import Holdings
+from runner.state import KeyState
 from runner.wire.values import Json
 
 
@@ -92,13 +93,13 @@ class Plan:
     """
     begun      work that was started for earlier versions of the recipes, which don't ask for it any more: a run sees
                it to its end, so that what it cost is known, and leaves its results alone
-    delivered  files that earlier runs delivered, by path: those that nobody changed are ours to replace
+    holdings   whose results lie where
     preflight  what a look at sources and targets showed, where somebody asked for it
     """
 
     steps: tuple[Step, ...]
     begun: tuple[Step, ...] = ()
-    delivered: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    holdings: Holdings = field(default_factory=Holdings)
     preflight: tuple[Sight, ...] = ()
 
     @property

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
-from runner.plan.actions import NOTHING, Action, Change, Credits, Plan, Step
+from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
+from runner.plan.holdings import Holdings, copies_of, holdings_of
+from runner.plan.wanted import wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage
 
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
+APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
@@ -32,18 +36,23 @@ class Disk:
     records delivered files that are still what the run log says of them
     intact  paths of files that are as we left them, whichever work left them there
     present paths that exist, delivered by us or not
+    folders paths of `present` that are folders
+    closed  folders where results would go that can't be written, with the reason
     """
 
     records: frozenset[DeliveredFile] = field(default_factory=frozenset)
     intact: frozenset[str] = field(default_factory=frozenset)
     present: frozenset[str] = field(default_factory=frozenset)
+    folders: frozenset[str] = field(default_factory=frozenset)
+    closed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
     states: Mapping[str, KeyState]
     previous: Mapping[str, KeyState]
-    ours: Mapping[str, DeliveredFile]
+    delivered: frozenset[str]
+    holdings: Holdings
     disk: Disk
     policy: Policy
     account: str
@@ -60,25 +69,31 @@ def make_plan(
     run_date: str,
     policy: Policy | None = None,
     account: str = "",
+    asked: frozenset[str] = frozenset(),
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
     states    everything known of the keys of these jobs and of those that these recipes' addresses had before
     now       seconds since the epoch; run_date its UTC day
     account   fingerprint of the API key; "" where it isn't known yet
+    asked     addresses that the recipes ask for beside those of `jobs`
     """
+    alive = frozenset(job.address for job in jobs) | asked
+    recipes = frozenset(job.recipe for job in jobs)
     known = _Known(
         states=states,
         previous=_by_address(states.values()),
-        ours=_ours(states.values(), disk),
+        delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
+        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=recipes),
         disk=disk,
         policy=policy or Policy(),
         account=account,
         now=now,
         run_date=run_date,
     )
-    steps = _onto_ours(tuple(_shared_purchases(_step(job, known) for job in jobs)), known)
-    return Plan(steps=steps + tuple(_orphans(jobs, states)), delivered=known.ours)
+    decided = _keeping_copies([_step(job, known) for job in jobs], known)
+    steps = _onto_ours(tuple(_shared_purchases(decided)), known)
+    return Plan(steps=steps + tuple(_orphans(alive, recipes, states)), holdings=known.holdings)
 
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
@@ -87,20 +102,38 @@ def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
     return {address: state for state in ordered for address in state.addresses}
 
 
-def _ours(states: Iterable[KeyState], disk: Disk) -> Mapping[str, DeliveredFile]:
-    """What was delivered at each path; of several works that went there, the one that still lies there."""
-    files = [file for state in states for file in _delivered_files(state)]
-    return {file.path: file for file in files} | {file.path: file for file in disk.records}
-
-
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
     return (file for delivery in state.deliveries.values() for file in delivery.all_files)
+
+
+def _keeping_copies(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
+    """Nothing takes the place of the only copy of a result that is still to be delivered elsewhere."""
+    only = {path: step for step in steps for path in _only_copies(step, known)}
+    return tuple(_after_copies(step, only, known) for step in steps) if only else tuple(steps)
+
+
+def _only_copies(step: Step, known: _Known) -> Iterator[str]:
+    """What a redelivery is copied from where the server has forgotten the result."""
+    if step.action is Action.REDELIVER and step.state and _is_forgotten(step.state, known):
+        yield from (file.path for file in copies_of(step.state, intact=known.disk.records.__contains__))
+
+
+def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
+    if step.job is None or step.action not in CHANGING:
+        return step
+    for path in map(str, wanted_paths(step.job, step.state, run_date=known.run_date)):
+        other = only.get(path)
+        kept = known.holdings.others(path, address=step.address, key=step.key)
+        if other is not None and other.key != step.key and not kept:
+            reason = f"{path} is the only copy of a result for {other.address}; run again when that is delivered"
+            return replace(step, action=Action.BLOCKED, reason=reason, changes=(), credits=NOTHING)
+    return step
 
 
 def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
     """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
     wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
-    held = _held(known.states.values()) if any(wanted.values()) else {}
+    held = _names_held(known.states.values()) if any(wanted.values()) else {}
     return tuple(
         _told(step, [name for name in wanted.get(step.address, ()) if held.get(name, step.key) != step.key])
         for step in steps
@@ -112,7 +145,7 @@ def _names(step: Step, known: _Known) -> list[TargetName]:
     return [target.name for target in targets if target.name is not None]
 
 
-def _held(states: Iterable[KeyState]) -> Mapping[TargetName, str]:
+def _names_held(states: Iterable[KeyState]) -> Mapping[TargetName, str]:
     """Names at providers that hold what earlier work delivered there, with the key of that work."""
     return {
         target.name: state.key
@@ -164,20 +197,46 @@ def _new(job: Job, known: _Known) -> Step:
     return _made(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
 
 
-def _conflict(job: Job, known: _Known) -> Step | None:
-    """Something that isn't ours lies where a result would go: found before anything is bought."""
-    if job.save.on_conflict in ("overwrite", "rename"):
+def _conflict(job: Job, known: _Known, state: KeyState | None = None) -> Step | None:
+    """What would keep a result from its place: found before anything is bought."""
+    paths = wanted_paths(job, state, run_date=known.run_date)
+    steps = (_in_the_way(str(path), job, known, state) for path in paths)
+    folders = [path.parent for path in paths] or [job.save.base]
+    return next((step for step in steps if step is not None), None) or _closed(folders, job, known, state)
+
+
+def _closed(folders: Iterable[Path], job: Job, known: _Known, state: KeyState | None) -> Step | None:
+    why = next((why for folder in folders if (why := known.disk.closed.get(str(folder)))), None)
+    return _made(job, Action.BLOCKED, f"{why}; {_bought(state)}", state=state) if why else None
+
+
+def _bought(state: KeyState | None) -> str:
+    return "it is bought already" if state and state.stage is Stage.FINISHED else "nothing was bought"
+
+
+def _in_the_way(path: str, job: Job, known: _Known, state: KeyState | None) -> Step | None:
+    policy, disk = job.save.on_conflict, known.disk
+    whose = known.holdings.others(path, address=job.address, key=job.key)
+    taken = path in disk.present and (bool(whose) or path not in disk.intact)
+    if taken and policy == "skip":
+        return _made(job, Action.SKIP, f"{path} exists (on_conflict = skip)", state=state)
+    bought = _bought(state)
+    if not taken or policy == "rename":
         return None
-    for path in map(str, job.expected_paths(run_date=known.run_date)):
-        foreign = path in known.disk.present and path not in known.disk.intact
-        if not foreign:
-            continue
-        if job.save.on_conflict == "skip":
-            return _made(job, Action.SKIP, f"{path} exists (on_conflict = skip)")
-        whose = "was changed since an earlier run delivered it" if path in known.ours else "is in the way"
-        hint = "move it, or set save.on_conflict to overwrite, rename or skip"
-        return _made(job, Action.BLOCKED, f"{path} {whose}; nothing was bought; {hint}")
-    return None
+    if whose:
+        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {APART}"
+        return _made(job, Action.BLOCKED, reason, state=state)
+    if policy == "overwrite":
+        reason = f"{path} is a folder; {bought}; move it, or save elsewhere"
+        return _made(job, Action.BLOCKED, reason, state=state) if path in disk.folders else None
+    how = "was changed since an earlier run delivered it" if path in known.delivered else "is in the way"
+    hint = "move it, or set save.on_conflict to overwrite, rename or skip"
+    return _made(job, Action.BLOCKED, f"{path} {how}; {bought}; {hint}", state=state)
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    shown = ", ".join(addresses[:3])
+    return shown if len(addresses) <= 3 else f"{shown} and {len(addresses) - 3} more"
 
 
 def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
@@ -228,13 +287,21 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
     reason = _why_again(job, delivery, known)
     if reason is None:
         return _made(job, Action.SKIP, "done", state=state)
-    in_the_way = _conflict(job, known) if delivery is None or delivery.save != job.save.path else None
+    there = delivery is not None and delivery.save == job.save.path
+    in_the_way = _held(delivery, job, known, state) if delivery and there else _conflict(job, known, state)
     if in_the_way is not None:
         return in_the_way
-    ended = state.finished_at or 0.0
-    if state.outputs and known.now - ended > KEPT_ON_SERVER_S:
+    copies = copies_of(state, intact=known.disk.records.__contains__)
+    if copies:
+        return _made(job, Action.REDELIVER, f"{reason}; {copies[0].path} is a copy", state=state)
+    if _is_forgotten(state, known):
         return _gone(job, state, reason, known)
     return _made(job, Action.REDELIVER, reason, state=state)
+
+
+def _is_forgotten(state: KeyState, known: _Known) -> bool:
+    """Whether the server no longer has the outputs."""
+    return bool(state.outputs) and known.now - (state.finished_at or 0.0) > KEPT_ON_SERVER_S
 
 
 def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None:
@@ -242,12 +309,30 @@ def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
         return f"save.path changed: {delivery.save} -> {job.save.path}"
-    return next((_missing(file, known.disk) for file in delivery.files if file not in known.disk.records), None)
+    return next((_missing(file, known.disk) for file in _again(delivery, job, known.disk)), None)
+
+
+def _again(delivery: Delivery, job: Job, disk: Disk) -> Iterator[DeliveredFile]:
+    """What isn't as it was delivered; what `on_conflict = "skip"` leaves as it is doesn't count."""
+    missing = (file for file in delivery.files if file not in disk.records)
+    return (file for file in missing if job.save.on_conflict != "skip" or file.path not in disk.present)
+
+
+def _held(delivery: Delivery, job: Job, known: _Known, state: KeyState) -> Step | None:
+    """Whether what was delivered here can't be again, since another result has its place by now."""
+    for file in _again(delivery, job, known.disk):
+        whose = known.holdings.others(file.path, address=job.address, key=job.key)
+        if whose and job.save.on_conflict != "rename":
+            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {APART}"
+            return _made(job, Action.BLOCKED, reason, state=state)
+    return None
 
 
 def _missing(file: DeliveredFile, disk: Disk) -> str:
     if file.path in disk.intact:
         return f"{file.path} holds the result of other work now"
+    if not file.sha256:
+        return f"{file.path} {'was left as it was' if file.path in disk.present else 'is missing'}"
     return f"{file.path} {'was changed' if file.path in disk.present else 'is missing'} since it was delivered"
 
 
@@ -296,11 +381,9 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _orphans(jobs: Sequence[Job], states: Mapping[str, KeyState]) -> Iterator[Step]:
-    recipes = {job.recipe for job in jobs}
-    wanted = {job.address for job in jobs}
+def _orphans(alive: frozenset[str], recipes: frozenset[str], states: Mapping[str, KeyState]) -> Iterator[Step]:
     for address, state in sorted(_by_address(states.values()).items()):
-        if address not in wanted and address.partition("[")[0] in recipes:
+        if address not in alive and address.partition("[")[0] in recipes:
             yield Step(
                 address=address,
                 key=state.key,

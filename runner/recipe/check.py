@@ -22,7 +22,8 @@ from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
-from runner.recipe.rules import name_findings, rule_findings
+from runner.recipe.read import has_half_character
+from runner.recipe.rules import Unserved, name_findings, no_provider_is_missing, rule_findings, unserved_findings
 from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, shown
@@ -40,6 +41,7 @@ class Wanted:
     catalog: Catalog
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    unserved: Unserved = no_provider_is_missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +82,14 @@ def check_recipes(
     profile: str | None = None,
     overrides: Mapping[str, str] | None = None,
     processes: int | None = None,
+    unserved: Unserved = no_provider_is_missing,
 ) -> Checked:
-    """The same problems as `load_recipes` finds, without making the recipes."""
+    """The same problems as `load_recipes` finds, without making the recipes.
+
+    unserved  says of a provider how to get what is missing here to reach it, or nothing
+    """
     found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {})
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
     return Checked(problems=problems, checked=len(found.files))
@@ -118,13 +124,14 @@ class _Examiner:
     def examine(self, file: Path) -> Examined:
         merged = merge_file(file, self.files, profile=self.wanted.profile)
         if merged.document is None:
-            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, merged.findings)))
+            told = (*merged.findings, *merged.literals)
+            return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, told)))
         document, refused = _overridden(merged.document, self.wanted.overrides)
         written = document.get("name")
         name = written if isinstance(written, str) and written else default_name(file)
         expanded = expand_constants(document, name)
         judged = self._judge(expanded.document, file, name)
-        findings = _at_most(itertools.chain(merged.findings, refused, expanded.findings, judged), file)
+        findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         for variant in merged.variants():
             problems |= dict.fromkeys(self._variant(variant, file, name))
@@ -154,6 +161,7 @@ class _Examiner:
         if "name" not in document or document["name"] in (".", ".."):
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
+        yield from unserved_findings(document, self.wanted.unserved)
 
 
 def _at_most(findings: Iterator[Finding], file: Path) -> list[Finding]:
@@ -191,6 +199,8 @@ def _overridden(document: JsonObject, overrides: Mapping[str, str]) -> tuple[Jso
 
 
 def _typed(text: str, like: Json) -> Json:
+    if has_half_character(text):  # a byte of the command line that is no UTF-8
+        raise ValueError("the value is not UTF-8 text")
     if isinstance(like, str):
         return text
     kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}
@@ -283,20 +293,23 @@ def _reaches(start: str, after: Mapping[str, tuple[str, ...]]) -> bool:
 
 
 def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
-    """`--profile` and `--set` names that no recipe knows."""
+    """`--profile` and `--set` names that no recipe knows. No line of a recipe is to blame, so none is shown."""
     readable = [one for one in examined if one.name]
     if not readable:
         return
-    place = Place(file=readable[0].file)
     profiles = frozenset[str]().union(*(one.profiles for one in readable))
     if wanted.profile is not None and wanted.profile not in profiles:
         message = f"--profile {wanted.profile}: no recipe here has it{did_you_mean(wanted.profile, profiles)}"
-        yield Problem(place=place, code="unknown-profile", message=message)
+        yield _wish(readable, "unknown-profile", message)
     known = frozenset[str]().union(*(one.vars for one in readable))
     for name in wanted.overrides:
         if name not in known:
             message = f"--set {name}: no recipe here has it in vars{did_you_mean(name, known)}"
-            yield Problem(place=place, code="unknown-var", message=message)
+            yield _wish(readable, "unknown-var", message)
+
+
+def _wish(readable: Sequence[Examined], code: str, message: str) -> Problem:
+    return Problem(place=Place(file=readable[0].file), code=code, message=message, secret=True)
 
 
 def _ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:

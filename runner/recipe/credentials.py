@@ -1,4 +1,4 @@
-"""Cloud providers in a recipe: keys that are unknown, misspelt or missing, and secrets written out."""
+"""Cloud providers in a recipe: keys that are unknown, misspelt or missing, impossible values, secrets written out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 
 from runner.recipe.finding import Finding, Steps
+from runner.recipe.literals import literal_secret
 from runner.recipe.suggest import did_you_mean, listed, shown
-from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider
+from runner.recipe.template import has_template
+from runner.wire.providers import PROVIDERS, SECRET_CREDENTIALS, Provider, value_problem
 from runner.wire.secrets import is_reference
 from runner.wire.values import Json, JsonObject, as_object
 
@@ -15,19 +17,16 @@ PUBLIC = frozenset({"accesskeyid", "accountname", "username"})
 _DECRYPT = "decrypt_password"
 _USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
 
-HINT = 'write { env = "NAME" } and set that variable, or { file = "path" }'
-
 
 def provider_findings(provider: Provider, entry: JsonObject, at: Steps, *, as_input: bool) -> Iterator[Finding]:
     """Parameters and credentials of an entry against what its provider takes."""
     if provider.open:
-        yield from literal_secrets(entry.get("credentials"), (*at, "credentials"), open_keys=True)
+        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
         return
     decrypt = frozenset({_DECRYPT}) if as_input else frozenset()
     yield from _keys(entry, "parameters", provider.parameters_required, provider.parameters_optional, provider, at)
     optional = provider.credentials_optional | decrypt
     yield from _keys(entry, "credentials", provider.credentials_required, optional, provider, at)
-    yield from literal_secrets(entry.get("credentials"), (*at, "credentials"))
 
 
 def plain_credentials(entry: JsonObject, at: Steps, names: frozenset[str], what: str) -> Iterator[Finding]:
@@ -39,20 +38,14 @@ def plain_credentials(entry: JsonObject, at: Steps, names: frozenset[str], what:
             message = f"{what} takes no credential {shown(name)}{near}"
             hint = "" if near else f"it takes {listed(names)}"
             yield _at((*path, name), "unknown-key", message, hint)
-    yield from literal_secrets(entry.get("credentials"), path)
 
 
-def literal_secrets(credentials: Json, at: Steps, *, open_keys: bool = False) -> Iterator[Finding]:
-    """Values that should be references. `open_keys`: nobody knows the keys, so all but names are secrets."""
+def open_secrets(credentials: Json, at: Steps) -> Iterator[Finding]:
+    """Values that should be references where nobody knows the keys: all but names, and what is told by its name."""
     for name, value in as_object(credentials).items():
-        secret = name in SECRET_CREDENTIALS or (open_keys and name not in PUBLIC)
-        if secret and isinstance(value, str | dict) and value != "" and not is_reference(value):
+        untold = name not in PUBLIC and name not in SECRET_CREDENTIALS
+        if untold and isinstance(value, str | dict) and value != "" and not is_reference(value):
             yield literal_secret((*at, name), name)
-
-
-def literal_secret(path: Steps, name: str) -> Finding:
-    message = f"{name} is a secret and must not be written into a recipe"
-    return Finding(path=path, code="literal-secret", message=message, hint=HINT, secret=True)
 
 
 def url_secret(value: Json, path: Steps, name: str) -> Finding | None:
@@ -95,9 +88,37 @@ def _keys(
             message = f"{provider.title} needs the {word} '{name}'"
             yield _at((*at, part), "missing-key", message, "")
     for name, value in given.items():
-        found = url_secret(value, (*at, part, name), name) if part == "parameters" else None
-        if found:
-            yield found
+        yield from _value(value, (*at, part, name), known=name in known, required=name in required)
+
+
+def _value(value: Json, path: Steps, *, known: bool, required: bool) -> Iterator[Finding]:
+    """What no provider takes, told before anything is sent. Credentials that are no text are the schema's business."""
+    part, name = path[-2], str(path[-1])
+    secret = part == "credentials"
+    found = None if secret else url_secret(value, path, name)
+    if found:
+        yield found
+    elif known:
+        yield from _impossible(value, path, required=required, secret=secret)
+
+
+def _impossible(value: Json, path: Steps, *, required: bool, secret: bool) -> Iterator[Finding]:
+    name = str(path[-1])
+    if is_reference(value) or (isinstance(value, str) and has_template(value)):
+        return
+    if value is None or value == "":
+        if required or (value == "" and not secret):
+            yield Finding(path=path, code="wrong-size", message=f"{name} is empty", secret=secret)
+    elif isinstance(value, str) or not secret:
+        problem = value_problem(name, value)
+        if problem:
+            yield Finding(path=path, code=_code(name, value), message=f"{name} {problem}", secret=secret)
+
+
+def _code(name: str, value: Json) -> str:
+    if name == "port":
+        return "out-of-range"
+    return "wrong-form" if isinstance(value, str) else "wrong-type"
 
 
 def _at(path: Steps, code: str, message: str, hint: str) -> Finding:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.recipe.finding import Finding
+from runner.recipe.literals import literal_findings
 from runner.recipe.normal import normal
 from runner.recipe.place import Layer
 from runner.recipe.read import Read, read_file
@@ -27,6 +28,7 @@ class Merged:
 
     document  with `profile` as far as it was not chosen, None when a file couldn't be read
     layers    the topmost first, for places
+    literals  secrets written out in any of the files, whether or not something lies above them
     profiles  the names there are
     """
 
@@ -34,6 +36,7 @@ class Merged:
     document: JsonObject | None
     layers: tuple[Layer, ...]
     findings: tuple[Finding, ...] = ()
+    literals: tuple[Finding, ...] = ()
     profiles: frozenset[str] = frozenset()
 
     def variants(self) -> Iterator[Merged]:
@@ -65,16 +68,18 @@ def merge_file(file: Path, files: Files, *, profile: str | None = None) -> Merge
     """The document of `file`, with what it includes and the profile. Never raises."""
     gathering = _Gathering(files=files)
     parts = list(gathering.parts(file, read_file(file), (file,)))
-    findings = gathering.findings
+    findings, literals = gathering.findings, tuple(gathering.literals)
     layers = tuple(Layer(file=part.file) for part in parts) or (Layer(file=file),)
     if not parts or parts[0].file != file or any(f.severity == "error" for f in findings):
-        return Merged(file=file, document=None, layers=layers, findings=tuple(findings))
+        return Merged(file=file, document=None, layers=layers, findings=tuple(findings), literals=literals)
     document = parts[-1].document
     for part in parts[-2::-1]:
         document = merge(document, part.document)
     chosen = document.get("profile")
     profiles = frozenset(chosen) if isinstance(chosen, dict) else frozenset()
-    made = Merged(file=file, document=document, layers=layers, findings=tuple(findings), profiles=profiles)
+    made = Merged(
+        file=file, document=document, layers=layers, findings=tuple(findings), literals=literals, profiles=profiles
+    )
     return _under(made, profile) if profile is not None and profile in profiles else made
 
 
@@ -106,6 +111,7 @@ class _Gathering:
 
     files: Files
     findings: list[Finding] = field(default_factory=list)
+    literals: list[Finding] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     def parts(self, file: Path, read: Read, chain: tuple[Path, ...]) -> Iterator[_Part]:
@@ -114,6 +120,7 @@ class _Gathering:
         if read.value is None:
             return
         document, notes = normal(read.value)
+        self.literals.extend(replace(one, file=file) for one in literal_findings(document))
         if len(chain) == 1:
             self.findings.extend(notes)
         else:

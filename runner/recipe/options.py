@@ -13,7 +13,7 @@ from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.recipe.template import has_template
 from runner.wire.catalog import Catalog, CatalogTarget
-from runner.wire.secrets import is_reference
+from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
 from runner.wire.values import Json, JsonObject, as_object
 
 # Formats that exist although no catalog row names them: one letter away from a known one is no typing error here.
@@ -84,7 +84,7 @@ def _of_row(options: JsonObject, row: CatalogTarget, at: Steps) -> Iterator[Find
 
 def _decided_later(name: str, value: Json) -> bool:
     """Whether the value is known only when a request is made: no value, a template, a reference to a secret."""
-    if name == "download_password" and is_reference(value):
+    if name in OPTIONS_WITH_SECRETS and is_reference(value):
         return True
     return value is None or (isinstance(value, str) and has_template(value))
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import rtoml
 
 from runner.recipe.finding import Finding, Span, Steps
+from runner.recipe.suggest import shown
 from runner.wire.values import Json, JsonObject
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -27,6 +28,8 @@ _EXACT = 2**53 - 1  # beyond it a double, and so JSON as most read it, has holes
 _PLACE = re.compile(r"\s*at line (\d+) column (\d+)\s*$")
 # What the text of any number, date or time shows that JSON can't carry exactly; words may look so too.
 _MAYBE_INEXACT = re.compile(rb"[0-9](?:[0-9_]{14}|[xobeE:]|-[0-9])")
+_MAYBE_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # only an escape can write one: UTF-8 can't
+_KEY = re.compile(r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*'))*""")
 _CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity|[0-9]{4000,})')
 _NESTING = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#.*|([\[{])|([\]}])|((?:[\w-]+[ \t]*\.[ \t]*){60})""")
 _COUNTED_KEY = re.compile(rb'"\s*:')
@@ -151,8 +154,39 @@ def _toml(file: Path, text: str, _data: bytes) -> Json | Finding:
         return _too_deep(file, text)
     place = _PLACE.search(said)
     line, column = (int(place[1]), int(place[2])) if place else (1, 1)
-    code = "duplicate-key" if said.startswith("duplicate key") else "syntax"
-    return _syntax(file, text, code, _PLACE.sub("", said), line, column)
+    if said.startswith("duplicate key"):
+        return _syntax(file, text, "duplicate-key", _repeated(text, line, column), line, column)
+    return _syntax(file, text, "syntax", _PLACE.sub("", said), line, column)
+
+
+def _repeated(text: str, line: int, column: int) -> str:
+    """What to say of a key or a table that stands at a place of a TOML file for a second time."""
+    lines = text.split("\n")
+    written = lines[line - 1] if line <= len(lines) else ""
+    found = _KEY.match(written, column - 1)
+    key = _header(written) or (found[0].strip() if found else "")
+    if not key:
+        return "duplicate key"
+    first = _first_place(lines, key, line)
+    return f"duplicate key {shown(key)}" + (f"; it stands at {first} already" if first else "")
+
+
+def _first_place(lines: list[str], key: str, line: int) -> str:
+    """The nearest earlier place in the same table, as the same text; empty where the key is written otherwise there."""
+    is_table = bool(_header(lines[line - 1]))
+    for above in range(line - 1, 0, -1):
+        written = lines[above - 1]
+        header = _header(written)
+        if header == key if is_table else written.partition("=")[0].strip() == key:
+            return f"{above}:{written.index(key) + 1}"
+        if header and not is_table:
+            return ""
+    return ""
+
+
+def _header(line: str) -> str:
+    """The name of the table that a line opens, or nothing."""
+    return line.strip("[ \t").partition("]")[0].strip() if line.lstrip().startswith("[") else ""
 
 
 def _json(file: Path, text: str, data: bytes) -> Json | Finding:
@@ -203,9 +237,13 @@ def _duplicate(file: Path, text: str) -> Finding | None:
     json.loads(text, object_pairs_hook=pairs)
     if not doubled:
         return None
-    second = [*re.finditer(re.escape(json.dumps(doubled[0], ensure_ascii=False)) + r"\s*:", text)][1:2]
-    offset = second[0].start() if second else 0
-    return _syntax(file, text, "duplicate-key", "duplicate key", *_line_and_column(text, offset))
+    found = [*re.finditer(re.escape(json.dumps(doubled[0], ensure_ascii=False)) + r"\s*:", text)]
+    offset = found[1].start() if len(found) > 1 else 0
+    message = f"duplicate key {shown(doubled[0])}"
+    if len(found) == 2:  # else nobody knows which of them belong to the same object
+        line, column = _line_and_column(text, found[0].start())
+        message += f"; it stands at {line}:{column} already"
+    return _syntax(file, text, "duplicate-key", message, *_line_and_column(text, offset))
 
 
 def _line_and_column(text: str, offset: int) -> tuple[int, int]:
@@ -239,12 +277,12 @@ def _exact(file: Path, value: JsonObject, data: bytes) -> Read:
     if (data.count(b"[") + data.count(b"{") + data.count(b".") > MAX_DEPTH) and _depth(value) > MAX_DEPTH:
         return Read(file=file, value=None, findings=(_too_deep(file, data.decode()),))
     findings = tuple(_inexact(value, ())) if _maybe_inexact(data) else ()
-    if not findings:
-        return Read(file=file, value=value)
     placed = tuple(
         Finding(path=path, code="not-json", message=message, hint=hint, file=file) for path, message, hint in findings
     )
-    return Read(file=file, value=None, findings=placed)
+    if _MAYBE_HALF.search(data):
+        placed += tuple(_half_characters(value, (), file))
+    return Read(file=file, value=None if placed else value, findings=placed)
 
 
 def _maybe_inexact(data: bytes) -> bool:
@@ -293,6 +331,29 @@ def _date(value: object) -> tuple[str, str] | None:
     if not isinstance(value, dt.date | dt.time):
         return None
     return "dates and times are no JSON values", "put it in quotes"
+
+
+def _half_characters(value: Json, path: Steps, file: Path) -> Iterator[Finding]:
+    """Strings and keys that no UTF-8 can hold: JSON may write half of a pair of surrogates, and Python reads it."""
+    if isinstance(value, str) and has_half_character(value):
+        yield _half(path, file, key=False)
+    for step, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    ):
+        if isinstance(step, str) and has_half_character(step):
+            yield _half((*path, step), file, key=True)
+        yield from _half_characters(inner, (*path, step), file)
+
+
+def has_half_character(text: str) -> bool:
+    """Whether `text` holds half of a pair of surrogates, which is no character and can't be sent."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _half(path: Steps, file: Path, *, key: bool) -> Finding:
+    message = f"{'this key' if key else 'this text'} holds half a character: one of two surrogates without the other"
+    hint = "write the character itself, or both halves one after the other"
+    return Finding(path=path, key=key, code="not-json", message=message, hint=hint, file=file)
 
 
 _NUMBERS: dict[type, Callable[..., tuple[str, str] | None]] = {int: _integer, float: _float}

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from runner.recipe.credentials import (
     find_provider,
-    literal_secret,
-    literal_secrets,
+    open_secrets,
     plain_credentials,
     provider_findings,
     url_secret,
 )
 from runner.recipe.finding import Finding, Steps
+from runner.recipe.literals import literal_findings
+from runner.recipe.matrix import matrix_findings
+from runner.recipe.normal import job_of
 from runner.recipe.options import conversion_findings
+from runner.recipe.story import misplaced_reference
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.recipe.template import has_template
 from runner.wire.catalog import Catalog
 from runner.wire.providers import LISTED, PROVIDERS, listing_of
-from runner.wire.secrets import is_reference
+from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 _URL = re.compile(r"(?:https?|ftp)://[^/\s]", re.IGNORECASE)
@@ -30,23 +33,58 @@ _HTTP = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _DECRYPT = frozenset({"decrypt_password"})
 
 
+Unserved = Callable[[str], str]
+
+
+def no_provider_is_missing(_provider: str) -> str:
+    return ""
+
+
+def unserved_findings(document: JsonObject, unserved: Unserved) -> Iterator[Finding]:
+    """Warnings for providers that whoever would do the work can't reach; `unserved` says how to get one, or nothing."""
+    bucket = as_object(as_object(document.get("foreach")).get("bucket"))
+    yield from _unserved(bucket.get("source"), ("foreach", "bucket", "source"), unserved)
+    for index, entry in enumerate(map(as_object, as_list(document.get("input")))):
+        if entry.get("type") == "cloud":
+            yield from _unserved(entry.get("source"), ("input", index, "source"), unserved)
+    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
+        for number, target in enumerate(map(as_object, as_list(entry.get("output_target")))):
+            at: Steps = ("conversion", index, "output_target", number, "type")
+            yield from _unserved(target.get("type"), at, unserved)
+
+
+def _unserved(provider: Json, path: Steps, unserved: Unserved) -> Iterator[Finding]:
+    hint = unserved(provider) if isinstance(provider, str) else ""
+    if hint:
+        message = f"the local server has no client for {shown(str(provider))} on this machine"
+        yield Finding(path=path, code="missing-extra", message=message, hint=hint, severity="warning")
+
+
 def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Iterator[Finding]:
     """Everything wrong with a recipe in normal form, its constants put in, apart from its schema."""
     yield from _parts(document)
     yield from _foreach(document.get("foreach"), folder)
     yield from _callback(document)
+    yield from literal_findings(job_of(document), expanded=True)
+    yield from _references(document)
     for index, entry in enumerate(as_list(document.get("input"))):
         if isinstance(entry, dict):
             yield from _input(entry, ("input", index), folder)
     for index, entry in enumerate(as_list(document.get("conversion"))):
         if isinstance(entry, dict):
             yield from _conversion(entry, ("conversion", index), catalog)
-    for index, password in enumerate(as_list(document.get("download_passwords"))):
-        if isinstance(password, str):
-            yield literal_secret(("download_passwords", index), "a download password")
+            yield from matrix_findings(entry, ("conversion", index), document.get("foreach"), catalog)
     save = as_object(document.get("save")).get("path")
     if isinstance(save, str):
         yield from _inside(save, ("save", "path"), folder, absolute=True)
+        yield from _no_folder(save)
+
+
+def _no_folder(save: str) -> Iterator[Finding]:
+    if save and save.rpartition("/")[2] in ("", ".", ".."):
+        message = f"{shown(save)} names a folder, and a result is a file"
+        hint = f"write {shown(save.removesuffix('/') + '/{output.filename}')}"
+        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
 
 
 def name_findings(name: str) -> Iterator[Finding]:
@@ -110,7 +148,23 @@ def _bucket(bucket: Json, at: Steps) -> Iterator[Finding]:
     if isinstance(source, str) and source in LISTED:
         yield from provider_findings(listing_of(PROVIDERS[source]), bucket, at, as_input=False)
     else:
-        yield from literal_secrets(bucket.get("credentials"), (*at, "credentials"), open_keys=True)
+        yield from open_secrets(bucket.get("credentials"), (*at, "credentials"))
+
+
+def _references(document: JsonObject) -> Iterator[Finding]:
+    """Secret references in tables that take any value: there they would be sent as they stand."""
+    for part, tables in (("input", ("options", "parameters")), ("conversion", ("options", "metadata"))):
+        for index, entry in enumerate(as_list(document.get(part))):
+            yield from _references_in(as_object(entry), tables, (part, index))
+            for number, target in enumerate(as_list(as_object(entry).get("output_target"))):
+                yield from _references_in(as_object(target), ("parameters",), (part, index, "output_target", number))
+
+
+def _references_in(entry: JsonObject, tables: tuple[str, ...], at: Steps) -> Iterator[Finding]:
+    for table in tables:
+        for name, value in as_object(entry.get(table)).items():
+            if is_reference(value) and not (table == "options" and name in OPTIONS_WITH_SECRETS):
+                yield misplaced_reference((*at, table, name))
 
 
 def _callback(document: JsonObject) -> Iterator[Finding]:
@@ -223,14 +277,12 @@ def _credentials(entry: JsonObject, kind: str, at: Steps) -> Iterator[Finding]:
     if provider is not None:
         yield from provider_findings(provider, entry, at, as_input=True)
     else:
-        yield from literal_secrets(entry.get("credentials"), (*at, "credentials"), open_keys=True)
+        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
 
 
 def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Finding]:
     yield from conversion_findings(entry, at, catalog)
-    password = as_object(entry.get("options")).get("download_password")
-    if isinstance(password, str) and password:
-        yield literal_secret((*at, "options", "download_password"), "download_password")
+    yield from _output_filename(entry, at)
     for index, target in enumerate(as_list(entry.get("output_target"))):
         if not isinstance(target, dict):
             continue
@@ -240,7 +292,17 @@ def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Find
         if provider is not None:
             yield from provider_findings(provider, target, here, as_input=False)
         else:
-            yield from literal_secrets(target.get("credentials"), (*here, "credentials"), open_keys=True)
+            yield from open_secrets(target.get("credentials"), (*here, "credentials"))
+
+
+def _output_filename(entry: JsonObject, at: Steps) -> Iterator[Finding]:
+    """The API's own pattern lets anything through, but a server makes a plain name of it or refuses the job."""
+    name = as_object(entry.get("options")).get("output_filename")
+    if isinstance(name, str) and ("/" in name or "\\" in name):
+        path: Steps = (*at, "options", "output_filename")
+        message = f"output_filename {shown(name)} is a path; the name of a result is one part of a path"
+        hint = "save.path, or the output target's file, decides which folder it is"
+        yield Finding(path=path, code="wrong-form", message=message, hint=hint, severity="warning")
 
 
 def _inside(name: str, path: Steps, folder: Path, *, absolute: bool = False) -> Iterator[Finding]:

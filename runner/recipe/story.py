@@ -13,9 +13,10 @@ from functools import cache
 
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
+from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
 from runner.wire.values import Json, JsonObject
 
-SECRET_STEPS = frozenset({"credentials", "download_passwords", "download_password", "callback", "token"})
+SECRET_STEPS = OPTIONS_WITH_SECRETS | {"credentials", "download_passwords", "callback"}
 
 NOT_YET = {
     ("schedule",): "schedules",
@@ -90,13 +91,17 @@ def _each(kinds: Json) -> list[str]:
 
 
 def _wrong_type(value: Json, wanted: list[str], path: Steps) -> Finding:
-    name = name_of(path)
+    if is_reference(value):
+        return misplaced_reference(path)
     what = next((words for words, matches in _TYPES.values() if matches(value)), "something else")
-    message = f"{name} must be {' or '.join(_TYPES[kind][0] for kind in wanted)}, not {what}"
-    hint = ""
-    if isinstance(value, dict) and set(value) & {"env", "file", "keyring"} and len(value) == 1:
-        message = f"a secret reference can't stand at {name}"
-        hint = "it can in credentials, download_passwords, the option download_password, callback and a remote source"
+    message = f"{name_of(path)} must be {' or '.join(_TYPES[kind][0] for kind in wanted)}, not {what}"
+    return Finding(path=path, code="wrong-type", message=message, secret=is_secret(path))
+
+
+def misplaced_reference(path: Steps) -> Finding:
+    """The finding for a secret reference where the API wants the value itself."""
+    message = f"a secret reference can't stand at {name_of(path)}"
+    hint = "it can in credentials, options that are passwords, download_passwords, callback and a remote source"
     return Finding(path=path, code="wrong-type", message=message, hint=hint, secret=is_secret(path))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Literal
 
 import click
 
@@ -25,7 +27,7 @@ def plan_text(plan: Plan, *, color: bool, verbose: bool) -> str:
     """One line a job and a summary; what is skipped is listed only with `verbose`."""
     shown = [step for step in (*plan.steps, *plan.begun) if verbose or step.action not in QUIET]
     lines = [line for step in shown for line in _step(step, color=color)]
-    return "\n".join([*lines, plan_summary(plan)]) + "\n"
+    return "\n".join([*lines, plan_summary(plan), *_preflight(plan, color=color)]) + "\n"
 
 
 def plan_summary(plan: Plan) -> str:
@@ -38,6 +40,27 @@ def plan_summary(plan: Plan) -> str:
 
 
 _VERBS = {action.value for action in (Action.RUN, Action.RESUME, Action.REDELIVER, Action.SKIP, Action.RETRY)}
+
+
+def _preflight(plan: Plan, *, color: bool) -> Iterator[str]:
+    """What a look showed: one line for all that is well, one for each thing that isn't."""
+    if not plan.preflight:
+        return
+    counts = Counter(sight.verdict for sight in plan.preflight)
+    told = [f"{counts[verdict]} {word}" for verdict, word in _VERDICTS.items() if counts[verdict]]
+    yield f"Preflight: {', '.join(told)}."
+    for sight in plan.preflight:
+        if sight.verdict != "ok":
+            mark = click.style("?", fg="yellow") if color else "?"
+            mark = mark if sight.verdict == "unknown" else click.style("x", fg="red") if color else "x"
+            yield f"{mark} {printable(sight.address)}  {printable(sight.said)}"
+
+
+_VERDICTS: dict[Literal["ok", "wrong", "unknown"], str] = {
+    "ok": "fine",
+    "wrong": "wrong",
+    "unknown": "can't be seen from here",
+}
 
 
 def _credits(plan: Plan) -> str:

@@ -1,7 +1,7 @@
 """The least rights that recipes need at their providers, in each provider's own form.
 
 S3 as an IAM policy, Azure and Google as roles on a container or bucket, FTP as what the user must be allowed.
-Templates in names become `*`, as wide as they can get and no wider.
+Constants are put in; other templates in names become `*`, as wide as they can get and no wider.
 
 Source: the API's pages on cloud inputs and output targets name the S3 actions; IAM, Azure RBAC and Google Cloud IAM
 reference name the others.
@@ -16,13 +16,42 @@ from dataclasses import dataclass
 from typing import Literal
 
 from runner.recipe import Recipe
+from runner.recipe.template import expand
 from runner.wire.values import Json, as_list, as_object, as_text
 
 _TEMPLATE = re.compile(r"\{(item|vars|recipe|run|output)\.[^{}]*\}")
-S3_ACTIONS = {"read": ["s3:GetObject"], "write": ["s3:PutObject"]}
-AZURE_ROLES = {"read": "Storage Blob Data Reader", "write": "Storage Blob Data Contributor"}
-GOOGLE_ROLES = {"read": "roles/storage.objectViewer", "write": "roles/storage.objectCreator"}
-FTP_RIGHTS = {"read": "list and download", "write": "make folders, upload and rename; never overwrite or delete"}
+S3_ACTIONS = {
+    "list": ["s3:ListBucket"],
+    "read": ["s3:GetObject"],
+    "write": ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"],
+}
+AZURE_ROLES = {
+    "list": "Storage Blob Data Reader",
+    "read": "Storage Blob Data Reader",
+    "write": "Storage Blob Data Contributor",
+}
+GOOGLE_ROLES = {
+    "list": "roles/storage.objectViewer",
+    "read": "roles/storage.objectViewer",
+    "write": "roles/storage.objectCreator",
+}
+FTP_RIGHTS = {
+    "list": "list the folder and those below it, with sizes and times",
+    "read": "list and download",
+    "write": "list, make folders, upload, rename and delete what was just uploaded as .part; never overwrite anything",
+}
+AZURE_NOTE = (
+    "an account key, which is what the API takes, has every right in the whole storage account: the role restricts "
+    "only those who sign in without the key, so keep results in an account of their own"
+)
+NOTES = {
+    "amazons3": "to write needs s3:PutObject; s3:GetObject on the same names lets the writer know its own object again "
+    "when an answer was lost, and s3:AbortMultipartUpload lets it leave no parts behind",
+    "azure": AZURE_NOTE,
+}
+
+
+Access = Literal["list", "read", "write"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +59,7 @@ class Right:
     """`place` is a bucket, container or host; `name` the object, with `*` where it isn't fixed."""
 
     provider: str
-    access: Literal["read", "write"]
+    access: Access
     place: str
     name: str
 
@@ -49,18 +78,42 @@ def policy_json(rights: Iterable[Right]) -> Mapping[str, Json]:
     return {name: _WRITERS[name](found) for name, found in by_provider.items() if name in _WRITERS}
 
 
+def notes_of(rights: Iterable[Right]) -> list[str]:
+    """What the forms of the providers have no place for, a sentence each, for people."""
+    providers = {right.provider for right in rights if right.provider == "azure" or right.access == "write"}
+    return [f"{name}: {NOTES[name]}" for name in sorted(providers & NOTES.keys())]
+
+
 def _rights(recipe: Recipe) -> Iterator[Right]:
-    for entry in map(as_object, as_list(recipe.job.get("input"))):
+    job = as_object(expand(recipe.job, {"vars": recipe.vars, "recipe": {"name": recipe.name}}))
+    bucket = recipe.foreach.bucket if recipe.foreach else None
+    if bucket is not None:
+        listed = f"{as_text(bucket.parameters.get('prefix'))}*"
+        yield from _right(bucket.source, "list", {**bucket.parameters, "file": listed})
+        job = as_object(expand(job, {"item": _Listed(path=listed)}))
+    for entry in map(as_object, as_list(job.get("input"))):
         if entry.get("type") == "cloud":
             yield from _right(as_text(entry.get("source")), "read", as_object(entry.get("parameters")))
-    for conversion in map(as_object, as_list(recipe.job.get("conversion"))):
+    for conversion in map(as_object, as_list(job.get("conversion"))):
         for target in map(as_object, as_list(conversion.get("output_target"))):
             yield from _right(as_text(target.get("type")), "write", as_object(target.get("parameters")))
 
 
-def _right(provider: str, access: Literal["read", "write"], parameters: Mapping[str, Json]) -> Iterator[Right]:
+class _Listed(dict[str, Json]):
+    """What stands for the names of an item: of its whole name the beginning is known, of the others nothing."""
+
+    def __missing__(self, name: str) -> str:
+        return "*"
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+def _right(provider: str, access: Access, parameters: Mapping[str, Json]) -> Iterator[Right]:
     place = next((parameters[name] for name in ("bucket", "container", "host") if name in parameters), "")
-    yield Right(provider=provider, access=access, place=_open(place), name=_open(parameters.get("file", "")))
+    name = _open(parameters.get("file", ""))
+    name += "*" if access == "write" and name.endswith("/") else ""  # a folder that results keep their names in
+    yield Right(provider=provider, access=access, place=_open(place), name=name)
 
 
 def _open(value: Json) -> str:
@@ -70,15 +123,16 @@ def _open(value: Json) -> str:
 def _iam(rights: list[Right]) -> Json:
     return {
         "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": S3_ACTIONS[right.access],
-                "Resource": f"arn:aws:s3:::{right.place}/{right.name.lstrip('/')}",
-            }
-            for right in rights
-        ],
+        "Statement": [_statement(right) for right in rights],
     }
+
+
+def _statement(right: Right) -> Json:
+    allowed = {"Effect": "Allow", "Action": S3_ACTIONS[right.access]}
+    bucket = f"arn:aws:s3:::{right.place}"
+    if right.access == "list":  # a right on the bucket; the prefix is a condition
+        return {**allowed, "Resource": bucket, "Condition": {"StringLike": {"s3:prefix": right.name}}}
+    return {**allowed, "Resource": f"{bucket}/{right.name.lstrip('/')}"}
 
 
 def _azure(rights: list[Right]) -> Json:

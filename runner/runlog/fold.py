@@ -64,6 +64,7 @@ FOLLOWS: Mapping[tuple[Stage | None, type[KeyEvent]], Stage] = {
     (Stage.STARTED, Lost): Stage.LOST,
     # A person found the job after all.
     (Stage.LOST, Started): Stage.STARTED,
+    (Stage.LOST, Starting): Stage.STARTING,
     (Stage.FINISHED, Delivered): Stage.FINISHED,
     (Stage.FINISHED, DeliveryFailed): Stage.FINISHED,
     # The next attempt, which somebody has allowed; that of finished work when its outputs are gone everywhere.

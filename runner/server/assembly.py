@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from runner.server.api.access import Door, Keys
+from runner.server.api.hashing import Hashing
 from runner.server.api.house import House
 from runner.server.app import ROUTES, make_app
 from runner.server.book import DATABASE
@@ -24,13 +25,16 @@ from runner.server.engine.purse import Purse
 from runner.server.engine.retention import keep_retention
 from runner.server.engine.stepping import Convert
 from runner.server.faults import FaultyApp, read_faults
+from runner.server.jobs.seal import seal_of
 from runner.server.jobs.vault import Vault
 from runner.server.operating.gauges import Gauges
 from runner.server.operating.logs import log_job
 from runner.server.operating.observed import ObservedApp
+from runner.server.standing import Standing
 from runner.server.store.blobs import Blobs
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
+from runner.server.store.deliveries import DeliveryLog
 from runner.server.store.jobs import JobStore
 from runner.server.store.presets import PresetStore
 from runner.server.workers.outcome import Limits
@@ -102,20 +106,24 @@ async def _conversions(config: ServerConfig, convert: Convert | None) -> AsyncIt
 async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Convert) -> AsyncIterator[Running]:
     blobs = Blobs(state / "files", checksum=config.assumptions.checksum, most_bytes=config.max_disk_bytes)
     database = Database(state / DATABASE)
-    jobs = JobStore(database, retention_s=config.contract.retention_s, assumptions=config.assumptions)
-    vault = Vault()
+    vault = Vault(seal_of(config.seal_key))
+    jobs = JobStore(database, retention_s=config.contract.retention_s, vault=vault, assumptions=config.assumptions)
+    standing = Standing()
     keys = Keys(database, config.api_keys)
     purse = Purse(database, jobs, config.contract)
     engine = Engine(
         config,
         jobs=jobs,
+        deliveries=DeliveryLog(database),
         blobs=blobs,
         vault=vault,
         purse=purse,
         convert=convert,
         parallel=_processes(config),
         workdir=_empty_folder(state / "work"),
+        standing=standing,
     )
+    hashing = Hashing()
     house = House(
         config=config,
         base_url=base_url,
@@ -126,23 +134,26 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         vault=vault,
         purse=purse,
         presets=PresetStore(database),
+        hashing=hashing,
     )
-    queue = CallbackQueue(database)
-    callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private)
-    gauges = Gauges(jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state)
+    queue = CallbackQueue(database, vault)
+    callbacks = Callbacks(queue, config.callbacks, base_url=base_url, allowed=config.allow_private, standing=standing)
+    gauges = Gauges(
+        jobs=jobs, engine=engine, queue=queue, callbacks=callbacks, blobs=blobs, state=state, standing=standing
+    )
     jobs.listeners += [callbacks.watch, log_job]
-    sweeping: asyncio.Task[None] | None = None
     try:
         await engine.start()
         callbacks.start()
-        sweeping = asyncio.create_task(keep_retention(jobs, blobs, retention_s=config.contract.retention_s))
+        standing.start("retention", partial(keep_retention, jobs, blobs, retention_s=config.contract.retention_s))
         key = config.api_keys[0] if config.api_keys else await keys.make()
         yield Running(app=_layered(make_app(house), config, gauges), house=house, api_key=key)
     finally:
-        if sweeping:
-            sweeping.cancel()
+        await standing.close()
         await callbacks.close()
         await engine.close()
+        await jobs.close()
+        hashing.close()
         database.close()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -58,20 +58,24 @@ class CallbackRules:
 class Assumptions:
     """What the hosted API may do one way or the other; the first of each is what this server does by default.
 
-    second_start      a start of a job that was started: 409, or 200 with the job as it is
+    second_start      a start of a job that was started: 409, or 200 with the job as it is, or what else is said before
+                      anybody looks at the job
     list              `GET /jobs` shows all jobs, those that have not ended, or none (204)
     checksum          how checksums are made; none: they are empty
     idempotency       whether `Idempotency-Key` is honoured
     delete_unstarted  an unstarted job can be deleted (204), or not (409)
     canceled          a canceled job can be read, or is gone (404)
+    queued            a started job that waits for a worker says so, or that it is `processing`; old clients know no
+                      `queued`
     """
 
-    second_start: Literal["409", "200"] = "409"
+    second_start: Literal["409", "200", "402", "422", "429"] = "409"
     list: Literal["all", "active", "none"] = "all"
     checksum: Literal["md5", "sha1", "none"] = "md5"
     idempotency: Literal["honoured", "ignored"] = "honoured"
     delete_unstarted: Literal["204", "409"] = "204"
     canceled: Literal["readable", "404"] = "readable"
+    queued: Literal["queued", "processing"] = "queued"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,13 +88,16 @@ class ServerConfig:
     api_keys       keys that are good; with none given one is made, and shown when ready
     workers        conversions at the same time; 0 means one per processor
     allow_private  networks that inputs may reach although they are private
-    base_url       how clients reach this server, with "/v2"; empty means as it listens
+    base_url       how clients reach this server, with "/v2"; empty means as it listens, and where that is on every
+                   address, as the request names it
     fetches        remote inputs fetched at the same time
     callbacks      how callbacks are sent
     assumptions    how it behaves where nobody is sure how the hosted API does
     faults         what goes wrong on purpose, as `faults.py` reads it
     max_disk_bytes how much the files of jobs may take; 0 means as much as there is
     *_endpoint     where a cloud provider's API is: S3-compatible stores and stand-ins; empty means the real one
+    seal_key       the file of the key that seals secrets of jobs, made where there is none; it belongs outside of the
+                   state folder. None: they are in memory only, and a restart loses them
     storage_silence_s  how long cloud storage may say nothing before a transfer is taken up again
     """
 
@@ -109,7 +116,16 @@ class ServerConfig:
     assumptions: Assumptions = Assumptions()
     faults: str = ""
     max_disk_bytes: int = 0
+    seal_key: Path | None = None
     s3_endpoint: str = ""
     gcs_endpoint: str = ""
     azure_endpoint: str = ""
     storage_silence_s: float = 30.0
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it listens on every address of the machine."""
+        try:
+            return self.uds is None and ip_address(self.host).is_unspecified
+        except ValueError:
+            return not self.host

@@ -2,7 +2,7 @@
 
     {"state_dir": "/x/.runner/server", "uds": "/x/s.sock", "api_keys": ["..."], "workers": 0,
      "allow_private": ["127.0.0.0/8"], "s3_endpoint": "http://127.0.0.1:9000", "gcs_endpoint": "", "azure_endpoint": "",
-     "guests_lock": "/x/guests.lock"}
+     "guests_lock": "/x/guests.lock", "seal_key": "/y/seal.key"}
 
 Only `state_dir` and `uds` are needed. Without keys the state folder keeps one, the same every time, that
 only its owner may read; the socket is as private.
@@ -77,6 +77,7 @@ def read_config(line: bytes) -> ServerConfig:
         api_keys=tuple(str(key) for key in as_list(given.get("api_keys"))),
         workers=as_int(given.get("workers")),
         allow_private=tuple(ipaddress.ip_network(one, strict=False) for one in as_list(given.get("allow_private"))),
+        seal_key=Path(given["seal_key"]) if given.get("seal_key") else None,
         s3_endpoint=as_text(given.get("s3_endpoint")),
         gcs_endpoint=as_text(given.get("gcs_endpoint")),
         azure_endpoint=as_text(given.get("azure_endpoint")),

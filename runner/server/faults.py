@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[str, float | None]] = {
     "drop-before": ("", None),
     "drop-after": ("", None),
     "delay": ("seconds", 1),
-    "quota": ("", None),
+    "quota": ("seconds", -1),
     "busy": ("seconds", 1),
     "busy-date": ("seconds", 2),
     "truncate": ("bytes", -1),
@@ -207,7 +207,11 @@ def _refused(status: int, message: str, **headers: str) -> tuple[int, dict[str, 
 _REFUSALS: dict[str, Callable[[float], tuple[int, dict[str, str], dict[str, object]]]] = {
     "error-before": lambda value: _refused(int(value), f"A rehearsed fault: {_phrase(value)}; nothing was done"),
     "error-after": lambda value: _refused(int(value), f"A rehearsed fault: {_phrase(value)}; it may have been done"),
-    "quota": lambda _: _refused(402, "A rehearsed fault: the contract's credits are used up"),
+    "quota": lambda value: _refused(
+        402,
+        "A rehearsed fault: the contract's credits are used up",
+        **({} if value < 0 else {"Retry_After": str(int(value))}),
+    ),
     "busy": lambda value: _refused(429, "A rehearsed fault: too many requests", Retry_After=str(int(value))),
     "busy-date": lambda value: _refused(
         429,

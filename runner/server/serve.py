@@ -6,7 +6,6 @@ import asyncio
 import errno
 import gc
 import os
-import re
 import signal
 import socket
 import stat
@@ -19,15 +18,13 @@ from typing import Any
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from runner.server.assembly import Running, running, state_lock
 from runner.server.config import ServerConfig
-from runner.server.faults import HANG_UP
+from runner.server.connection import Connection
 
 _BACKLOG = 1024
 _GRACE_S = 10
-_H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -47,9 +44,8 @@ async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop
     Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
     """
     with state_lock(config.state_dir), listening_at(config.host, config.port, uds=config.uds) as listening:
-        base_url = config.base_url or ("http://localhost/v2" if config.uds else f"{url_of(listening)}/v2")
-        async with running(config, base_url=base_url) as opened:
-            await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config)), stop=stop)
+        async with running(config, base_url=config.base_url or _base_url(config, listening)) as opened:
+            await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config, listening)), stop=stop)
 
 
 @contextmanager
@@ -88,33 +84,23 @@ async def serve_app(
             watching.cancel()
 
 
-def _ready(opened: Running, config: ServerConfig) -> Ready:
+def _base_url(config: ServerConfig, listening: socket.socket) -> str:
+    """As others reach it: by the machine's name where it listens on every address."""
+    if config.uds:
+        return "http://localhost/v2"
+    return f"{url_of(listening, host=socket.gethostname() if config.is_everywhere else '')}/v2"
+
+
+def _ready(opened: Running, config: ServerConfig, listening: socket.socket) -> Ready:
+    """As it is reached from here, where nobody said how."""
+    here = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
+    from_here = config.is_everywhere and not config.base_url
     return Ready(
-        base_url=opened.house.base_url,
+        base_url=f"{url_of(listening, host=here)}/v2" if from_here else opened.house.base_url,
         api_key=opened.api_key,
         pid=os.getpid(),
         uds=str(config.uds or ""),
     )
-
-
-class _Protocol(HttpToolsProtocol):
-    """Ignores an offer to change to HTTP/2, as HTTP allows; the parser would drop the body behind it.
-
-    (Java's client makes that offer with its first request over plain HTTP.)
-    """
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
-
-    def _hang_up(self) -> None:
-        self.transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _H2C_OFFER.sub(b"", head) + end + body
-        super().data_received(data)
 
 
 class _Server(uvicorn.Server):
@@ -147,7 +133,7 @@ class _Server(uvicorn.Server):
 def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=_Protocol,
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -204,6 +190,8 @@ def _remove_dead(path: Path) -> None:
         path.unlink()
 
 
-def url_of(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
+def url_of(listening: socket.socket, *, host: str = "") -> str:
+    """Its root, under `host` where one is given."""
+    bound, port = listening.getsockname()[:2]
+    host = host or bound
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"

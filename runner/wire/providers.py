@@ -1,4 +1,4 @@
-"""Cloud providers: which parameters and credentials each takes, as cloud input and as output target.
+"""Cloud providers: which parameters and credentials each takes, as cloud input and as output target, and of what form.
 
 Source: the API's pages on cloud inputs and on output storage.
 """
@@ -90,5 +90,29 @@ SECRET_CREDENTIALS = frozenset(
 
 def holder_of(provider: str, parameters: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
     """Where an object or a listing lies, apart from its name: the other parameters, sorted, with what is left out."""
-    known = DEFAULTS.get(provider, {}) | {name: str(value) for name, value in parameters.items()}
+    known = DEFAULTS.get(provider, {}) | {name: str(value) for name, value in parameters.items() if value != ""}
     return tuple(sorted((name, value) for name, value in known.items() if name not in ("file", "prefix")))
+
+
+_MOST_CHARACTERS = 4096
+
+
+def value_problem(name: str, value: Json) -> str:
+    """What is wrong with a parameter's or a credential's value, to be said behind its name; empty where nothing is.
+
+    Whether it may be empty is not decided here. Never repeats the value.
+    """
+    if name == "keyfile":
+        return "" if isinstance(value, str | dict | list) else "must be the key file, as an object or as its text"
+    if name == "port":
+        return "" if _is_port(value) else "must be a number from 1 to 65535"
+    if not isinstance(value, str):
+        return "must be a string"
+    if len(value) > _MOST_CHARACTERS:
+        return f"must have at most {_MOST_CHARACTERS} characters"
+    return "must not contain control characters" if any(ord(char) < 32 or ord(char) == 127 for char in value) else ""
+
+
+def _is_port(value: Json) -> bool:
+    text = str(value)
+    return not isinstance(value, bool) and text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536

@@ -2,7 +2,7 @@
 
 A reference is `{"env": "NAME"}`, `{"file": "path"}` or `{"keyring": "service/user"}`. The slots are the
 values of `credentials` (inputs and output targets), the entries of `download_passwords`, `callback`, a
-remote input's `source`, and the option `download_password`.
+remote input's `source`, and the options of inputs and conversions that have the name of a secret.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from runner.wire.providers import SECRET_CREDENTIALS
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 REFERENCE_KINDS = ("env", "file", "keyring")
 PLACEHOLDER = {"secret": True}
+
+# The API names `download_password`; an option of a target that nobody described is told by its name as well.
+OPTIONS_WITH_SECRETS = SECRET_CREDENTIALS | {"download_password"}
 
 
 def is_reference(value: Json) -> bool:
@@ -39,15 +43,19 @@ def secret_slots(job: JsonObject) -> Iterator[Slot]:
 def _input_slots(entry: JsonObject, at: Slot) -> Iterator[Slot]:
     if entry.get("type", "remote") == "remote" and "source" in entry:
         yield (*at, "source")
+    yield from _option_slots(entry, at)
     yield from ((*at, "credentials", name) for name in as_object(entry.get("credentials")))
 
 
 def _conversion_slots(entry: JsonObject, at: Slot) -> Iterator[Slot]:
-    if "download_password" in as_object(entry.get("options")):
-        yield (*at, "options", "download_password")
+    yield from _option_slots(entry, at)
     for index, target in enumerate(as_list(entry.get("output_target"))):
         names = as_object(as_object(target).get("credentials"))
         yield from ((*at, "output_target", index, "credentials", name) for name in names)
+
+
+def _option_slots(entry: JsonObject, at: Slot) -> Iterator[Slot]:
+    yield from ((*at, "options", name) for name in as_object(entry.get("options")) if name in OPTIONS_WITH_SECRETS)
 
 
 def fill_secrets(job: JsonObject, resolve: Callable[[JsonObject], Json]) -> JsonObject:

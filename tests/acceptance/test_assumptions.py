@@ -21,6 +21,9 @@ from tests.acceptance.command_line import Desk, png, recipe_of, serving
 CASES = {
     "second-start=200": "start drop-after #1-2",
     "second-start=409": "start drop-after #1-2",
+    "second-start=402": "start drop-after #1-2",
+    "second-start=422": "start drop-after #1-2",
+    "second-start=429": "start drop-after #1-2",
     "list=active": "",
     "list=none": "",
     "checksum=sha1": "",
@@ -28,6 +31,7 @@ CASES = {
     "idempotency=ignored": "create drop-after #1-2",
     "delete-unstarted=409": "create drop-after #1",
     "canceled=404": "start drop-after #1",
+    "queued=processing": "",
 }
 
 
@@ -79,9 +83,9 @@ def status_of_start(http: httpx.Client, job: Mapping[str, Any]) -> int:
     return http.patch(f"/jobs/{job['id']}", json={"process": True}).status_code
 
 
-@pytest.mark.parametrize(("assumption", "second"), [("second-start=200", 200), ("second-start=409", 409)])
-def test_a_second_start(desk: Desk, assumption: str, second: int) -> None:
-    with assuming(desk, "--assume", assumption) as (_, http):
+@pytest.mark.parametrize("second", [200, 402, 409, 422, 429])
+def test_a_second_start(desk: Desk, second: int) -> None:
+    with assuming(desk, "--assume", f"second-start={second}") as (_, http):
         job = staged(http)
 
         assert [status_of_start(http, job), status_of_start(http, job)] == [200, second]
@@ -137,7 +141,7 @@ def test_an_unstarted_job_may_be_there_for_good_and_a_canceled_one_gone(desk: De
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("second-start=500", "there are second-start=409|200"),
+        ("second-start=500", "there are second-start=409|200|402|422|429"),
         ("secondstart=200", "did you mean second-start?"),
         ("list", "there are"),
     ],

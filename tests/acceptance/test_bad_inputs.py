@@ -139,6 +139,20 @@ def test_a_name_that_is_not_utf8_is_refused_by_name_and_the_rest_done(desk: Desk
     assert desk.delivered() == {"good.webp"}
 
 
+def test_a_file_that_is_refused_points_at_the_pattern_that_named_it(desk: Desk, tmp_path: Path) -> None:
+    desk.write("pics/good.png", png())
+    (tmp_path / "outside.png").write_bytes(png())
+    (desk.folder / "more").mkdir()
+    (desk.folder / "more/out.png").symlink_to(tmp_path / "outside.png")
+    text = recipe_of("pics/*").replace('"pics/*"', '["pics/*", "more/*"]')
+    desk.write("a.recipe.toml", text)
+
+    done = desk.runner("plan", ".")
+
+    assert done.code == 5
+    assert "a.recipe.toml:1:28: error: 'more/out.png'" in done.err
+
+
 UNUSABLE = {
     "gone.png": "'gone.png' isn't there",
     "pics": "'pics' is a folder",
@@ -245,6 +259,36 @@ def test_two_items_with_one_output_path_are_found_before_anything_is_bought(desk
     assert len(desk.book()) == 1
 
 
+def test_two_conversions_to_one_target_get_names_of_their_own(desk: Desk) -> None:
+    desk.write("a.png", png(size=(40, 20)))
+    job = '{"input": {"type": "upload", "source": "a.png"}, "conversion": [%s]}'
+    each = ", ".join(f'{{"target": "jpg", "options": {{"width": {width}}}}}' for width in (20, 10))
+    desk.write("a.recipe.json", job % each)
+
+    assert desk.runner("run", ".").said == (0, "", "")
+    for name, width in {"a.jpg": 20, "a-2.jpg": 10}.items():
+        with Image.open(desk.folder / "out/a" / name) as made:
+            assert (made.format, made.width) == ("JPEG", width)
+    assert len(desk.delivered()) == 2
+    assert desk.runner("plan", ".", "--format", "json").json["summary"]["skip"] == 1
+
+
+def test_an_output_filename_that_climbs_is_told_as_what_it_is(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png") + 'options = { output_filename = "../../../evil" }\n')
+    desk.write("out/a/evil.webp", "somebody's own")
+
+    checked = desk.runner("check", ".")
+    in_the_way = desk.runner("plan", ".", "--format", "json")
+    (desk.folder / "out/a/evil.webp").unlink()
+    done = desk.runner("run", ".")
+
+    assert checked.code == 0
+    assert "a.recipe.toml:6:31: warning: output_filename '../../../evil' is a path" in checked.err
+    assert "out/a/evil.webp is in the way" in in_the_way.json["jobs"][0]["reason"]
+    assert (done.code, desk.delivered()) == (0, {"a/evil.webp"})  # the server makes a name of it
+
+
 def test_a_file_that_is_not_ours_is_never_overwritten_nor_bought_around(desk: Desk) -> None:
     desk.write("a.png", png())
     desk.write("a.recipe.toml", one_file("a.png"))
@@ -252,7 +296,7 @@ def test_a_file_that_is_not_ours_is_never_overwritten_nor_bought_around(desk: De
 
     done = desk.runner("run", ".")
 
-    assert done.code in (5, 6)
+    assert done.code == 6
     assert "in the way" in done.err
     assert (desk.folder / "out/a/a.webp").read_text() == "somebody's own"
     assert not (desk.folder / ".runner/server/server.db").exists() or desk.book() == ()
@@ -275,23 +319,51 @@ def test_a_link_below_what_the_recipe_wrote_out_does_not_lead_results_away(desk:
     assert desk.delivered("out/b") == {"b.webp"}
 
 
-def test_a_read_only_output_folder_costs_nothing_twice(desk: Desk) -> None:
+def test_a_read_only_output_folder_is_found_before_anything_is_bought(desk: Desk) -> None:
     desk.write("pics/a.png", png())
     desk.write("b.png", png(color="red"))
     desk.write("a.recipe.toml", recipe_of("pics/*", save="locked/{output.filename}"))
     desk.write("b.recipe.toml", one_file("b.png"))
     (desk.folder / "locked").mkdir(mode=0o555)
 
+    plan = desk.runner("plan", ".", launcher=WITHOUT_RIGHTS)
     done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    why = f"{desk.folder / 'locked'} can't be written: Permission denied; nothing was bought"
+    assert why in plan.out
     assert done.code == 6
-    assert f"{desk.folder / 'locked/a.webp'} can't be written: Permission denied" in done.err
+    assert why in done.err
     assert desk.delivered("out/b") == {"b.webp"}
-    bought = len(desk.book())
+    assert len(desk.book()) == 1
 
     (desk.folder / "locked").chmod(0o755)
     assert desk.runner("run", ".").said == (0, "", "")
     assert desk.delivered("locked") == {"a.webp"}
-    assert len(desk.book()) == bought
+    assert len(desk.book()) == 2
+
+
+def test_a_read_only_output_folder_is_found_also_where_only_the_server_knows_the_names(desk: Desk) -> None:
+    remote = '[[input]]\ntype = "remote"\nsource = "http://127.0.0.1:9/a"\n[[conversion]]\ntarget = "webp"\n'
+    desk.write("a.recipe.toml", f'{remote}[save]\npath = "locked/{{output.filename}}"\n')
+    (desk.folder / "locked").mkdir(mode=0o555)
+
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    assert done.code == 6
+    assert f"{desk.folder / 'locked'} can't be written: Permission denied; nothing was bought" in done.err
+    assert not (desk.folder / ".runner/server").exists()
+
+
+def test_a_file_where_the_output_folder_should_be_is_found_before_anything_is_bought(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    desk.write("out", "no folder")
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 6
+    assert f"{desk.folder / 'out'} is in the way, and isn't a folder; nothing was bought" in done.err
+    assert not (desk.folder / ".runner/server/server.db").exists()
 
 
 def test_a_full_disk_costs_nothing_twice(desk: Desk) -> None:

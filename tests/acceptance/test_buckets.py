@@ -110,7 +110,7 @@ def test_a_folder_that_cant_be_listed_is_told_at_its_line_without_a_secret(point
 def test_check_lists_nothing(desk: Desk) -> None:
     recipes = desk.folder / "recipes"
     recipes.mkdir()
-    (recipes / "bucket.recipe.toml").write_text((ROOT / "recipes/bucket.recipe.toml").read_text())
+    (recipes / "bucket.recipe.toml").write_text((ROOT / "docs/examples/bucket.recipe.toml").read_text())
 
     checked = desk.runner("check", "--strict", "recipes/bucket.recipe.toml")
 
@@ -118,7 +118,7 @@ def test_check_lists_nothing(desk: Desk) -> None:
 
 
 def test_a_missing_secret_of_a_bucket_is_named_by_the_plan(desk: Desk) -> None:
-    (desk.folder / "bucket.recipe.toml").write_text((ROOT / "recipes/bucket.recipe.toml").read_text())
+    (desk.folder / "bucket.recipe.toml").write_text((ROOT / "docs/examples/bucket.recipe.toml").read_text())
 
     planned = desk.runner("plan", "bucket.recipe.toml")
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import httpx
 import pytest
 
 from runner.server.book import read_book
-from tests.acceptance.command_line import Desk, png, recipe_of, serving
+from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving
 
 SPECS = [
     "create error-before #1; create error-after #2; create drop-before #3; create drop-after #4",
@@ -63,3 +65,68 @@ def test_a_spec_that_cant_be_read_stops_the_server_before_it_begins(desk: Desk) 
 
     assert done.code == 5
     assert "'explode' is no fault; there are error-before" in done.err
+
+
+@contextmanager
+def faulty(desk: Desk, faults: str) -> Iterator[Desk]:
+    with serving(desk, "--state", "server", "--faults", faults) as ready:
+        yield replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
+
+
+def starts(desk: Desk) -> list[int]:
+    return [entry.starts for entry in read_book(desk.folder / "server").values() if entry.starts]
+
+
+@pytest.mark.parametrize("slow", ["start delay=5 #1", "read delay=5 #1", "upload delay=5 #1", "download slow=20 #1"])
+def test_what_the_deadline_cut_off_is_picked_up_by_the_next_run(desk: Desk, slow: str) -> None:
+    desk.write("in/a.png", png(color="teal"))
+    desk.write("in/b.png", png(color="gold"))
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, slow) as shell:
+        cut_off = shell.runner("run", "a.recipe.toml", "--jobs", "1", "--deadline", "2s", "--format", "json")
+        again = shell.runner("run", "a.recipe.toml")
+
+    assert cut_off.code == 7, cut_off.err
+    assert "pending" in {job["status"] for job in cut_off.json["jobs"]}
+    assert again.code == 0, again.err
+    assert desk.delivered() == {"a.webp", "b.webp"}
+    assert starts(desk) == [1, 1]
+
+
+@pytest.mark.parametrize("fault", ["download corrupt #1", "download truncate=0 #1"])
+def test_a_download_that_the_jobs_own_limit_forbids_to_repeat_says_so(desk: Desk, fault: str) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", f"limits.output.max_downloads = 1\n{recipe_of('in/*.png')}")
+
+    with faulty(desk, fault) as shell:
+        ended = shell.runner("run", "a.recipe.toml")
+
+    assert ended.code == 6
+    assert "limits.output.max_downloads = 1 allows no other download" in ended.err
+    assert desk.delivered() == set()
+
+
+def test_what_came_of_a_download_is_kept_where_the_jobs_own_limit_forbids_to_repeat_it(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", f"limits.output.max_downloads = 1\n{recipe_of('in/*.png')}")
+
+    with faulty(desk, "download truncate=10 #1") as shell:
+        ended = shell.runner("run", "a.recipe.toml")
+
+    assert (ended.code, desk.delivered()) == (0, {"a.webp"})
+
+
+def test_a_job_that_was_perhaps_bought_is_no_matter_of_the_budget(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    budgeted = "limits.job.max_credit = 5\n[budget]\nday = {day}\n{recipe}"
+    recipe = one_file("in/a.png").replace("[[", "\n[[")
+    desk.write("a.recipe.toml", budgeted.format(day=5, recipe=recipe))
+
+    with faulty(desk, "start drop-after #1-6") as shell:
+        unknown = shell.runner("run", "a.recipe.toml")
+        desk.write("a.recipe.toml", budgeted.format(day=1, recipe=recipe))
+        again = shell.runner("run", "a.recipe.toml")
+
+    assert (unknown.code, again.code) == (8, 0), again.err
+    assert starts(desk) == [1]

@@ -80,7 +80,7 @@ def test_a_log_that_cannot_grow_ends_the_run_with_a_message_and_the_next_run_fin
     assert len(list((tmp_path / "out").glob("*.bmp"))) == 3
 
 
-def test_a_read_only_folder_fails_its_delivery_alone_and_is_delivered_later(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_found_before_anything_is_bought(tmp_path: Path) -> None:
     recipe = project(tmp_path)
     out = tmp_path / "out"
     out.mkdir(mode=0o555)
@@ -88,6 +88,7 @@ def test_a_read_only_folder_fails_its_delivery_alone_and_is_delivered_later(tmp_
     rightless = ("setpriv", "--bounding-set", "-all", "--inh-caps", "-all") if os.geteuid() == 0 else ()
 
     refused = run(recipe, launcher=rightless)
+    bought = (tmp_path / ".runner" / "server").exists()
     out.chmod(0o755)
     again = run(recipe, launcher=rightless)
 
@@ -96,7 +97,8 @@ def test_a_read_only_folder_fails_its_delivery_alone_and_is_delivered_later(tmp_
     assert str(out) in refused.stderr
     assert "can't be written" in refused.stderr
     assert again.returncode == 0, again.stderr
-    assert {job["action"] for job in json.loads(again.stdout)["jobs"]} == {"redeliver"}
+    assert not bought
+    assert {job["action"] for job in json.loads(again.stdout)["jobs"]} == {"run"}
     assert started_jobs(tmp_path) == [1, 1]
 
 

@@ -160,3 +160,42 @@ def test_names_that_would_steer_the_terminal_do_not(desk: Desk) -> None:
     assert "\x1b[31m" not in seen.bytes
     assert "\x07" not in seen.bytes
     assert "\\x1b[31mred\\x07.png" in seen.bytes
+
+
+@pytest.mark.parametrize("how", [">/dev/full", ">&-", ">&- <&-"])
+@pytest.mark.parametrize(
+    "command", ["plan .", "check . --format json", "compile .", "log --format json", "--help", "--version"]
+)
+def test_a_result_that_cannot_be_written_is_one_line_and_a_code_of_its_own(desk: Desk, command: str, how: str) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("a.recipe.toml", MANY % "webp")
+
+    done = desk.runner(launcher=("sh", "-c", f"exec {RUNNER} {command} {how}"))
+
+    assert done.code == 74
+    assert done.err.startswith("error: the result can't be written to standard output: ")
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("how", [">/dev/full", ">&-"])
+def test_a_run_does_its_work_though_nobody_can_be_told(desk: Desk, how: str) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("a.recipe.toml", MANY % "webp")
+
+    done = desk.runner(launcher=("sh", "-c", f"exec {RUNNER} run . --format json {how}"))
+
+    assert (done.code, len(done.err.splitlines())) == (74, 1)
+    assert desk.delivered() == {"a/pics/a.webp"}
+    assert desk.runner("run", ".").said == (0, "", "")
+    assert len(desk.book()) == 1
+
+
+@pytest.mark.parametrize("how", ["2>/dev/full", "2>&-"])
+def test_what_cannot_be_said_changes_no_result_and_no_exit_code(desk: Desk, how: str) -> None:
+    desk.write("a.recipe.toml", "tarrget = 1\n")
+
+    done = desk.runner(launcher=("sh", "-c", f"exec {RUNNER} check . --format json {how}"))
+    spoken = desk.runner(launcher=("sh", "-c", f"exec {RUNNER} check . {how}"))
+
+    assert (done.code, spoken.code) == (5, 5)
+    assert done.json["problems"]

@@ -92,7 +92,7 @@ def test_a_refused_input_is_blocked_in_the_plan_and_the_others_are_planned(runne
 
     assert done.returncode == 5
     assert [row["action"] for row in jobs(done).values()] == ["run", "run", "blocked"]
-    assert "shop.recipe.toml:3: 'in/gone.png' is a link" in jobs(done)["shop[in/gone.png]"]["reason"]
+    assert "shop.recipe.toml:3:9: 'in/gone.png' is a link" in jobs(done)["shop[in/gone.png]"]["reason"]
     assert f"{shop}:3:9: error: " in done.stderr
 
 

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from runner.cli.seal_key import default_seal_key
 from runner.cli.serve import serve
 from runner.errors import ExitCode, RunnerError
 
@@ -87,6 +88,13 @@ def test_a_picture_is_really_converted(ready: dict[str, Any], tmp_path: Path) ->
         (["--key", "with a blank"], "no blank"),
         (["--allow-private", "everything"], "not a network"),
         (["--state", "/proc/nope"], "can't serve"),
+        (["--base-url", "convert.example.com"], "is no URL"),
+        (["--base-url", "ftp://convert.example.com"], "is no URL"),
+        (["--base-url", "https://"], "is no URL"),
+        (["--base-url", "https://me:pass@x"], "is no URL"),
+        (["--base-url", "https://x y"], "is no URL"),
+        (["--base-url", "https://x:99999"], "is no URL"),
+        (["--base-url", "https://x/?a=b"], "more than a host and a path"),
     ],
 )
 def test_what_it_cant_do_is_a_message_and_not_a_key(tmp_path: Path, args: list[str], words: str) -> None:
@@ -123,3 +131,20 @@ def test_a_secret_on_the_command_line_is_refused_without_showing_it(tmp_path: Pa
     assert result.exit_code == 2
     assert "processes are listed" in result.output
     assert "canary" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "path"),
+    [
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "/var/state"}, "/var/state/conversion-runner/seal.key"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": ""}, "/home/me/.local/state/conversion-runner/seal.key"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "here"}, "/home/me/.local/state/conversion-runner/seal.key"),
+    ],
+)
+def test_the_key_that_seals_secrets_lies_in_the_users_own_state(
+    variables: dict[str, str], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    assert default_seal_key() == Path(path)

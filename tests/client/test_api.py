@@ -140,7 +140,7 @@ def test_rate_limited_to_the_end_keeps_the_status_and_the_wish(stage: Any) -> No
     played = stage.play(create, stage.reply(429, Retry_After="900"))
 
     assert isinstance(played.error, RefusedError)
-    assert (played.error.status, played.error.retry_after_s) == (429, 600.0)
+    assert (played.error.status, played.error.retry_after_s) == (429, 900.0)
     assert (len(played.server.requests), played.waits) == (6, [600.0] * 5)
 
 
@@ -319,3 +319,19 @@ def test_the_key_is_in_no_repr(stage: Any) -> None:
         return repr(scene.api) + repr(scene.api.endpoint) + str(scene.api.endpoint)
 
     assert stage.key not in stage.play(shown).value
+
+
+@pytest.mark.parametrize("status", [400, 402, 422, 429])
+@pytest.mark.parametrize("first", [503, 408, None], ids=str)
+def test_a_start_refused_after_one_that_got_no_answer_is_no_certain_refusal(
+    stage: Any, first: int | None, status: int
+) -> None:
+    unheard = None if first is None else stage.reply(first)
+
+    later = stage.play(start, unheard, stage.reply(status))
+    at_once = stage.play(start, stage.reply(status))
+
+    assert isinstance(later.error, RefusedError)
+    assert isinstance(at_once.error, RefusedError)
+    assert (later.error.status, later.error.certain) == (status, False)
+    assert at_once.error.certain

@@ -29,7 +29,7 @@ def rest(reply: Any, start: int = HALF) -> bytes:
     return made
 
 
-def fetch(stage: Any, *answers: bytes | None) -> tuple[Any, bytes]:
+def fetch(stage: Any, *answers: bytes | None, most_whole: int | None = None) -> tuple[Any, bytes]:
     into = io.BytesIO()
 
     async def do(scene: Any) -> Any:
@@ -43,7 +43,7 @@ def fetch(stage: Any, *answers: bytes | None) -> tuple[Any, bytes]:
             conversion="",
             inputs=(),
         )
-        return await Transfer(api=scene.api).download(output, into)
+        return await Transfer(api=scene.api).download(output, into, most_whole=most_whole)
 
     return stage.play(do, *answers), into.getvalue()
 
@@ -84,3 +84,26 @@ def test_a_server_that_only_has_other_bytes_is_given_up(stage: Any) -> None:
 
     assert type(played.error) is CorruptDownloadError
     assert (len(played.server.requests), len(played.waits)) == (4, 3)
+
+
+@pytest.mark.parametrize("spoilt", [OTHER, b""], ids=["another file", "a head without a body"])
+def test_where_the_job_allows_one_download_no_second_whole_one_is_asked_for(stage: Any, spoilt: bytes) -> None:
+    first = stage.reply(200, spoilt, Content_Length=str(len(BYTES)))
+
+    played, _ = fetch(stage, first, stage.reply(200, BYTES), most_whole=1)
+
+    assert isinstance(played.error, CorruptDownloadError)
+    assert "limits.output.max_downloads = 1 allows no other download" in str(played.error)
+    assert len(played.server.requests) == 1
+
+
+def test_what_came_is_kept_and_the_rest_asked_for_where_the_job_allows_one_download(stage: Any) -> None:
+    played, got = fetch(stage, cut(stage.reply), rest(stage.reply), most_whole=1)
+
+    assert (played.error, got == BYTES) == (None, True)
+
+
+def test_a_download_that_was_refused_was_none(stage: Any) -> None:
+    played, got = fetch(stage, stage.reply(429), stage.reply(503), stage.reply(200, BYTES), most_whole=1)
+
+    assert (played.error, got == BYTES) == (None, True)

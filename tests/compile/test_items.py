@@ -71,6 +71,7 @@ def test_json_lines_keep_their_types_and_their_line_separators(kitchen: Any) -> 
         pytest.param("o.csv", 'a\n"open\n', "unexpected end of data", id="open-quote"),
         pytest.param("o.csv", "a\n" + "x" * 200_000, "field larger than field limit", id="huge-cell"),
         pytest.param("o.jsonl", '{"a": 1}\n{"a": \n', "o.jsonl:2: not JSON", id="half-json"),
+        pytest.param("o.jsonl", '{"a": "\\ud800"}', "o.jsonl:1: holds half a character", id="half-character"),
         pytest.param("o.jsonl", "[1]\n", "o.jsonl:1: not a JSON object", id="array"),
         pytest.param("o.ndjson", "[" * 100_000, "o.ndjson:1: not JSON", id="deep"),
         pytest.param("o.jsonl", '{"a": ' + "9" * 5000 + "}", "o.jsonl:1: not JSON", id="endless-number"),

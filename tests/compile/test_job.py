@@ -191,6 +191,16 @@ def test_without_save_results_keep_the_folders_of_their_inputs(kitchen: Any) -> 
     [
         pytest.param({"conversion": [{"target": "jpeg"}, {"target": "TIF"}]}, ["a.jpg", "a.tiff"], id="long-names"),
         pytest.param({"conversion": [{"target": "png", "options": {"output_filename": "b"}}]}, ["b.png"], id="option"),
+        pytest.param(
+            {"conversion": [{"target": "png", "options": {"output_filename": "../../../evil"}}]}, ["evil.png"], id="up"
+        ),
+        pytest.param({"conversion": [{"target": "png", "options": {"output_filename": ".."}}]}, ["a.png"], id="dots"),
+        pytest.param({"conversion": [{"target": "jpg"}, {"target": "jpeg"}]}, ["a.jpg", "a-2.jpg"], id="same-target"),
+        pytest.param(
+            {"conversion": [{"target": "jpg", "output_target": [{"type": "ftp"}]}, {"target": "jpg"}]},
+            ["a-2.jpg"],
+            id="same-target-elsewhere",
+        ),
         pytest.param({"conversion": [{"target": "png", "output_target": [{"type": "ftp"}]}]}, [], id="cloud"),
         pytest.param({"input": [{"source": "https://example.com/a"}]}, [], id="only-the-server-knows"),
         pytest.param({"input": [{"source": "https://example.com/x", "filename": "c.png"}]}, ["c.webp"], id="named"),
@@ -223,12 +233,28 @@ def test_two_results_of_one_job_can_clash_too(kitchen: Any) -> None:
     made = kitchen.recipe(
         UPLOAD | {"conversion": [{"target": "jpg"}, {"target": "jpeg"}]},
         foreach=FILES,
-        save=Save(path="{output.filename}"),
+        save=Save(path="{item.stem}.{output.ext}"),
     )
     (draft,) = drafts_of(made, [kitchen.file_item("a.png")])
     job = kitchen.job_of(made, item=draft.item, files=[[kitchen.content("a.png")]])
 
-    assert len(list(shared_paths([(job, draft)], run_date="2026-11-23"))) == 1
+    ((problem, _),) = shared_paths([(job, draft)], run_date="2026-11-23")
+    assert problem.message == "several results of shop[a.png] would all be saved as '/srv/shop/a.jpg'"
+    assert "{output.filename} or {output.index}" in problem.hint
+
+
+def test_results_that_two_items_would_share_are_told_apart_by_what_differs(kitchen: Any) -> None:
+    upload = {"input": [{"type": "upload", "source": "a.png"}]}
+    matrix = Foreach(kind="matrix", matrix={"width": (1, 2), "format": ("x",)})
+    made = kitchen.recipe(UPLOAD | upload, foreach=matrix)
+    items = [Item(label=f"width={n},format=x", values={"width": n, "format": "x"}) for n in (1, 2)]
+    drafts = drafts_of(made, items)
+    jobs = [(kitchen.job_of(made, item=one.item, files=[[kitchen.content("a.png")]]), one) for one in drafts]
+
+    ((problem, _),) = shared_paths(jobs, run_date="2026-11-23")
+
+    assert "{item.width}" in problem.hint
+    assert "format" not in problem.hint
 
 
 def test_the_published_shape_holds_absolute_paths_and_references_only(kitchen: Any) -> None:

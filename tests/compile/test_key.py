@@ -24,7 +24,12 @@ WORK: dict[str, Any] = {
             "parameters": {"bucket": "photos", "file": "b.tif"},
             "credentials": {"accesskeyid": "ID", "secretaccesskey": {"env": "S3"}},
         },
-        {"type": "remote", "source": "https://example.com/c.png", "engine": "auto", "options": {"page": 1}},
+        {
+            "type": "remote",
+            "source": "https://example.com/c.png",
+            "engine": "auto",
+            "options": {"page": 1, "password": {"env": "SITE"}},
+        },
         {"type": "gdrive_picker", "source": "file-id", "credentials": {"token": {"env": "DRIVE"}}},
     ],
     "conversion": [
@@ -41,7 +46,7 @@ WORK: dict[str, Any] = {
                 }
             ],
         },
-        {"category": "document", "target": "pdf"},
+        {"category": "document", "target": "pdf", "options": {"password": {"env": "PDF"}}},
     ],
     "callback": "https://example.com/done",
     "notify_status": True,
@@ -89,9 +94,11 @@ IN = {
 OUT = {
     "upload path": ("input", 0, "source", "elsewhere/z.jpg"),
     "input credentials": ("input", 1, "credentials", {"accesskeyid": "OTHER"}),
+    "input option": ("input", 2, "options", "password", {"env": "OTHER"}),
     "picker token": ("input", 3, "credentials", {"token": {"file": "t"}}),
     "target credentials": ("conversion", 0, "output_target", 0, "credentials", {}),
     "download password": ("conversion", 0, "options", "download_password", {"env": "OTHER"}),
+    "password of an option": ("conversion", 1, "options", "password", {"env": "OTHER"}),
     "download passwords": ("download_passwords", [{"env": "TWO"}]),
     "callback": ("callback", "https://example.com/other"),
     "notify_status": ("notify_status", False),

@@ -13,12 +13,22 @@ from tests.execute.outside import Order
 from tests.execute.scenarios import wrong_picture
 
 KILLED = -9
+QUOTA = 4
 FAILED = 6
 ROUNDS_TO_SETTLE = 6
 UNREACHABLE = 8
 LOCKED = 75
 MOST_JOBS = 4
+MOST_CREATIONS = 3
 
+# What goes wrong now and then on a server with faults: answers that are lost and refusals of every kind, at every step.
+FAULTS = """
+create drop-after 8%; create error-after=503 4%; create busy=0 6%; create quota=0 4%; create error-before=400 3%
+start drop-after 30%; start error-after=502 15%; start drop-before 6%
+start error-before=400 10%; start error-before=404 6%; start error-before=422 8%; start quota=0 12%; start busy=0 12%
+upload drop-after 5%; upload quota=0 4%; upload busy=0 5%; download truncate 5%; download corrupt 4%
+read drop-before 5%; read busy=0 5%; read error-before=503 4%; list error-before=404 20%; list drop-after 5%
+"""
 # Where a run can be killed; the crash matrix sees that there are no others.
 POINTS = (
     "before RunStarted",
@@ -63,6 +73,8 @@ class Island:
     pictures  seeds of the uploaded files by name; a negative one is a broken picture
     spoilt    results that somebody changed since they were delivered
     crashes   kills of runs so far: each may leave one unstarted job whose id nobody knows
+    faults    what goes wrong on the server, but while the island settles
+    faulty    runs that met such a server: each may leave unstarted jobs whose ids nobody knows
     seen      points that runs have passed, to die at
     run_log   URL of the run log, where it is no file
     """
@@ -81,6 +93,8 @@ class Island:
     spoilt: set[Path] = field(default_factory=set)
     crashes: int = 0
     server_crashes: int = 0
+    faults: str = ""
+    faulty: int = 0
     seen: list[str] = field(default_factory=lambda: ["before RunStarted"])
     run_log: str = ""
 
@@ -141,6 +155,7 @@ class Island:
             self.forges[runner].begin(order)
         ended = [self.forges[runner].end() for runner in range(len(kills))]
         self.crashes += sum(one.code == KILLED for one in ended)
+        self.faulty += len(ended) if self.server.faults else 0
         self.server.wait_up()
         self.server_crashes += self.server.deaths - deaths
         for one in ended:
@@ -149,7 +164,16 @@ class Island:
         return ended
 
     def settle(self) -> list[str]:
-        """Run until nothing is left to do and sweep; what is wrong then."""
+        """Run until nothing is left to do and sweep, on a server without faults; what is wrong then."""
+        if self.server.faults:
+            self.server.rehearse("")
+        try:
+            return self._settled()
+        finally:
+            if self.faults:
+                self.server.rehearse(self.faults)
+
+    def _settled(self) -> list[str]:
         for path in self.spoilt:
             path.unlink(missing_ok=True)
         self.spoilt.clear()
@@ -165,7 +189,7 @@ class Island:
     def verdict(self) -> Verdict:
         # Every creation under way may leave a job that nobody was told of; each is tried again when the server dies.
         folders = (self.folder / self.out, self.folder / "out" / "remote")
-        crashes = MOST_JOBS * (self.crashes + 3 * self.server_crashes)
+        crashes = MOST_JOBS * (self.crashes + MOST_CREATIONS * (self.server_crashes + self.faulty))
         return judge(self.server.state, self.folder / "state", *folders, crashes=crashes, run_log=self.run_log)
 
     def _wrong_report(self, ended: Ended) -> list[str]:

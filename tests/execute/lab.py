@@ -69,10 +69,14 @@ class Web:
 
 
 class Server:
-    """A real `runner serve`, started again at once, on the same port, whenever somebody kills it."""
+    """A real `runner serve`, started again at once, on the same port, whenever somebody kills it.
 
-    def __init__(self, state: Path) -> None:
+    faults  what goes wrong on purpose; a change counts from the next death on
+    """
+
+    def __init__(self, state: Path, *, faults: str = "") -> None:
         self.state = state
+        self.faults = faults
         self.deaths = 0
         self.pid = 0
         self.base_url = ""
@@ -96,6 +100,16 @@ class Server:
         pid = self.wait_up()
         self._up.clear()
         os.kill(pid, signal.SIGKILL)
+
+    def rehearse(self, faults: str) -> None:
+        """Let these faults happen from now on."""
+        self.faults = faults
+        deaths = self.deaths
+        self.kill()
+        until = time.monotonic() + READY_S
+        while self.deaths == deaths and time.monotonic() < until:
+            time.sleep(0.01)
+        self.wait_up()
 
     def close(self) -> None:
         self._closing = True
@@ -123,6 +137,7 @@ class Server:
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "runner", "serve", "--format", "json", "--port", str(self._port)]
         command += ["--state", str(self.state), "--key", KEY, "--workers", "2", "--allow-private", "127.0.0.0/8"]
+        command += ["--faults", self.faults] if self.faults else []
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=self._log, text=True)
 
 
@@ -295,8 +310,8 @@ def running_web() -> Iterator[Web]:
 
 
 @contextmanager
-def running_server(state: Path) -> Iterator[Server]:
-    server = Server(state)
+def running_server(state: Path, *, faults: str = "") -> Iterator[Server]:
+    server = Server(state, faults=faults)
     try:
         yield server
     finally:

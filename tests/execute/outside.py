@@ -61,6 +61,7 @@ class Order:
     lock_wait_s: float = 0.0
     lease_s: float = 30.0
     retry_failed: bool = False
+    retry_lost: bool = False
     point: str = ""
     ordinal: int = 1
     victim: int = 0
@@ -212,9 +213,8 @@ def _carried_out(order: Order, trap: Trap) -> dict[str, object]:
         log = CountingLog(order, trap)
         try:
             outside = Outside(open_http=trap.open_http, progress=CountingProgress(trap), lease_s=order.lease_s)
-            wishes = Wishes(
-                jobs=order.jobs, lock_wait_s=order.lock_wait_s, policy=Policy(retry_failed=order.retry_failed)
-            )
+            policy = Policy(retry_failed=order.retry_failed, retry_lost=order.retry_lost)
+            wishes = Wishes(jobs=order.jobs, lock_wait_s=order.lock_wait_s, policy=policy)
             done = carry_out(replace(planning, log=log), wishes, outside)
         finally:
             log.close()

@@ -27,8 +27,8 @@ from hypothesis.stateful import (
 )
 
 from tests.execute import island as people
-from tests.execute.island import FAILED, KILLED, LOCKED, UNREACHABLE, Island, Kill
-from tests.execute.lab import Ended, Forge, Server, Web
+from tests.execute.island import FAILED, FAULTS, KILLED, LOCKED, QUOTA, UNREACHABLE, Island, Kill
+from tests.execute.lab import Ended, Forge, Server, Web, running_server
 
 # `make soak` looks deeper; otherwise about half a minute, the same every time.
 DEEP = bool(os.environ.get("SOAK"))
@@ -52,7 +52,12 @@ class Promises(RuleBasedStateMachine):
     def arrive(self) -> None:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="island-")))
         self.island = Island(
-            folder=folder, server=self.server, web=self.web, forges=self.forges, first_seed=next(ISLANDS)
+            folder=folder,
+            server=self.server,
+            web=self.web,
+            forges=self.forges,
+            first_seed=next(ISLANDS),
+            faults=self.server.faults,
         )
         self.island.run_log = self.run_log()
         self.island.seen = list(people.POINTS)
@@ -96,17 +101,29 @@ class Promises(RuleBasedStateMachine):
 
     def _fit(self, ended: list[Ended]) -> None:
         for one in ended:
-            assert one.code in (0, KILLED, FAILED, LOCKED, UNREACHABLE), (one.outcome, one.stderr)
+            fine = (0, KILLED, FAILED, LOCKED, UNREACHABLE, *([QUOTA] if self.server.faults else []))
+            assert one.code in fine, (one.outcome, one.stderr)
             assert not one.stderr
 
 
 def test_no_order_of_crashes_edits_and_runs_breaks_a_promise(server: Server, web: Web, lanes: list[Forge]) -> None:
+    look_for_trouble(server, web, lanes, examples=6, steps=8)
+
+
+def test_no_order_of_them_breaks_one_on_a_server_whose_answers_go_wrong(
+    web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    with running_server(tmp_path / "server", faults=f"{FAULTS}; seed=7") as faulty:
+        look_for_trouble(faulty, web, lanes, examples=4, steps=6)
+
+
+def look_for_trouble(server: Server, web: Web, lanes: list[Forge], *, examples: int, steps: int) -> None:
     Promises.server, Promises.web, Promises.forges = server, web, lanes
     run_state_machine_as_test(
         Promises,
         settings=settings(
-            max_examples=300 if DEEP else 6,
-            stateful_step_count=20 if DEEP else 8,
+            max_examples=300 if DEEP else examples,
+            stateful_step_count=20 if DEEP else steps,
             derandomize=not DEEP,
             deadline=None,
             database=None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from tests.execute.island import Island, Kill
 from tests.execute.lab import Forge, Server, Web
+from tests.execute.scenarios import upload
 
 NUMBERS = count(9_000_001)
 
@@ -55,3 +58,22 @@ def test_a_run_that_another_one_overtook_replaces_what_is_ours(island: Island) -
     """Both plan the new work as new; the second finds it begun, and must not take the old result for a stranger's."""
     island.width = 6
     island.run(Kill(point="after Intent"), None)
+
+
+@pytest.mark.parametrize("point", ["before os.remove", "before Delivered"])
+def test_a_renamed_result_that_a_killed_run_put_is_found_by_its_checksum(
+    point: str, server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path, next(NUMBERS), web.url)
+    recipe = json.loads(scene.recipe.read_text())
+    recipe["save"]["on_conflict"] = "rename"
+    scene.recipe.write_text(json.dumps(recipe))
+    scene.out.mkdir()
+    (scene.out / "a.webp").write_text("somebody's own")
+
+    killed = lanes[0].run(replace(scene.order(server.base_url), point=point))
+    again = lanes[0].run(scene.order(server.base_url))
+
+    assert (killed.code, again.code) == (-9, 0), again.stderr
+    assert sorted(path.name for path in scene.out.iterdir()) == ["a-1.webp", "a.webp"]
+    assert (scene.out / "a.webp").read_text() == "somebody's own"

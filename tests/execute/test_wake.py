@@ -61,6 +61,6 @@ def test_who_waits_is_woken(tmp_path: Path) -> None:
         woken: asyncio.Queue[str] = asyncio.Queue()
         async with waking(tmp_path / "wake", woken.put_nowait, sleep=lambda _: asyncio.sleep(0.001)):
             say_ended(tmp_path / "wake", "job-1")
-            return await asyncio.wait_for(woken.get(), 5)
+            return await asyncio.wait_for(woken.get(), 60)
 
     assert asyncio.run(test()) == "job-1"

@@ -161,6 +161,99 @@ def test_our_own_untouched_result_is_ours_to_replace(job: Any) -> None:
     assert (got.credits.cap, got.credits.estimate) == (2, 3)
 
 
+THEIRS = {"deliveries": {"shop[b.jpg]": Delivery(save=SAVE, files=(FILE,))}, "outputs": (OUTPUT,)}
+
+
+@pytest.mark.parametrize(
+    ("on_conflict", "action", "words"),
+    [
+        ("error", Action.BLOCKED, "holds the result of shop[b.jpg]; nothing was bought"),
+        ("overwrite", Action.BLOCKED, "holds the result of shop[b.jpg]; nothing was bought"),
+        ("skip", Action.SKIP, "exists (on_conflict = skip)"),
+        ("rename", Action.RUN, "new"),
+    ],
+)
+def test_the_result_of_another_item_is_not_ours_to_replace(
+    job: Any, on_conflict: str, action: Action, words: str
+) -> None:
+    one, other = job(on_conflict=on_conflict), job("b.jpg")
+    states = {other.key: state_of(other, Stage.FINISHED, **THEIRS)}
+
+    got = planned(one, other, states=states, disk=INTACT).steps[0]
+
+    assert (got.action, words in got.reason) == (action, True), got.reason
+
+
+def test_the_result_of_an_item_that_is_gone_is_ours_to_replace(job: Any) -> None:
+    gone = job("b.jpg")
+
+    got = step(job(), state_of(gone, Stage.FINISHED, **THEIRS), disk=INTACT)
+
+    assert got.action is Action.RUN
+
+
+def test_an_item_that_was_refused_is_still_asked_for_and_keeps_its_results(job: Any) -> None:
+    refused = job("b.jpg")
+
+    plan = planned(
+        job(),
+        states={refused.key: state_of(refused, Stage.FINISHED, **THEIRS)},
+        disk=INTACT,
+        asked=frozenset({refused.address}),
+    )
+
+    assert [one.action for one in plan.steps] == [Action.BLOCKED]
+
+
+def test_what_was_delivered_here_is_blocked_where_another_result_has_its_place_by_now(job: Any) -> None:
+    one, other = job(), job("b.jpg")
+    lost = DeliveredFile(path=RESULT, size_bytes=4, sha256="1" * 64, mtime_ns=2, inode=2)
+    ours = {"deliveries": {one.address: Delivery(save=SAVE, files=(lost,))}, "outputs": (OUTPUT,)}
+    states = {
+        one.key: state_of(one, Stage.FINISHED, **ours, **JUST_NOW),
+        other.key: state_of(other, Stage.FINISHED, **THEIRS, **JUST_NOW),
+    }
+
+    got = planned(one, other, states=states, disk=INTACT).steps[0]
+
+    assert got.action is Action.BLOCKED
+    assert "holds the result of shop[b.jpg]; it is bought already" in got.reason
+
+
+def test_an_intact_copy_at_another_address_is_delivered_after_the_server_has_forgotten(job: Any) -> None:
+    before, renamed = job("b.jpg", digest="same"), job("a.jpg", digest="same")
+    lies = DeliveredFile(path="/srv/shop/out/b.jpg.webp", size_bytes=3, sha256="0" * 64, mtime_ns=1, inode=1)
+    known = {"deliveries": {before.address: Delivery(save="out/b.jpg.{output.ext}", files=(lies,))}}
+    disk = Disk(records=frozenset({lies}), intact=frozenset({lies.path}), present=frozenset({lies.path}))
+
+    here = step(renamed, state_of(before, Stage.FINISHED, outputs=(OUTPUT,), **known, **LONG_AGO), disk=disk)
+    changed = step(renamed, state_of(before, Stage.FINISHED, outputs=(OUTPUT,), **known, **LONG_AGO))
+
+    assert (here.action, changed.action) == (Action.REDELIVER, Action.BLOCKED)
+    assert here.reason.endswith("/srv/shop/out/b.jpg.webp is a copy")
+
+
+def test_new_work_waits_until_the_only_copy_in_its_place_is_delivered_elsewhere(job: Any) -> None:
+    renamed, new = job("b.jpg", digest="same"), job("a.jpg", digest="new")
+    before = job("a.jpg", digest="same")
+    known = {"deliveries": {before.address: Delivery(save=SAVE, files=(FILE,))}, "outputs": (OUTPUT,)}
+
+    forgotten = planned(new, renamed, states={before.key: state_of(before, Stage.FINISHED, **known)}, disk=INTACT)
+    kept = state_of(before, Stage.FINISHED, **known, **JUST_NOW)
+    there = planned(new, renamed, states={before.key: kept}, disk=INTACT)
+
+    assert [one.action for one in forgotten.steps] == [Action.BLOCKED, Action.REDELIVER]
+    assert "is the only copy of a result for shop[b.jpg]" in forgotten.steps[0].reason
+    assert [one.action for one in there.steps] == [Action.RUN, Action.REDELIVER]
+
+
+def test_a_folder_that_cannot_be_written_blocks_what_would_be_bought(job: Any) -> None:
+    got = step(job(), disk=Disk(closed={"/srv/shop/out": "/srv/shop/out can't be written: Permission denied"}))
+
+    assert got.action is Action.BLOCKED
+    assert got.reason == "/srv/shop/out can't be written: Permission denied; nothing was bought"
+
+
 def test_work_of_another_account_is_left_alone_and_says_so(job: Any) -> None:
     one = job()
 

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.recipe import Budget, Foreach, Loaded, Save, check_recipes, load_recipes
+from runner.report.findings import findings_text
 from runner.resources import catalog_document
 from runner.wire.catalog import Catalog
 
@@ -132,6 +133,7 @@ def test_profile_that_no_recipe_has_is_an_error(load: Load, fetch: str) -> None:
     loaded = load("draf", x__recipe__toml=fetch + "[profile.draft]\nretry = 3\n")
 
     assert _said(loaded) == ["x.recipe.toml:1:1 --profile draf: no recipe here has it; did you mean 'draft'?"]
+    assert "^" not in findings_text(loaded.problems, checked=1, color=False)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +160,7 @@ def test_set_of_an_unknown_variable_is_an_error(load: Load, fetch: str) -> None:
     loaded = load(sets={"qualty": "1"}, x__recipe__toml=f"vars.quality = 1\n{fetch}")
 
     assert _said(loaded) == ["x.recipe.toml:1:1 --set qualty: no recipe here has it in vars; did you mean 'quality'?"]
+    assert "^" not in findings_text(loaded.problems, checked=1, color=False)
 
 
 def test_variable_is_checked_like_the_value_it_stands_for(load: Load) -> None:
@@ -261,3 +264,42 @@ def test_no_document_makes_loading_raise(tmp_path: Path, document: dict[str, obj
 
     assert bool(loaded.recipes) != any(problem.severity == "error" for problem in loaded.problems)
     assert all(problem.place.line >= 1 for problem in loaded.problems)
+
+
+def test_set_to_what_is_no_utf8_is_an_error_at_the_variable(load: Load, fetch: str) -> None:
+    loaded = load(sets={"v": "a\udcff"}, x__recipe__toml=f'vars.v = "a"\n{fetch}')
+
+    assert [(p.code, p.place.column) for p in loaded.problems] == [("wrong-type", 10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("retry = 1\n\n  retry = 2\n", "3:3 duplicate key 'retry'; it stands at 1:1 already"),
+        ("[limits]\n[vars]\n [limits]\n", "3:3 duplicate key 'limits'; it stands at 1:2 already"),
+        ("[limits]\n[limits.job]\n[limits.job]\n", "duplicate key 'limits.job'; it stands at 2:2 already"),
+        ("vars = { a = 1, a = 2 }\n", "1:17 duplicate key 'a'"),
+    ],
+)
+def test_duplicate_key_is_named_with_the_place_it_stands_at_already(load: Load, text: str, said: str) -> None:
+    (told,) = _said(load(x__recipe__toml=text))
+
+    assert told.endswith(said)
+
+
+def test_duplicate_key_in_json_is_named_with_both_places(load: Load) -> None:
+    (told,) = _said(load(x__recipe__json='{\n "vars": {"a": 1,\n  "a": 2}}'))
+
+    assert told == "x.recipe.json:3:3 duplicate key 'a'; it stands at 2:11 already"
+
+
+def test_a_provider_that_this_machine_cannot_reach_is_a_warning_at_its_place(tmp_path: Path, catalog: Catalog) -> None:
+    file = tmp_path / "a.recipe.toml"
+    file.write_text((RECIPES.parents[1] / "recipes" / "s3-input.recipe.toml").read_text())
+
+    problems = check_recipes([file], catalog=catalog, unserved=lambda name: f"pip install {name}").problems
+
+    assert [(one.severity, one.code, one.hint) for one in problems] == [
+        ("warning", "missing-extra", "pip install amazons3")
+    ]
+    assert check_recipes([file], catalog=catalog, unserved=lambda _: "").problems == ()

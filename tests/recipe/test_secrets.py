@@ -6,6 +6,7 @@ import pytest
 
 from runner.errors import InvalidError
 from runner.recipe.secrets import resolve_reference
+from runner.wire.secrets import fill_secrets
 from runner.wire.values import Json
 
 ENV = {"SET": "hunter2", "EMPTY": ""}
@@ -66,3 +67,13 @@ def test_keyring_that_can_not_answer_names_the_entry_or_the_extra(tmp_path: Path
         resolve_reference({"keyring": "conversion-runner-tests/nobody"}, env={}, folder=tmp_path)
 
     assert "keyring" in caught.value.hint or "conversion-runner-tests/nobody" in str(caught.value)
+
+
+def test_options_with_the_name_of_a_secret_are_resolved_and_others_sent_as_they_are() -> None:
+    options = {"password": {"env": "SET"}, "decrypt_password": {"env": "SET"}, "font": {"env": "SET"}, "quality": 3}
+    job = {"input": [{"source": "https://x.org/a", "options": options}], "conversion": [{"options": options}]}
+
+    filled = fill_secrets(job, lambda reference: ENV[reference["env"]])
+
+    resolved = {"password": "hunter2", "decrypt_password": "hunter2", "font": {"env": "SET"}, "quality": 3}
+    assert [filled[part][0]["options"] for part in ("input", "conversion")] == [resolved, resolved]

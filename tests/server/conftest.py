@@ -26,6 +26,7 @@ from runner.server.jobs.record import Job
 from runner.server.workers.outcome import Converted, Outcome, Refused
 
 KEY = "key-of-the-tests"
+PATIENCE_S = 60.0  # before something that has to happen is given up; nothing waits for so long when all is well
 
 
 @dataclass
@@ -115,7 +116,7 @@ class Api:
         jobs.listeners.append(listen)
         now = jobs.load(job["id"])
         if now is None or not is_so(now):
-            await asyncio.wait_for(heard.wait(), 10)
+            await asyncio.wait_for(heard.wait(), PATIENCE_S)
         jobs.listeners.remove(listen)
 
     async def converted(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -141,12 +142,12 @@ def with_server(tmp_path: Path) -> RunTest:
             contract=contract or Contract(),
             allow_private=(ip_network("127.0.0.0/8"),) if private else (),
         )
-        asyncio.run(_run(test, config, converter or Copying()))
+        asyncio.run(run_against(test, config, converter or Copying()))
 
     return run
 
 
-async def _run(test: Test, config: ServerConfig, converter: Copying) -> None:
+async def run_against(test: Test, config: ServerConfig, converter: Copying) -> None:
     base_url = "http://server.test/v2"
     async with running(config, base_url=base_url, convert=converter) as opened:
         transport = httpx.ASGITransport(opened.app)

@@ -18,10 +18,12 @@ import httpx
 
 from runner.server.assembly import running
 from runner.server.config import CallbackRules, ServerConfig
-from tests.server.conftest import KEY, Api, Copying
+from tests.server.conftest import KEY, PATIENCE_S, Api, Copying
 
-PATIENCE_S = 20.0
-QUICK = CallbackRules(first_wait_s=0.02, most_wait_s=0.05, first_timeout_s=0.3, retry_timeout_s=0.3, rest_s=0.2)
+# Quick to try again, but with time for a receiver on a loaded machine: what is slow must not be asked twice.
+QUICK = CallbackRules(
+    first_wait_s=0.02, most_wait_s=0.05, first_timeout_s=PATIENCE_S, retry_timeout_s=PATIENCE_S, rest_s=0.2
+)
 
 
 @dataclass(frozen=True)

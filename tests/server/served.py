@@ -21,6 +21,7 @@ class Served:
     base_url: str
     api_key: str
     state: Path
+    pid: int
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def serving(state: Path, *options: str) -> Iterator[Served]:
         line = process.stdout.readline()
         assert line, process.stderr.read() if process.stderr else ""
         ready = json.loads(line)
-        yield Served(base_url=ready["base_url"], api_key=ready["api_key"], state=state)
+        yield Served(base_url=ready["base_url"], api_key=ready["api_key"], state=state, pid=ready["pid"])
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=30)
         assert (process.returncode, out, errors) == (0, "", ""), errors

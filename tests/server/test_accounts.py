@@ -43,6 +43,49 @@ def test_a_key_made_before_the_first_start_is_good(tmp_path: Path) -> None:
         assert status(served.base_url, key) == 200
 
 
+def test_a_key_that_was_made_at_the_start_is_good_until_another_start_makes_one(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    kept = keys(state, "add")
+    made = []
+    for _ in range(2):
+        command = [*RUNNER, "serve", "--state", str(state), "--format", "json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            made.append(ready["api_key"])
+            known = [status(ready["base_url"], key) for key in (kept, *made)]
+            process.terminate()
+
+    assert known == [200, 401, 200]
+    rows = json.loads(keys(state, "list", "--format", "json"))
+    assert [row["revoked"] is None for row in rows] == [True, False, True]
+
+
+def test_a_create_that_is_repeated_with_another_key_of_the_account_is_the_same_create(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    one, same, other = (keys(state, "add", "--account", name) for name in ("shop", "shop", "other"))
+
+    def create(base_url: str, key: str, **body: Any) -> httpx.Response:
+        headers = {"X-Oc-Api-Key": key, "Idempotency-Key": "once"}
+        return httpx.post(f"{base_url}/jobs", json={"process": False, **body}, headers=headers)
+
+    with serving(state) as served:
+        first, again, others = (create(served.base_url, key) for key in (one, same, other))
+        changed = create(served.base_url, same, notify_status=True)
+    with serving(state) as served:
+        after_restart = create(served.base_url, same)
+
+    assert [answer.status_code for answer in (first, again, others, changed, after_restart)] == [
+        201,
+        201,
+        201,
+        409,
+        201,
+    ]
+    assert first.json()["id"] == again.json()["id"] == after_restart.json()["id"]
+    assert others.json()["id"] != first.json()["id"]
+
+
 def test_keys_are_nowhere_in_the_state(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with serving(state) as served:

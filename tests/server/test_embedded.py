@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.server.conftest import PATIENCE_S
+
 COMMAND = [sys.executable, "-m", "runner.server.embedded"]
 
 
@@ -27,7 +29,7 @@ def start(config: dict[str, Any]) -> tuple[subprocess.Popen[str], dict[str, Any]
 
 
 def end(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=20)
+    process.communicate(timeout=PATIENCE_S)
     return process.returncode
 
 
@@ -110,7 +112,7 @@ def test_it_stays_while_somebody_holds_the_guests_lock(tmp_path: Path) -> None:
         with httpx.Client(transport=transport, base_url=ready["base_url"]) as http:
             assert http.get("/statuses").status_code == 200
 
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
     assert process.stdout is not None
     process.stdout.close()
 
@@ -135,7 +137,7 @@ def test_what_it_cant_do_is_one_line_of_json(tmp_path: Path, line: str, error: s
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=PATIENCE_S,
     )
 
     assert (said.returncode, said.stderr) == (1, "")

@@ -191,6 +191,20 @@ def test_odd_links_fail_with_a_message_and_without_their_password(with_server: A
         ("2002:7f00:1::", False),
         ("2606:2800:220:1:248:1893:25c8:1946", True),
         ("ff02::1", False),
+        ("::", False),
+        ("fec0::1", False),
+        ("feff::1", False),
+        ("64:ff9b:1::5db8:d822", False),
+        ("64:ff9b:1:7f00:0:100::", False),
+        ("::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("::ffff:0:5db8:d822", True),
+        ("5f00::1", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
+        ("::ffff:168.63.129.16", False),
+        ("64:ff9b::a83f:8110", False),
+        ("2002:a83f:8110::", False),
     ],
 )
 def test_only_public_addresses_are_good_however_they_are_wrapped(address: str, good: bool) -> None:
@@ -203,6 +217,8 @@ def test_an_allowed_network_opens_itself_and_nothing_else() -> None:
     assert is_allowed("10.1.2.3", allowed)
     assert is_allowed("::ffff:10.1.2.3", allowed)
     assert not is_allowed("10.2.0.1", allowed)
+    assert is_allowed("168.63.129.16", (ip_network("168.63.129.16/32"),))
+    assert is_allowed("::1", (ip_network("::1/128"),))
     with pytest.raises(RefusedAddress, match="localhost"):
         resolve("localhost", 80, allowed)
 
@@ -355,5 +371,22 @@ def test_a_removed_input_takes_its_file_with_it(with_server: Any) -> None:
         assert (await api.http.delete(f"/jobs/{job['id']}/input/{entry['id']}")).status_code == 204
         assert (await api.get(job))["status"]["code"] == "incomplete"
         assert list(api.opened.house.blobs.path(job["id"]).iterdir()) == []
+
+    with_server(test)
+
+
+def test_a_position_may_come_as_text_and_nonsense_is_refused(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        entry = {"type": "base64", "source": "eA=="}
+        first = {**entry, "filename": "a.jpg", "options": {"position": "10"}}
+        second = {**entry, "filename": "b.jpg", "options": {"position": 9}}
+        job = await api.create(process=False, input=[first, second], conversion={"target": "png"})
+        assert [one["options"] for one in job["input"]] == [{"position": 10}, {"position": 9}]
+        path = f"/jobs/{job['id']}/input/{job['input'][0]['id']}"
+        for nonsense in ("first", -1, 1.5, [1], True):
+            wrong = await api.http.patch(path, json={"options": {"position": nonsense}})
+            assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["options.position"]), nonsense
+        await api.converted(job)
+        assert [one[0] for one in api.converter.seen] == ["b", "a"]
 
     with_server(test)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from runner.server.config import Assumptions
+from tests.server.post_office import api_of
 
 JOB_FIELDS = {
     "id", "token", "type", "status", "errors", "warnings", "process", "fail_on_input_error",
@@ -344,3 +348,23 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(with_server: Any)
         assert (await api.http.post("/jobs", content=endless())).status_code == 413
 
     with_server(test)
+
+
+def test_jobs_that_wait_for_a_worker_say_so_or_what_old_clients_know(tmp_path: Path) -> None:
+    async def test(**settings: Any) -> tuple[Any, ...]:
+        async with api_of(tmp_path / str(len(settings)), workers=1, **settings) as api:
+            jobs = []
+            for _ in range(4):
+                jobs.append(job := await api.staged())
+                await api.upload(job, name="slow.jpg")
+            said = [(await api.start(job)).json()["status"]["code"] for job in jobs]
+            await api.until(jobs[1], lambda one: one.phase == "processing")
+            read = [(await api.get(job))["status"]["code"] for job in jobs]
+            lists = {name: await api.http.get("/jobs", params={"status": name}) for name in ("queued", "processing")}
+            return said, read, {name: len(one.json()) for name, one in lists.items()}
+
+    said, read, counts = asyncio.run(test())
+    assert (said, read) == (["queued"] * 4, ["processing"] * 2 + ["queued"] * 2)
+    assert counts == {"queued": 2, "processing": 2}
+    old = asyncio.run(test(assumptions=Assumptions(queued="processing")))
+    assert old == (["processing"] * 4, ["processing"] * 4, {"queued": 0, "processing": 4})

@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 from hypothesis import given
@@ -22,7 +21,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.retention import cancel_forgotten
 from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
-from tests.server.post_office import QUICK, api_of, converted
+from tests.server.post_office import api_of, converted
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
 
@@ -103,7 +102,7 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
 
 def test_sigterm_lets_what_is_being_answered_be_finished(tmp_path: Path) -> None:
     desk = new_desk(tmp_path)
-    with desk.start("serve", "--port", "0", "--format", "json", "--faults", "list delay=0.5") as process:
+    with desk.start("serve", "--port", "0", "--format", "json", "--faults", "list delay=2") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
 
@@ -166,7 +165,7 @@ def test_jobs_that_nobody_starts_are_canceled_with_their_files_and_started_ones_
             started = await api.staged()
             await api.upload(started, name="slow.jpg")
             await api.start(started)
-            await asyncio.wait_for(api.converter.endless.wait(), 10)
+            await asyncio.wait_for(api.converter.endless.wait(), PATIENCE_S)
             early = await cancel_forgotten(api.opened.house.jobs, before=time.time() - 3600)
             late = await cancel_forgotten(api.opened.house.jobs, before=time.time() + 1)
             statuses = [(await api.get(one))["status"]["code"] for one in (old, started)]
@@ -223,32 +222,3 @@ def test_settings_that_cant_be_read_are_named(tmp_path: Path) -> None:
     ):
         done = desk.runner("serve", *args)
         assert (done.code, words in done.err) == (5, True), done.err
-
-
-def test_load_two_hundred_clients_at_once_and_reads_stay_quick_while_workers_are_busy(tmp_path: Path) -> None:
-    async def test() -> tuple[list[float], Counter[int], Any]:
-        async with api_of(tmp_path, callbacks=QUICK) as api:
-            busy = await api.staged()
-            await api.upload(busy, name="slow.jpg")
-            await api.start(busy)
-            took: list[float] = []
-            statuses: Counter[int] = Counter()
-
-            async def client() -> None:
-                for _ in range(5):
-                    body = {"input": [{"type": "base64", "source": "eA==", "filename": "slow.png"}]}
-                    made = await api.http.post("/jobs", json={**body, "conversion": [{"target": "png"}]})
-                    began = time.perf_counter()
-                    got = await api.http.get(f"/jobs/{made.json()['id']}")
-                    took.append(time.perf_counter() - began)
-                    statuses.update([made.status_code, got.status_code])
-
-            await asyncio.gather(*(client() for _ in range(200)))
-            health = (await api.stranger.get("http://server.test/health")).json()
-        return took, statuses, health
-
-    took, statuses, health = asyncio.run(test())
-
-    assert statuses == {201: 1000, 200: 1000}
-    assert health["status"] == "ok"
-    assert sorted(took)[len(took) // 2] < 2.0  # all 200 in this one process, the client too; the bench has the figure

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from runner.server.book import read_book
 from runner.server.config import Contract
-from runner.server.engine.steps import unique_names
 from runner.server.jobs.credits import credits_of
-from runner.server.jobs.intake import clean_name
+from runner.wire.names import clean_name, unique_names
 
 
 async def job_with(api: Any, names: list[str], *targets: str, options: Any = None, **body: Any) -> dict[str, Any]:
@@ -70,6 +69,24 @@ def test_output_filename_names_the_result(with_server: Any) -> None:
         options = {"output_filename": "Bericht", "allow_multiple_outputs": True}
         done = await api.converted(await job_with(api, ["a.jpg", "b.jpg"], "png", options=options))
         assert [one["filename"] for one in done["output"]] == ["Bericht.png", "Bericht-2.png"]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ("", "a.png"),
+        ("in/a/folder", "folder.png"),
+        ("..", "a.png"),
+        ("a\0b\n", "ab.png"),
+        ("x" * 255, "x" * 250 + ".png"),
+    ],
+)
+def test_whatever_output_filename_says_becomes_a_name(with_server: Any, given: str, named: str) -> None:
+    async def test(api: Any) -> None:
+        done = await api.converted(await job_with(api, ["a.jpg"], "png", options={"output_filename": given}))
+        assert [one["filename"] for one in done["output"]] == [named]
 
     with_server(test)
 

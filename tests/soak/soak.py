@@ -21,11 +21,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.execute.island import FAILED, KILLED, LOCKED, UNREACHABLE, Island, random_edit, random_kill
+from tests.execute.island import FAILED, FAULTS, KILLED, LOCKED, QUOTA, UNREACHABLE, Island, random_edit, random_kill
 from tests.execute.lab import Ended, Web, forges, running_server, running_web
 
 ROUNDS_BETWEEN_LOOKS = 12
 SERVER_SHARE = 0.06
+FAULTY_SHARE = 0.5  # of the lanes: their servers lose answers and refuse, by the lane's seed
 
 
 @dataclass(kw_only=True)
@@ -69,10 +70,13 @@ def soak(*, kills: int, seed: int, lanes: int, folder: Path) -> Tally:
 def _lane(folder: Path, seed: int, web: Web, tally: Tally) -> None:
     rng = random.Random(seed)
     with ExitStack() as stack:
-        server = stack.enter_context(running_server(folder / "server"))
+        faults = f"{FAULTS}; seed={seed}" if rng.random() < FAULTY_SHARE else ""
+        server = stack.enter_context(running_server(folder / "server", faults=faults))
         made = stack.enter_context(forges(2))
         first_seed = rng.randrange(1, 1 << 40)
-        island = Island(folder=folder / "project", server=server, web=web, forges=made, first_seed=first_seed)
+        island = Island(
+            folder=folder / "project", server=server, web=web, forges=made, first_seed=first_seed, faults=faults
+        )
         island.run(None)
         while not tally.done:
             for _ in range(ROUNDS_BETWEEN_LOOKS):
@@ -95,8 +99,8 @@ def _round(island: Island, rng: random.Random, tally: Tally) -> None:
 
 
 def _unfit(ended: Ended) -> list[str]:
-    """A run may be killed, done, done but for the broken picture or a spoilt result, locked out or cut off."""
-    if ended.code in (0, KILLED, FAILED, LOCKED, UNREACHABLE) and not ended.stderr:
+    """A run may be killed, done, done but for the broken picture or a spoilt result, locked out, parked or cut off."""
+    if ended.code in (0, KILLED, QUOTA, FAILED, LOCKED, UNREACHABLE) and not ended.stderr:
         return []
     return [f"a run ended with {ended.code}: {ended.outcome} {ended.stderr}"]
 

@@ -11,6 +11,8 @@ from runner.recipe import Foreach
 from runner.server.storage.looking import listed
 from runner.server.storage.places import shelf_of
 from runner.server.storage.protocol import Site, StorageError
+from runner.server.storage.table import EXTRA, SERVED
+from runner.wire.providers import PROVIDERS
 
 
 def objects_of(foreach: Foreach, site: Site, *, folder: Path) -> list[tuple[str, str]]:
@@ -27,6 +29,10 @@ def objects_of(foreach: Foreach, site: Site, *, folder: Path) -> list[tuple[str,
         taken = not match or any(one.fullmatch(name) for one in match)
         return taken and not any(one.match(name) for one in exclude)
 
+    entry = SERVED[bucket.source]
+    if not entry.is_here:
+        title = PROVIDERS[bucket.source].title
+        raise InvalidError(f"{title} can't be listed: the package {entry.needs} is missing here", hint=EXTRA)
     most = None if foreach.max_items is None else foreach.max_items + 1
     try:
         shelf = shelf_of(bucket.source, bucket.parameters, resolved(bucket.credentials, folder))

@@ -12,10 +12,12 @@ from runner.server.answers import not_found, unauthorized
 from runner.server.jobs.ids import new_key
 from runner.server.store.database import Database
 from runner.server.store.jobs import Held, JobStore
-from runner.server.store.keys import digest_of, id_of, insert_key
+from runner.server.store.keys import digest_of, id_of, replace_key
 from runner.wire.headers import API_KEY, TOKEN
 
 ACCOUNT = "main"
+
+_MADE_AT_START = "made at the start"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +26,6 @@ class Caller:
 
     account: str
     only_job: str | None = None
-    key: str = ""
     key_id: str = ""
 
 
@@ -38,16 +39,16 @@ class Keys:
     def caller_of(self, key: str) -> Caller | None:
         digest = digest_of(key)
         account = self._given.get(digest) or self._stored(digest)
-        return Caller(account=account, key=key, key_id=id_of(digest)) if account else None
+        return Caller(account=account, key_id=id_of(digest)) if account else None
 
     def _stored(self, digest: bytes) -> str | None:
         row = self._db.row("select account from keys where hash = ? and revoked is null", (digest,))
         return str(row[0]) if row else None
 
     async def make(self) -> str:
-        """A new key; it is shown once and kept as a digest, so that it is good after a restart too."""
+        """A new key, shown once and kept as a digest; the one that an earlier start made is revoked."""
         key = new_key()
-        await self._db.write(lambda db: insert_key(db, key, ACCOUNT, "made at the start", time.time()))
+        await self._db.write(lambda db: replace_key(db, key, ACCOUNT, _MADE_AT_START, time.time()))
         return key
 
 

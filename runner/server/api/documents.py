@@ -15,12 +15,12 @@ from runner.server.api.house import House
 from runner.wire.values import Json, JsonObject
 
 
-async def show_openapi(house: House, request: Request) -> Response:  # noqa: ARG001  # every handler has one shape
-    return raw_json(_openapi(house.base_url))
+async def show_openapi(house: House, request: Request) -> Response:
+    return raw_json(_openapi(house.base_of(request)))
 
 
-async def show_schema(house: House, request: Request) -> Response:  # noqa: ARG001  # every handler has one shape
-    return raw_json(_swagger(house.base_url))
+async def show_schema(house: House, request: Request) -> Response:
+    return raw_json(_swagger(house.base_of(request)))
 
 
 @lru_cache(maxsize=4)

@@ -8,22 +8,27 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import quote
 
+import apsw
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from runner.server.answers import ApiError, json_answer, not_found
 from runner.server.api.house import House
+from runner.server.jobs.downloads import asked_for, broken_off
 from runner.server.jobs.limits import max_downloads
-from runner.server.jobs.passwords import opens
 from runner.server.jobs.record import Job, Output
 from runner.wire.headers import DOWNLOAD_PASSWORD, DOWNLOAD_PASSWORD_COOKIE
 
 _CHUNK = 1024 * 1024
+_NEWS_WITHIN_S = 2.0
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
 
 # `error_code` 107 is the API's; the others are ours, for what it answers in unknown ways.
@@ -41,13 +46,17 @@ async def download_file(house: House, request: Request) -> Response:
         raise not_found("file")
     if output.status in _GONE:
         return _gone(output.status)
-    await _require_password(request, job, output)
+    if house.jobs.is_expired(job.id, time.time()):  # and not swept away yet
+        return _gone("expired")
+    await _require_password(house, request, job, output)
     span = _span(request, output)
     if span is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{output.size}"})
-    if request.method == "GET" and span.first == 0 and not await _count(house, job, output):
+    if request.method == "HEAD":
+        return Response(status_code=_status(span), headers=_headers(output, span), media_type=output.content_type)
+    if not await _count(house, job, output, span):
         return _gone("overuse")
-    return await _answer(house, request, output, span)
+    return _answer(house, job, output, span)
 
 
 def _gone(status: str) -> Response:
@@ -55,7 +64,7 @@ def _gone(status: str) -> Response:
     return json_answer({"error_code": code, "message": message}, 410, {"Access-Control-Allow-Origin": "*"})
 
 
-async def _require_password(request: Request, job: Job, output: Output) -> None:
+async def _require_password(house: House, request: Request, job: Job, output: Output) -> None:
     hashes = [*job.passwords, *filter(None, [output.password])]
     if not hashes:
         return
@@ -63,7 +72,7 @@ async def _require_password(request: Request, job: Job, output: Output) -> None:
     given = given or request.cookies.get(DOWNLOAD_PASSWORD_COOKIE)
     if not given:
         raise ApiError(HTTPStatus.UNAUTHORIZED, f"This file needs a password: send {DOWNLOAD_PASSWORD[0]}")
-    if not await asyncio.to_thread(opens, hashes, given):
+    if not await house.hashing.opens(hashes, given):
         raise ApiError(HTTPStatus.UNAUTHORIZED, "The password is wrong")
 
 
@@ -95,26 +104,53 @@ def _is_stale(request: Request, output: Output) -> bool:
     return condition is not None and condition != _etag(output)
 
 
-async def _count(house: House, job: Job, output: Output) -> bool:
-    """Count one download, durably; False when there were as many as allowed."""
+async def _count(house: House, job: Job, output: Output, span: _Span) -> bool:
+    """Count what is asked for, durably; False when that is more than allowed.
+
+    A resume may be ahead of the news that what it resumes broke off: it waits a moment for that.
+    """
+    size_bytes = span.end - span.first
+    while not await _counted(house, job, output, size_bytes):
+        resumes = size_bytes < output.size
+        if not resumes or not await house.streams.one_ends(output.id, timeout_s=_NEWS_WITHIN_S):
+            await house.jobs.change(job.id, lambda now: _with_output(now, replace(_now(now, output), status="overuse")))
+            return False
+    return True
+
+
+async def _counted(house: House, job: Job, output: Output, size_bytes: int) -> bool:
     allowed = True
 
     def edit(now: Job) -> Job:
         nonlocal allowed
-        one = now.output(output.id) or output
-        allowed = one.downloads < max_downloads(now, house.config.contract)
-        counted = replace(one, downloads=one.downloads + 1) if allowed else replace(one, status="overuse")
-        return replace(now, outputs=tuple(counted if old.id == one.id else old for old in now.outputs))
+        counted = asked_for(_now(now, output), size_bytes, most=max_downloads(now, house.config.contract))
+        allowed = counted is not None
+        return _with_output(now, counted) if counted else now
 
     await house.jobs.change(job.id, edit)
     return allowed
 
 
-async def _answer(house: House, request: Request, output: Output, span: _Span) -> Response:
+async def _note_unsent(house: House, job: Job, output: Output, unsent_bytes: int) -> None:
+    """What a broken download wasn't sent doesn't count; where that can't be written, it stays counted."""
+
+    def edit(now: Job) -> Job:
+        return _with_output(now, broken_off(_now(now, output), unsent_bytes))
+
+    with suppress(apsw.Error):
+        await house.jobs.change(job.id, edit)
+
+
+def _now(job: Job, output: Output) -> Output:
+    return job.output(output.id) or output
+
+
+def _with_output(job: Job, output: Output) -> Job:
+    return replace(job, outputs=tuple(output if old.id == output.id else old for old in job.outputs))
+
+
+def _answer(house: House, job: Job, output: Output, span: _Span) -> Response:
     headers = _headers(output, span)
-    status = 206 if span.partial else 200
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=output.content_type)
     try:
         descriptor = os.open(house.blobs.path(output.blob), os.O_RDONLY)
     except FileNotFoundError:
@@ -124,21 +160,51 @@ async def _answer(house: House, request: Request, output: Output, span: _Span) -
             body = os.pread(descriptor, span.end - span.first, span.first)
         finally:
             os.close(descriptor)
-        return Response(body, status, headers, media_type=output.content_type)
-    return StreamingResponse(_read(descriptor, span), status, headers, media_type=output.content_type)
+        return Response(body, _status(span), headers, media_type=output.content_type)
+    return _Streamed(house, job, output, _Reading(descriptor, span), headers)
 
 
-async def _read(descriptor: int, span: _Span) -> AsyncIterator[bytes]:
-    try:
-        at = span.first
-        while at < span.end:
-            chunk = await asyncio.to_thread(os.pread, descriptor, min(_CHUNK, span.end - at), at)
+class _Reading:
+    """A part of a file, chunk by chunk; what was handed out counts as sent."""
+
+    def __init__(self, descriptor: int, span: _Span) -> None:
+        self.span = span
+        self.at = span.first
+        self._descriptor = descriptor
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.at < self.span.end:
+            most = min(_CHUNK, self.span.end - self.at)
+            chunk = await asyncio.to_thread(os.pread, self._descriptor, most, self.at)
             if not chunk:
                 raise OSError("the file is shorter than it was")
-            at += len(chunk)
+            self.at += len(chunk)
             yield chunk
-    finally:
-        os.close(descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+class _Streamed(StreamingResponse):
+    def __init__(self, house: House, job: Job, output: Output, reading: _Reading, headers: dict[str, str]) -> None:
+        super().__init__(reading, _status(reading.span), headers, media_type=output.content_type)
+        self._house = house
+        self._job = job
+        self._output = output
+        self._reading = reading
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._house.streams.sending(self._output.id):
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                self._reading.close()
+                if unsent_bytes := self._reading.span.end - self._reading.at:
+                    await _note_unsent(self._house, self._job, self._output, unsent_bytes)
+
+
+def _status(span: _Span) -> int:
+    return 206 if span.partial else 200
 
 
 def _headers(output: Output, span: _Span) -> dict[str, str]:

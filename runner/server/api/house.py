@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from starlette.requests import Request
 
 from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
+from runner.server.api.hashing import Hashing
+from runner.server.api.streams import Streams
+from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
 from runner.server.engine.purse import Purse
@@ -23,9 +27,14 @@ from runner.server.store.jobs import JobStore
 from runner.server.store.presets import PresetStore
 from runner.wire.values import Json
 
+# A name or an address, and perhaps a port: what may stand in the links that are handed out.
+_HOST = re.compile(r"([A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?\Z")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class House:
+    """`base_url` is how clients reach this server, where their request doesn't say it better: see `base_of`."""
+
     config: ServerConfig
     base_url: str
     door: Door
@@ -35,6 +44,19 @@ class House:
     vault: Vault
     purse: Purse
     presets: PresetStore
+    hashing: Hashing
+    uploads: Turns = field(default_factory=Turns)
+    streams: Streams = field(default_factory=Streams)
+
+    def base_of(self, request: Request) -> str:
+        """How the sender of `request` reaches this server, with "/v2".
+
+        One that listens on every address has no address of its own: then it is what the client has called it by.
+        """
+        host = request.headers.get("host", "")
+        if self.config.base_url or not self.config.is_everywhere or not _HOST.match(host):
+            return self.base_url
+        return f"http://{host}/v2"
 
     @property
     def desk(self) -> Desk:

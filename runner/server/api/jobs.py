@@ -13,19 +13,19 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from runner.server.answers import conflict, invalid, json_answer, not_found, raw_json
+from runner.server.answers import ApiError, conflict, invalid, json_answer, not_found, raw_json
 from runner.server.api.access import Caller
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
-from runner.server.jobs.document import render, with_base
-from runner.server.jobs.intake import asks_to_start, has_settings, new_job, patched_job
-from runner.server.jobs.lifecycle import ENDED, STAGED, STATUS, Event, Phase, follow
-from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.document import with_base
+from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
+from runner.server.jobs.limits import check_at_start, check_input_count
 from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job
-from runner.server.jobs.staging import require_staged, settle, settled_phase
+from runner.server.jobs.staging import require_staged, settle_within, settled_phase
 from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
@@ -41,14 +41,14 @@ async def list_jobs(house: House, request: Request) -> Response:
     documents, total = house.jobs.page(caller.account, status, page_number(request))
     if not total and house.config.assumptions.list != "all":
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    listed = b"[" + with_base(b",".join(documents), house.base_url) + b"]"
+    listed = b"[" + with_base(b",".join(documents), house.base_of(request)) + b"]"
     return raw_json(listed, headers={TOTAL_COUNT: str(total)})
 
 
 def _only(house: House, request: Request, job_id: str) -> Response:
     held = house.jobs.held(job_id)
     first = page_number(request) == 1 and held is not None
-    listed = with_base(held.document, house.base_url) if first and held else b""
+    listed = with_base(held.document, house.base_of(request)) if first and held else b""
     return raw_json(b"[" + listed + b"]", headers={TOTAL_COUNT: "1"})
 
 
@@ -57,30 +57,37 @@ async def create_job(house: House, request: Request) -> Response:
     body = await read_body(request, house.config.max_json_bytes)
     idempotency = _idempotency(house, request, caller, body)
     if idempotency and (known := house.jobs.used(caller.account, idempotency[0])):
-        return _repeated(house, caller, body, known)
+        return _repeated(house, request, caller, body, known)
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
-    intake = new_job(parse(body), account=caller.account, now=time.time(), presets=house.presets_of(caller))
+    given = parse(body)
+    hashed = await house.hashing.of(given)
+    presets = house.presets_of(caller)
+    intake = new_job(given, account=caller.account, now=time.time(), presets=presets, hashed=hashed)
     job = replace(intake.job, key_id=caller.key_id)
     check_input_count(len(job.inputs), job.limits, house.config.contract)
-    for part_id, given in intake.credentials.items():
-        house.vault.put(job.id, part_id, given)
-    if job.inputs:
-        job = await _admitted(house, caller, job)
-    repeat = await _stored(house, job, idempotency)
-    if repeat is not None:
-        return _repeated(house, caller, body, repeat)
-    return _document(house, job, 201, house.purse.headers(caller.account))
+    stored = await _stored(house, caller, replace(intake, job=job), idempotency)
+    if isinstance(stored, Repeat):
+        return _repeated(house, request, caller, body, stored)
+    return _document(house, request, stored, 201, house.purse.headers(caller.account))
 
 
-async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
-    """Write the job; where that can't be, or the `Idempotency-Key` was used before, nothing of it is left."""
-    kept = False
+async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tuple[str, bytes] | None) -> Job | Repeat:
+    """Take the inputs in and write the job; where that can't be, or it was done before, nothing of it is left."""
+    job, kept = intake.job, False
     try:
+        for part_id, secret in intake.credentials.items():
+            house.vault.put(job.id, part_id, secret)
+        if job.inputs:
+            job = await _admitted(house, caller, job)
         with house.purse.place(job.account) if job.process else nullcontext():
+            kept = True  # should we be cancelled from here on, the store goes on without us
             repeat = await house.jobs.create(job, idempotency=idempotency)
         kept = repeat is None
-        return repeat
+        return repeat or job
+    except Exception:
+        kept = False
+        raise
     finally:
         if not kept:
             house.vault.wipe(job.id)
@@ -90,7 +97,10 @@ async def _stored(house: House, job: Job, idempotency: tuple[str, bytes] | None)
 async def _admitted(house: House, caller: Caller, job: Job) -> Job:
     inputs = await admit(house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=None)
     phase = settled_phase(Phase.STAGED_INCOMPLETE, inputs, job.conversions, process=job.process)
-    return replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
+    admitted = replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
+    if phase in RUNNING:
+        check_at_start(admitted, house.config.contract)
+    return admitted
 
 
 def _idempotency(house: House, request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
@@ -99,47 +109,49 @@ def _idempotency(house: House, request: Request, caller: Caller, body: bytes) ->
         return None
     if len(key) > 255:
         raise invalid({IDEMPOTENCY_KEY: "must have at most 255 characters"})
-    return key, _body_mac(caller, body)
+    return key, house.vault.mark_of_body(caller.account, body)
 
 
-def _body_mac(caller: Caller, body: bytes) -> bytes:
-    """Tells one body from another; keyed, since a body may hold passwords that a bare digest would give away."""
-    return hmac.digest(caller.key.encode("utf-8", "surrogateescape"), body, hashlib.sha256)
-
-
-def _repeated(house: House, caller: Caller, body: bytes, repeat: Repeat) -> Response:
-    if not hmac.compare_digest(repeat.body_mac, _body_mac(caller, body)):
+def _repeated(house: House, request: Request, caller: Caller, body: bytes, repeat: Repeat) -> Response:
+    if not hmac.compare_digest(repeat.body_mac, house.vault.mark_of_body(caller.account, body)):
         raise conflict("This Idempotency-Key was used with another body; a new job needs a new key")
     held = house.jobs.held(repeat.job_id)
     if held is None:
         raise not_found("job")
-    return raw_json(with_base(held.document, house.base_url), 201)
+    return raw_json(with_base(held.document, house.base_of(request)), 201)
 
 
 async def get_job(house: House, request: Request) -> Response:
     _, held = house.door.held(request, request.path_params["job_id"])
-    return raw_json(with_base(held.document, house.base_url))
+    return raw_json(with_base(held.document, house.base_of(request)))
 
 
 async def patch_job(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
     start = asks_to_start(body)
-    bears_repetition = start and not has_settings(body) and house.config.assumptions.second_start == "200"
+    hashed = await house.hashing.of(body)
+    repetition = house.config.assumptions.second_start if start and not has_settings(body) else "409"
 
     def edit(job: Job) -> Job:
-        if bears_repetition and (job.process or job.phase not in STAGED):
-            return job
-        if start or has_settings(body):
-            require_staged(job, "The job")
+        if repetition != "409" and (job.process or job.phase not in STAGED):
+            return _started_before(job, repetition)
+        require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
-        patched = patched_job(job, body)
-        return settle(replace(patched, process=True) if start else patched)
+        patched = patched_job(job, body, hashed=hashed)
+        return settle_within(replace(patched, process=True) if start else patched, house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
         job = await house.jobs.change(job_id, edit)
-    return _document(house, job, 200, house.purse.headers(caller.account))
+    return _document(house, request, job, 200, house.purse.headers(caller.account))
+
+
+def _started_before(job: Job, answer: str) -> Job:
+    """The job as it is, or the refusal that somebody who starts twice perhaps gets."""
+    if answer == "200":
+        return job
+    raise ApiError(HTTPStatus(int(answer)), "The job can't be started (a rehearsed answer to a second start)")
 
 
 async def delete_job(house: House, request: Request) -> Response:
@@ -193,5 +205,5 @@ async def statuses(house: House, request: Request) -> Response:  # noqa: ARG001 
     return json_answer(_STATUSES)
 
 
-def _document(house: House, job: Job, status: int, headers: Mapping[str, str]) -> Response:
-    return raw_json(with_base(render(job), house.base_url), status, headers)
+def _document(house: House, request: Request, job: Job, status: int, headers: Mapping[str, str]) -> Response:
+    return raw_json(with_base(house.jobs.render(job), house.base_of(request)), status, headers)

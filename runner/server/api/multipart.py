@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,10 +19,13 @@ from starlette.requests import ClientDisconnect, Request
 from runner.server.answers import ApiError, invalid
 from runner.server.jobs.limits import too_large
 from runner.server.store.checksums import Digest
+from runner.wire.names import received_name
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
 _MOST_BUFFERS = 1024  # the system's limit for one call
+
+Reserve = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +41,9 @@ class Received:
 class Sink:
     """A file being written; `write` and `digest` run in threads, beside each other, one call of each at a time."""
 
-    def __init__(self, path: Path, *, digest: Digest, offset: int = 0) -> None:
+    def __init__(self, path: Path, *, digest: Digest) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        self._offset = offset
+        self._offset = 0
         self._digest = digest
 
     def write(self, batch: list[bytes]) -> None:
@@ -68,25 +72,28 @@ class Sink:
         os.close(self._file)
 
 
-async def receive(request: Request, path: Path, *, most: int, digest: Digest, offset: int = 0) -> Received:
-    """Write the field `file` of `request` to `path` from `offset` on.
+async def receive(request: Request, path: Path, *, most: int, digest: Digest, reserve: Reserve) -> Received:
+    """Write the field `file` of `request` to `path`.
+
+    reserve  told how large the file is so far, before that is written; may raise OSError where there is no room
 
     Raises 400 for what is no such form, 402 when the file has more than `most` bytes, OSError from the disk.
     """
-    sink = Sink(path, digest=digest, offset=offset)
+    sink = Sink(path, digest=digest)
     try:
         form = _Form(_boundary(request), most)
-        await _stream(request, form, sink)
+        await _stream(request, form, sink, reserve)
         return form.received(sink)
     finally:
         sink.close()
 
 
-async def _stream(request: Request, form: _Form, sink: Sink) -> None:
+async def _stream(request: Request, form: _Form, sink: Sink, reserve: Reserve) -> None:
     writing: asyncio.Future[tuple[None, None]] | None = None
     try:
         async for chunk in request.stream():
             form.feed(chunk)
+            reserve(form.size)
             if form.waiting >= _BATCH:
                 if writing:
                     await writing
@@ -124,7 +131,7 @@ class _Form:
         self._field = b""
         self._fields: dict[bytes, bytearray] = {}
         self._filename: str | None = None
-        self._size = 0
+        self.size = 0
         self._ended = False
         self.waiting = 0
         self._parser = MultipartParser(
@@ -160,7 +167,7 @@ class _Form:
         password = self._fields.get(b"decrypt_password", bytearray())
         return Received(
             filename=self._filename or "",
-            size=self._size,
+            size=self.size,
             checksum=sink.checksum(),
             decrypt_password=password.decode("utf-8", "replace"),
         )
@@ -180,12 +187,12 @@ class _Form:
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
-        self._filename = _decoded(options.get(b"filename", b""))
+        self._filename = received_name(options.get(b"filename", b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field == b"file":
-            self._size += end - start
-            if self._size > self._most:
+            self.size += end - start
+            if self.size > self._most:
                 raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(self._most))
             self.waiting += end - start
             self._parts.append(data[start:end])
@@ -197,10 +204,3 @@ class _Form:
 
     def _end(self) -> None:
         self._ended = True
-
-
-def _decoded(name: bytes) -> str:
-    try:
-        return name.decode().replace("%22", '"')
-    except UnicodeDecodeError:
-        return name.decode("latin-1")

@@ -27,9 +27,9 @@ from runner.server.jobs.intake import (
     patched_conversion,
     patched_input,
 )
-from runner.server.jobs.limits import check_input_count
+from runner.server.jobs.limits import check_conversion_count, check_input_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
-from runner.server.jobs.staging import require_staged, settle
+from runner.server.jobs.staging import require_staged, settle, settle_within
 from runner.wire.values import Json, JsonObject
 
 T = TypeVar("T")
@@ -46,14 +46,16 @@ async def get_conversion(house: House, request: Request) -> Response:
 async def add_conversions(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
-    made, credentials = new_conversions(body, presets=house.presets_of(caller))
+    hashed = await house.hashing.of(body)
+    made, credentials = new_conversions(body, presets=house.presets_of(caller), hashed=hashed)
     require_staged(house.job(request), "Its conversions")
     for part_id, given in credentials.items():
         house.vault.put(job_id, part_id, given)
 
     def edit(job: Job) -> Job:
         require_staged(job, "Its conversions")
-        return settle(replace(job, conversions=(*job.conversions, *made)))
+        check_conversion_count(len(job.conversions) + len(made))
+        return settle_within(replace(job, conversions=(*job.conversions, *made)), house.config.contract)
 
     with house.starting(house.job(request)):
         await house.jobs.change(job_id, edit)
@@ -63,9 +65,10 @@ async def add_conversions(house: House, request: Request) -> Response:
 async def patch_conversion(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
+    hashed = await house.hashing.of(body)
 
     def edit(job: Job) -> Job:
-        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller))
+        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller), hashed=hashed)
         require_staged(job, "The conversion")
         return replace(job, conversions=_replaced(job.conversions, patched, lambda one: one.id))
 
@@ -114,7 +117,7 @@ async def add_inputs(house: House, request: Request) -> Response:
     def edit(now: Job) -> Job:
         require_staged(now, "Its inputs")
         check_input_count(len(now.inputs) + len(made), now.limits, house.config.contract)
-        return settle(replace(now, inputs=(*now.inputs, *admitted)))
+        return settle_within(replace(now, inputs=(*now.inputs, *admitted)), house.config.contract)
 
     with house.starting(house.job(request)):
         await house.jobs.change(job_id, edit)
@@ -183,6 +186,7 @@ async def list_outputs(house: House, request: Request) -> Response:
     conversion, made_from = request.query_params.get("conversion_id"), request.query_params.get("input_id")
     return _outputs(
         house,
+        request,
         [
             output_document(one)
             for one in house.job(request).outputs
@@ -192,23 +196,28 @@ async def list_outputs(house: House, request: Request) -> Response:
 
 
 async def get_output(house: House, request: Request) -> Response:
-    return _outputs(house, output_document(_output(house.job(request), request)))
+    return _outputs(house, request, output_document(_output(house.job(request), request)))
 
 
 async def patch_output(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
-    patch = output_patch(await house.body(request))
+    patch = await _output_patch(house, request)
     job = await house.jobs.change(job_id, lambda job: _with_patched_outputs(job, (_output(job, request).id,), patch))
-    return _outputs(house, output_document(_output(job, request)))
+    return _outputs(house, request, output_document(_output(job, request)))
 
 
 async def patch_outputs(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
-    patch = output_patch(await house.body(request))
+    patch = await _output_patch(house, request)
     job = await house.jobs.change(
         job_id, lambda job: _with_patched_outputs(job, tuple(one.id for one in job.outputs), patch)
     )
-    return _outputs(house, [output_document(one) for one in job.outputs])
+    return _outputs(house, request, [output_document(one) for one in job.outputs])
+
+
+async def _output_patch(house: House, request: Request) -> OutputPatch:
+    body = await house.body(request)
+    return output_patch(body, hashed=await house.hashing.of(body))
 
 
 async def delete_output(house: House, request: Request) -> Response:
@@ -265,5 +274,5 @@ def _like_asked(body: Json, made: list[JsonObject]) -> Response:
     return json_answer(made if isinstance(body, list) else made[0], 201)
 
 
-def _outputs(house: House, content: Json) -> Response:
-    return raw_json(with_base(orjson.dumps(content), house.base_url))
+def _outputs(house: House, request: Request, content: Json) -> Response:
+    return raw_json(with_base(orjson.dumps(content), house.base_of(request)))

@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from starlette.responses import Response
 
 from runner.server.answers import ApiError, conflict, invalid, json_answer
 from runner.server.api.house import House
-from runner.server.api.multipart import Received, receive
+from runner.server.api.multipart import Received, Reserve, receive
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived
 from runner.server.jobs.document import input_document
@@ -30,8 +31,7 @@ from runner.server.jobs.ids import new_id
 from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
-from runner.server.jobs.staging import require_staged, settle
-from runner.server.store.blobs import sync_file
+from runner.server.jobs.staging import require_staged, settle_within
 from runner.server.store.checksums import new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
@@ -91,15 +91,21 @@ def _chunk(request: Request) -> Chunk | None:
 async def _whole(house: House, request: Request, job: Job, entry: Input) -> Input:
     scratch = house.blobs.scratch(new_id())
     try:
-        house.blobs.require_room(_announced(request))
+        house.blobs.reserve(scratch, _announced(request))
         most = max_input_bytes(job.limits, house.config.contract)
-        got = await receive(request, scratch, most=most, digest=house.blobs.digest())
+        got = await receive(
+            request, scratch, most=most, digest=house.blobs.digest(), reserve=_reserving(house, scratch)
+        )
         taken = await asyncio.to_thread(_kept, house, job.id, entry, scratch, got)
     except OSError as error:
         raise storage_full(error) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        house.blobs.discard(scratch)
     return await _accepted(house, job.id, taken, got.decrypt_password)
+
+
+def _reserving(house: House, scratch: Path) -> Reserve:
+    return partial(house.blobs.reserve, scratch)
 
 
 def _announced(request: Request) -> int:
@@ -108,42 +114,62 @@ def _announced(request: Request) -> int:
 
 
 async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chunk: Chunk) -> Input:
-    most = max_input_bytes(job.limits, house.config.contract)
+    """A chunk arrives in a file of its own, and joins the others when it is whole and nobody else of them does.
+
+    So a repetition, or one that breaks off, never writes into what another request is completing.
+    """
+    most, size = max_input_bytes(job.limits, house.config.contract), chunk.last - chunk.first + 1
     if chunk.total > most:
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(most))
-    if known := job.input(entry.id):
-        return await _repeated_chunk(house, request, known, chunk)
-    collected = house.blobs.scratch(f"{entry.id}.{chunk.total}.part")
+    scratch, collected = house.blobs.scratch(new_id()), _collected(house, job.id, entry, chunk)
     try:
-        house.blobs.require_room(chunk.total)
-        size = chunk.last - chunk.first + 1
-        got = await receive(request, collected, most=size, digest=new_digest("none"), offset=chunk.first)
-        if got.size != chunk.last - chunk.first + 1:
+        if job.input(entry.id) is None:
+            house.blobs.require_room(chunk.total - _size_of(collected))
+        house.blobs.reserve(scratch, size)
+        got = await receive(request, scratch, most=size, digest=new_digest("none"), reserve=_reserving(house, scratch))
+        if got.size != size:
             raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
-        await asyncio.to_thread(sync_file, collected)
-        if not await add_chunk(house.database, job.id, entry.id, chunk):
-            return replace(entry, filename=got.filename)
-        whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
-        taken = await asyncio.to_thread(_kept, house, job.id, entry, collected, whole)
+        async with house.uploads.turn(entry.id):
+            return await _joined(house, job.id, entry, chunk, scratch, got)
     except FileNotFoundError as error:
-        raise conflict("Another request has just completed this upload") from error
-    except OSError as error:
-        raise storage_full(error) from error
-    await forget_chunks(house.database, job.id, entry.id)
-    return await _accepted(house, job.id, taken, got.decrypt_password)
-
-
-async def _repeated_chunk(house: House, request: Request, known: Input, chunk: Chunk) -> Input:
-    """A chunk of an upload that is complete: good when the bytes are the same."""
-    scratch = house.blobs.scratch(new_id())
-    try:
-        await receive(request, scratch, most=chunk.last - chunk.first + 1, digest=new_digest("none"))
-        same = await asyncio.to_thread(_is_part, scratch, house.blobs.path(known.blob), chunk)
+        raise conflict("The files of this job were removed meanwhile") from error
     except OSError as error:
         raise storage_full(error) from error
     finally:
-        scratch.unlink(missing_ok=True)
-    if not same:
+        house.blobs.discard(scratch)
+
+
+def _collected(house: House, job_id: str, entry: Input, chunk: Chunk) -> Path:
+    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}.part")
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: Path, got: Received) -> Input:
+    """The input with this chunk; for who has the turn, since what was known before is looked at again."""
+    job = house.jobs.load(job_id)
+    if job and (known := job.input(entry.id)):
+        return await _repeated_chunk(house, known, chunk, part)
+    collected = _collected(house, job_id, entry, chunk)
+    if not collected.exists():  # what is noted of an earlier file (kept, or swept away) isn't in this one
+        await forget_chunks(house.database, job_id, entry.id)
+    await asyncio.to_thread(house.blobs.pour, part, collected, chunk.first)
+    if not await add_chunk(house.database, job_id, entry.id, chunk):
+        return replace(entry, filename=got.filename)
+    whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
+    taken = await asyncio.to_thread(_kept, house, job_id, entry, collected, whole)
+    await forget_chunks(house.database, job_id, entry.id)
+    return await _accepted(house, job_id, taken, got.decrypt_password)
+
+
+async def _repeated_chunk(house: House, known: Input, chunk: Chunk, part: Path) -> Input:
+    """A chunk of an upload that is complete: good when the bytes are the same."""
+    if not await asyncio.to_thread(_is_part, part, house.blobs.path(known.blob), chunk):
         raise conflict(f"This upload is complete, with other bytes; another file needs another {UPLOAD_ID}")
     return known
 
@@ -178,15 +204,17 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         require_staged(job, "Its inputs")
         if known is not None:
             unused.append(known.blob)
-            return settle(replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)))
+            return settle_within(
+                replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)), house.config.contract
+            )
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
-        return settle(replace(job, inputs=(*job.inputs, taken)))
+        return settle_within(replace(job, inputs=(*job.inputs, taken)), house.config.contract)
 
     if password:
         house.vault.put(job_id, taken.id, {"decrypt_password": password})
     try:
         job = await house.jobs.change(job_id, edit)
-    except BaseException:
+    except Exception:  # not when the request goes away: then the change may become durable without us
         house.blobs.remove(taken.blob)
         house.vault.forget(job_id, taken.id)
         raise

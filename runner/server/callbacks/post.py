@@ -12,17 +12,14 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from runner.server.config import Network
 from runner.server.engine.addresses import resolve
 from runner.server.engine.remote import encoded
+from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 
 _MOST_HEAD = 64 * 1024
-
-
-class RefusedReceiver(Exception):
-    """It can never be posted to: no URL that we serve. The message doesn't show the URL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +35,9 @@ async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float
     Raises RefusedReceiver and RefusedAddress where it must not be asked, TimeoutError and OSError where it
     doesn't answer in time or not with HTTP. Redirects are answers like any other: they are not followed.
     """
-    parts = _checked(letter.url)
+    if not letter.url:
+        raise RefusedReceiver("its address was lost: the key that opens it is not there any more")
+    parts = checked_receiver(letter.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     async with asyncio.timeout(timeout_s):
         loop = asyncio.get_running_loop()
@@ -50,20 +49,6 @@ async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float
             return await _status(reader)
         finally:
             writer.transport.abort()
-
-
-def _checked(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for what is no port
-        (parts.hostname or "").encode("idna")
-    except ValueError:
-        raise RefusedReceiver("the callback is not a valid URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise RefusedReceiver("the callback must start with http:// or https:// and name a host")
-    if parts.username is not None or parts.password is not None:
-        raise RefusedReceiver("a callback with a user name or password in it is not supported")
-    return parts
 
 
 async def _connected(

@@ -9,6 +9,7 @@ Source: the API's guide on webhooks, for the seconds and the counts; the spacing
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -17,14 +18,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import apsw
-
 from runner import __version__
-from runner.server.callbacks.post import Letter, RefusedReceiver, post
+from runner.server.callbacks.post import Letter, post
 from runner.server.config import CallbackRules, Network
 from runner.server.engine.addresses import RefusedAddress
 from runner.server.jobs.document import with_base
+from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.record import Job
+from runner.server.standing import Standing
 from runner.server.store.callbacks import CallbackQueue, Message
 from runner.wire.headers import SIGNATURE
 
@@ -46,7 +47,13 @@ class Callbacks:
     """`start` takes up what an earlier process left; `close` stops, and what was under way is sent again."""
 
     def __init__(
-        self, queue: CallbackQueue, rules: CallbackRules, *, base_url: str, allowed: tuple[Network, ...]
+        self,
+        queue: CallbackQueue,
+        rules: CallbackRules,
+        *,
+        base_url: str,
+        allowed: tuple[Network, ...],
+        standing: Standing,
     ) -> None:
         self._queue = queue
         self._rules = rules
@@ -56,36 +63,31 @@ class Callbacks:
         self._flights: dict[str, asyncio.Task[None]] = {}  # by job
         self._receivers: dict[str, _Receiver] = {}
         self._resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
-        self._task: asyncio.Task[None] | None = None
+        self._standing = standing
         self.counts: Counter[str] = Counter()  # of results, for /metrics
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._standing.start("callbacks", self._send_what_is_due)
 
     def watch(self, old: Job | None, new: Job) -> None:  # noqa: ARG002  # the shape of a listener
         if new.callback:
             self._news.set()
 
     async def close(self) -> None:
-        tasks = [*([self._task] if self._task else []), *self._flights.values()]
+        """Call it after the standing tasks have ended."""
+        tasks = list(self._flights.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._resolver.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self) -> None:
-        while True:
-            self._news.clear()
-            try:
-                self._take_off(time.time())
-                wait_s = self._until_next(time.time())
-            except apsw.Error:  # a broken disk must not end the callbacks for good
-                _log.exception("callbacks can't be read; trying again")
-                wait_s = _LOOK_AGAIN_S
-            try:
-                await asyncio.wait_for(self._news.wait(), wait_s)
-            except TimeoutError:
-                continue
+    async def _send_what_is_due(self) -> None:
+        """One round: begin with what may be sent, and wait until there can be more."""
+        self._news.clear()
+        now = time.time()  # one moment for both, or what becomes due between them is waited for by nobody
+        self._take_off(now)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), self._until_next(now))
 
     def _take_off(self, now: float) -> None:
         """Begin with everything that is due and may be sent now."""
@@ -113,7 +115,7 @@ class Callbacks:
     async def _fly(self, message: Message, receiver: _Receiver) -> None:
         try:
             await self._send(message, receiver)
-        except apsw.Error:  # what became of it could not be written: it is sent again
+        except Exception:  # noqa: BLE001  # what became of it could not be written, most likely: it is sent again
             _log.exception("job %s: a callback could not be recorded", message.job_id)
             await asyncio.sleep(_LOOK_AGAIN_S)
         finally:
@@ -131,6 +133,10 @@ class Callbacks:
             return
         except (OSError, UnicodeError) as error:  # TimeoutError is one of them
             await self._failed(message, receiver, str(error) or type(error).__name__)
+            return
+        except Exception as error:  # noqa: BLE001  # an error of ours: the attempt counts, or it would be sent for ever
+            _log.exception("job %s: a callback could not be sent", message.job_id)
+            await self._failed(message, receiver, type(error).__name__)
             return
         if status >= 500:
             await self._failed(message, receiver, f"HTTP {status}")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pi_heif
 from PIL import Image, UnidentifiedImageError
 
+from runner.server.converters.image_png_chunks import check_chunks
 from runner.server.converters.image_targets import SOURCES
 from runner.server.converters.protocol import TOO_LARGE, UNREADABLE, ConversionError, Guards, Source
 
@@ -67,6 +68,8 @@ def open_picture(source: Source, guards: Guards) -> Iterator[Image.Image]:
     """The picture at its first frame, pixels not yet read. What breaks while it is open is the file's fault."""
     with reading(source), Image.open(source.path, formats=FORMATS[source.kind]) as picture:
         check_size(picture.size, guards)
+        if picture.format == "PNG":
+            check_chunks(source.path)
         yield picture
 
 

@@ -118,6 +118,10 @@ def _whole(length: float) -> int:
 
 
 def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
+    if picture.format == "PNG":
+        # What a png says of itself may stand behind its pixels, so asking loads them; and what is raised there is
+        # taken for damaged metadata, after which the pixels count as read, and are black.
+        picture.load()
     full_size = _upright_size(picture, job)
     dpi = image_metadata.density(picture) or image_geometry.DEFAULT_DPI
     _check_result(image_geometry.result_size(job.geometry, full_size, dpi), job)

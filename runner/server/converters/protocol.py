@@ -60,6 +60,10 @@ class Product:
     metadata: Mapping[str, Json] = field(default_factory=dict)
 
 
+# What may be said of a source: everything else in an answer is left out.
+FACTS = frozenset({"width", "height", "pages", "frames"})
+
+
 class ConversionError(Exception):
     """This conversion can't be done; `message` is for the person who sent the file."""
 
@@ -102,3 +106,6 @@ class Converter(Protocol):
 
     def convert(self, request: Request) -> list[Product]:
         """The files made, in order. Raises ConversionError; anything else it raises is our bug."""
+
+    def facts(self, source: Source, guards: Guards) -> Mapping[str, str]:
+        """What is known of a source that was converted, by the names in FACTS, in digits."""

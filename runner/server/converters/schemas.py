@@ -29,8 +29,8 @@ COMMON: Schemas = {
     },
     "output_filename": {
         "type": "string",
-        "pattern": r"^[^/\\\x00-\x1f]{1,255}$",
-        "description": "Name of the result; one part of a path, at most 255 characters.",
+        "pattern": r"^[\w\W]{0,255}$",
+        "description": "Name of the result without its extension; folders and control characters are left out.",
     },
     "preset": {
         "type": "string",

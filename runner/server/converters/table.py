@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from runner.server.converters import image_targets
-from runner.server.converters.protocol import Converter, Product, Request, Target
+from runner.server.converters.protocol import Converter, Guards, Product, Request, Source, Target
+
+_FACTS = "runner.server.converters.image_facts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,12 @@ class Family:
     def load(self) -> None:
         """Import the module, so that a fork of this process has it."""
         importlib.import_module(self.module)
+        importlib.import_module(_FACTS)
+
+    def facts(self, source: Source, guards: Guards) -> Mapping[str, str]:
+        """What is known of a source that was converted."""
+        describe: Callable[[Source, Guards], Mapping[str, str]] = importlib.import_module(_FACTS).facts_of
+        return describe(source, guards)
 
     def convert(self, request: Request) -> list[Product]:
         convert: Callable[[Request], list[Product]] = importlib.import_module(self.module).convert

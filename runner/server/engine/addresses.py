@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from runner.server.config import Network
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+# Networks whose addresses end in an IPv4 address: translated (NAT64, stateless) and compatible.
+_ENDING_IN_IPV4 = tuple(IPv6Network(one) for one in ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96"))
+# What no registry of special addresses that Python knows calls private, and is no place for strangers all the same.
+_REFUSED = tuple(
+    ip_network(one)
+    for one in (
+        "fec0::/10",  # site-local, deprecated and still routed here and there
+        "64:ff9b:1::/48",  # a translation of the network's own, into whatever it has
+        "5f00::/16",  # segment routing identifiers, of a network's inside
+        "192.88.99.0/24",  # once the relays of 6to4
+        "168.63.129.16/32",  # Azure's own services, as a virtual machine sees them
+    )
+)
 
 
 class RefusedAddress(Exception):
@@ -37,15 +49,20 @@ def resolve(host: str, port: int, allowed: Iterable[Network]) -> list[str]:
 
 def is_allowed(address: str, networks: tuple[Network, ...]) -> bool:
     """Whether an address is public, or in one of `networks`; what wraps an IPv4 address counts as that."""
-    found = _unwrapped(ip_address(address.partition("%")[0]))
-    if any(found.version == network.version and found in network for network in networks):
+    given = ip_address(address.partition("%")[0])
+    found = _unwrapped(given)
+    if _is_in(given, networks) or _is_in(found, networks):
         return True
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and not _is_in(found, _REFUSED)
+
+
+def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
 
 
 def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     if isinstance(address, IPv4Address):
         return address
-    if address in _NAT64:
+    if _is_in(address, _ENDING_IN_IPV4):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or address

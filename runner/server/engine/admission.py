@@ -130,6 +130,7 @@ def _known_input(owner: Job, entry: Input) -> Input | None:
         checksum=source.checksum,
         content_type=source.content_type,
         kind=source.kind,
+        metadata=source.metadata,
         blob=source.blob,
     )
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from runner.server.converters.sniff import sniff
-from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Input, timestamp
+from runner.wire.names import clean_name
 
 
 def arrived(entry: Input, path: Path, *, size: int, checksum: str, own_name: str) -> Input:

@@ -14,7 +14,8 @@ from runner.wire.values import JsonObject
 
 LOST_CREDENTIALS = 424
 LOST_CREDENTIALS_MESSAGE = (
-    "The credentials were lost in a restart of the server; send the job again. Nothing was charged"
+    "The credentials can't be opened any more, since the server was restarted without its key; send the job again. "
+    "Nothing was charged"
 )
 
 

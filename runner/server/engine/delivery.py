@@ -7,14 +7,15 @@ how several results share one name is written in docs/output-targets.md.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 
-from runner.server.jobs.ids import new_id
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.lifecycle import Phase
 from runner.server.jobs.output_targets import with_status
 from runner.server.jobs.record import Conversion, Job, Output
@@ -23,6 +24,7 @@ from runner.server.storage.places import place_of
 from runner.server.storage.protocol import FAILED, NAME_TAKEN, Place, Site, Stopped, StorageError, Upload
 from runner.server.storage.transfer import deliver
 from runner.server.store.blobs import Blobs
+from runner.server.store.deliveries import DeliveryLog, Parcel, Stamp
 from runner.server.store.jobs import JobStore
 from runner.wire.values import JsonObject, as_object
 
@@ -35,12 +37,15 @@ class _Target:
 
 
 class Delivery:
-    def __init__(self, site: Site, *, jobs: JobStore, blobs: Blobs, vault: Vault, at_once: int) -> None:
+    def __init__(
+        self, site: Site, *, jobs: JobStore, log: DeliveryLog, blobs: Blobs, vault: Vault, at_once: int
+    ) -> None:
         self._site = site
         self._jobs = jobs
+        self._log = log
         self._blobs = blobs
         self._vault = vault
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="deliver")
+        self._threads = FairThreads(at_once, "deliver")
 
     async def deliver(self, job: Job, outputs: Sequence[Output]) -> list[JsonObject]:
         """Upload what has an output target, and note how each target fares; the errors, none when all is there."""
@@ -48,37 +53,48 @@ class Delivery:
         stopped = threading.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver_to(job.id, one, outputs, stopped)) for one in targets]
+                tasks = [group.create_task(self._deliver_to(job, one, outputs, stopped)) for one in targets]
         finally:
             stopped.set()  # canceled: whatever is on its way stops at its next chunk
         return [error for task in tasks for error in task.result()]
 
     async def _deliver_to(
-        self, job_id: str, target: _Target, outputs: Sequence[Output], stopped: threading.Event
+        self, job: Job, target: _Target, outputs: Sequence[Output], stopped: threading.Event
     ) -> list[JsonObject]:
         own = [output for output in outputs if output.conversion == target.conversion.id]
         if not own:
             return []
-        await self._note(job_id, target, "uploading")
-        loop = asyncio.get_running_loop()
+        await self._note(job.id, target, "uploading")
         uploads = [
-            loop.run_in_executor(self._pool, self._upload, place, output, stopped)
+            self._deliver_one(job.account, place, output, _parcel(job, target, place, output), stopped)
             for place, output in _named(target.place, own)
         ]
         errors = [error for error in await asyncio.gather(*uploads) if error is not None]
-        await self._note(job_id, target, "failed" if errors else "completed")
+        await self._note(job.id, target, "failed" if errors else "completed")
         return [_error(target.conversion, error) for error in errors]
 
     async def _note(self, job_id: str, target: _Target, status: str) -> None:
         await self._jobs.change(job_id, partial(_noted, target, status))
 
-    def _upload(self, place: Place, output: Output, stopped: threading.Event) -> StorageError | None:
+    async def _deliver_one(
+        self, account: str, place: Place, output: Output, parcel: Parcel, stopped: threading.Event
+    ) -> StorageError | None:
+        """Written down, sent, and written down again: a kill at any moment leaves it known as our own."""
+        stamp = await self._log.begin(parcel)
+        error = await self._threads.run(account, partial(self._upload, place, output, stamp, stopped))
+        if error is None:
+            await self._log.finish(parcel)
+        return error
+
+    def _upload(self, place: Place, output: Output, stamp: Stamp, stopped: threading.Event) -> StorageError | None:
         """In a thread."""
         upload = Upload(
             path=self._blobs.path(output.blob),
             size=output.size,
             content_type=output.content_type or "application/octet-stream",
-            token=new_id(),
+            token=stamp.tokens[0],
+            earlier=frozenset(stamp.tokens[1:]),
+            was_done=stamp.done,
             stopped=stopped,
         )
         try:
@@ -92,7 +108,7 @@ class Delivery:
         return None
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
 
 def split_by_target(job: Job, outputs: Iterable[Output]) -> tuple[list[Output], list[Output]]:
@@ -150,6 +166,19 @@ def numbered(file: str, number: int) -> str:
     folder, slash, name = file.rpartition("/")
     suffix = PurePosixPath(name).suffix
     return f"{folder}{slash}{name.removesuffix(suffix)}-{number}{suffix}"
+
+
+def _parcel(job: Job, target: _Target, place: Place, output: Output) -> Parcel:
+    parameters = json.dumps([place.provider, dict(place.parameters)], sort_keys=True)
+    return Parcel(
+        job_id=job.id,
+        account=job.account,
+        conversion=target.conversion.id,
+        target=target.index,
+        place=hashlib.sha256(parameters.encode()).hexdigest(),
+        checksum=output.checksum,
+        size=output.size,
+    )
 
 
 def _noted(target: _Target, status: str, job: Job) -> Job:

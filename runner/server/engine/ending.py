@@ -16,7 +16,7 @@ from runner.server.engine.steps import (
     pack,
     parcels,
     step_errors,
-    unique_names,
+    with_facts,
     with_unique_names,
 )
 from runner.server.jobs.credits import charged
@@ -25,6 +25,7 @@ from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job, Output, Step, StepFile
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
+from runner.wire.names import unique_names
 from runner.wire.values import JsonObject
 
 _NO_INPUT = 404
@@ -63,6 +64,7 @@ def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Jo
         phase=follow(job.phase, Event.SUCCEED),
         steps=tuple(steps),
         outputs=tuple(outputs),
+        inputs=with_facts(job.inputs, steps),
         conversions=closed_targets(job.conversions),
         warnings=(*input_errors(job), *step_errors(steps)),
         spent=charged(steps),

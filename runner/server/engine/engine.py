@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import apsw
 
 from runner.server.config import ServerConfig
 from runner.server.engine.cloud_inputs import site_of
@@ -23,20 +22,23 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
-from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors
+from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors, with_facts
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
 from runner.server.jobs.record import Input, Job, Output, Step
 from runner.server.jobs.staging import settle
 from runner.server.jobs.targets import for_source
 from runner.server.jobs.vault import Vault
+from runner.server.standing import Standing
 from runner.server.store.blobs import Blobs
+from runner.server.store.deliveries import DeliveryLog
 from runner.server.store.jobs import JobStore
 from runner.wire.values import JsonObject
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
+_MOST_RETRY_S = 600.0
 _OUR_FAULT = {"code": 500, "message": "The server failed; its log says why. Nothing was charged"}
 
 
@@ -52,12 +54,14 @@ class Engine:
         config: ServerConfig,
         *,
         jobs: JobStore,
+        deliveries: DeliveryLog,
         blobs: Blobs,
         vault: Vault,
         purse: Purse,
         convert: Convert,
         parallel: int,
         workdir: Path,
+        standing: Standing,
     ) -> None:
         self._jobs = jobs
         self._blobs = blobs
@@ -65,25 +69,29 @@ class Engine:
         self._purse = purse
         self._parallel = parallel
         self._stepper = Stepper(config.contract, blobs=blobs, purse=purse, convert=convert, workdir=workdir)
-        self._fetching = Fetching(config, blobs, vault, self._settle)
-        self._delivery = Delivery(site_of(config), jobs=jobs, blobs=blobs, vault=vault, at_once=config.fetches)
+        site = site_of(config)  # one for both ways: what a store bears at once, it bears of both together
+        self._fetching = Fetching(config, site, blobs, vault, self._settle)
+        self._delivery = Delivery(site, jobs=jobs, log=deliveries, blobs=blobs, vault=vault, at_once=config.fetches)
         self._queue = FairQueue()
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._runners: list[asyncio.Task[None]] = []
+        self._standing = standing
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._failures: Counter[str] = Counter()  # of ours in a row, by job
 
     async def start(self) -> None:
         for job in self._jobs.busy():
-            self._blobs.keep_only(job.id, _known_blobs(job))
-            self._watch(None, job)
-            if job.phase is Phase.PROCESSING:
-                self._queue.put(job.account, job.id)
+            self._take_up(job)
         self._jobs.listeners.append(self._watch)
         # One more than there are workers, so that they have work while a job is being finished.
-        self._runners = [asyncio.create_task(self._run()) for _ in range(self._parallel + 1)]
+        for _ in range(self._parallel + 1):
+            self._standing.start("conversions", self._run_next)
 
     async def close(self) -> None:
+        """Call it after the standing tasks have ended."""
         self._jobs.listeners.remove(self._watch)
-        tasks = [*self._runners, *self._running.values()]
+        for timer in self._later.values():
+            timer.cancel()
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -93,6 +101,16 @@ class Engine:
     def load(self) -> tuple[int, int]:
         """How many started jobs wait, and how many are being converted."""
         return len(self._queue), len(self._running)
+
+    def _take_up(self, job: Job) -> None:
+        """What an earlier process left; a job that can't be taken up must not keep the server from starting."""
+        try:
+            self._blobs.keep_only(job.id, _known_blobs(job))
+        except OSError:
+            _log.exception("job %s: files that nobody needs could not be removed", job.id)
+        self._watch(None, job)
+        if job.phase is Phase.PROCESSING:
+            self._queue.put(job.account, job.id)
 
     def _watch(self, old: Job | None, new: Job) -> None:
         """After every change of a job: whatever has to happen next, begins."""
@@ -105,6 +123,7 @@ class Engine:
 
     def _after_end(self, job: Job) -> None:
         self._vault.wipe(job.id)
+        self._failures.pop(job.id, None)
         if job.phase is Phase.CANCELED:
             self._fetching.stop_job(job.id)
             if task := self._running.get(job.id):
@@ -116,6 +135,7 @@ class Engine:
         job = await self._jobs.change(job_id, partial(_with_fetched, replace(got, sealed=not done_with)))
         if done_with:
             self._vault.forget(job_id, got.id)
+            await self._jobs.keep_secrets(job_id)
         if got.blob and (job.phase in ENDED or job.input(got.id) is None):
             self._blobs.remove(got.blob)
 
@@ -124,28 +144,43 @@ class Engine:
         given = self._vault.get(job_id, got.id) or {}
         return got.type == "cloud" and got.status == "ready" and "decrypt_password" not in given
 
-    async def _run(self) -> None:
-        while True:
-            account, job_id = await self._queue.get()
-            task = self._running[job_id] = asyncio.create_task(self._process(job_id))
-            try:
-                await asyncio.wait([task])
-            finally:
-                task.cancel()
-                del self._running[job_id]
-            if not task.cancelled() and (error := task.exception()) is not None:
-                await self._blame_ourselves(account, job_id, error)
+    async def _run_next(self) -> None:
+        """A job, until others may be converted: to its end, or to where it only waits for somebody's storage."""
+        account, job_id = await self._queue.get()
+        done_converting = asyncio.Event()
+        task = asyncio.create_task(self._run_to_the_end(account, job_id, done_converting))
+        self._running[job_id] = task
+        # Not in the task: one that is canceled before it began runs no line of its own.
+        task.add_done_callback(lambda _: self._running.pop(job_id))
+        task.add_done_callback(lambda _: done_converting.set())
+        await done_converting.wait()
 
-    async def _blame_ourselves(self, account: str, job_id: str, error: BaseException) -> None:
+    async def _run_to_the_end(self, account: str, job_id: str, done_converting: asyncio.Event) -> None:
+        try:
+            await self._process(job_id, done_converting)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the job must not be left where it is
+            await self._blame_ourselves(account, job_id, error)
+
+    async def _blame_ourselves(self, account: str, job_id: str, error: Exception) -> None:
         _log.error("job %s: the engine failed", job_id, exc_info=error)
         try:
             await self._jobs.change(job_id, lambda job: ended_badly(job, [_OUR_FAULT]))
-        except (apsw.Error, OSError):  # a full disk, most likely: the job stays accepted and is tried again
+        except Exception:  # noqa: BLE001  # a full disk, most likely: the job stays accepted and is tried again
             _log.exception("job %s: its failure could not be recorded; trying again", job_id)
-            await asyncio.sleep(_RETRY_S)
-            self._queue.put(account, job_id)
+            self._again_later(account, job_id)
 
-    async def _process(self, job_id: str) -> None:
+    def _again_later(self, account: str, job_id: str) -> None:
+        """Without a runner that waits for it: others' jobs go on meanwhile."""
+        wait_s = min(_RETRY_S * 2 ** self._failures[job_id], _MOST_RETRY_S)
+        self._failures[job_id] += 1
+        loop = asyncio.get_running_loop()
+        self._later[job_id] = loop.call_later(wait_s, self._put_again, account, job_id)
+
+    def _put_again(self, account: str, job_id: str) -> None:
+        del self._later[job_id]
+        self._queue.put(account, job_id)
+
+    async def _process(self, job_id: str, done_converting: asyncio.Event) -> None:
         job = await self._jobs.change(job_id, _picked)
         if job.phase is not Phase.PROCESSING:
             return  # canceled while it waited
@@ -154,7 +189,7 @@ class Engine:
             return
         steps = list(job.steps)
         if await self._all_converted(job, steps):
-            await self._publish(job, steps)
+            await self._publish(job, steps, done_converting)
         else:
             await self._fail(job, step_errors(steps))
 
@@ -189,7 +224,7 @@ class Engine:
             if len(steps) < total:  # the last one is written with the end of the job
                 await self._jobs.change(job.id, partial(_with_step, step))
 
-    async def _publish(self, job: Job, steps: list[Step]) -> None:
+    async def _publish(self, job: Job, steps: list[Step], done_converting: asyncio.Event) -> None:
         try:
             outputs = await self._published(job, steps)
         except OSError as error:
@@ -199,6 +234,7 @@ class Engine:
         if not outputs:
             await self._fail(job, [*input_errors(job), *step_errors(steps)])
             return
+        done_converting.set()
         if errors := await self._delivery.deliver(job, outputs):
             await self._fail(job, errors)
             return
@@ -240,7 +276,9 @@ def _merged(now: Input, got: Input) -> Input:
 
 
 def _with_step(step: Step, job: Job) -> Job:
-    return replace(job, steps=(*job.steps, step)) if job.phase is Phase.PROCESSING else job
+    if job.phase is not Phase.PROCESSING:
+        return job
+    return replace(job, steps=(*job.steps, step), inputs=with_facts(job.inputs, [step]))
 
 
 def _known_blobs(job: Job) -> list[str]:

@@ -1,26 +1,43 @@
-"""Remote inputs on their way: so many at a time, each stopped when its job is canceled."""
+"""Remote inputs on their way: so many at a time, each stopped when its job is canceled.
+
+Whatever happens on the way, an input ends `ready` or `failed`: one that stayed `downloading` would hold its job for
+ever.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from runner.server.answers import ApiError
 from runner.server.config import ServerConfig
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived, lost
-from runner.server.engine.cloud_inputs import fetch_cloud, site_of
+from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud
+from runner.server.engine.fair_places import FairThreads
 from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
+from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
 from runner.server.jobs.vault import Vault
+from runner.server.operating.logs import log_failure
+from runner.server.storage.protocol import Site
 from runner.server.store.blobs import Blobs
 from runner.server.web.capture import ENGINES as PAGE_ENGINES
 from runner.server.web.capture import capture
+
+_log = logging.getLogger(__name__)
+
+_AGAIN_S = 5.0
+_MOST_AGAIN_S = 300.0
+_CAPTURES = 2  # at once: a browser takes some hundred megabytes
+_OUR_FAULT = "The server failed while it fetched the input; its log says why. Nothing was charged"
 
 Settle = Callable[[str, Input], Awaitable[None]]
 
@@ -35,15 +52,16 @@ class Fetching:
     """`settle(job_id, input)` is awaited with what became of an input."""
 
     def __init__(
-        self, config: ServerConfig, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
+        self, config: ServerConfig, site: Site, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
     ) -> None:
         self._config = config
         self._blobs = blobs
         self._vault = vault
         self._settle = settle
-        self._site = site_of(config)
+        self._site = site
         self._fetch = fetcher
-        self._pool = ThreadPoolExecutor(config.fetches, thread_name_prefix="fetch")
+        self._downloads = FairThreads(config.fetches, "fetch")
+        self._captures = FairThreads(_CAPTURES, "capture")
         self._flights: dict[tuple[str, str], _Flight] = {}
 
     def take_off(self, job: Job) -> None:
@@ -69,18 +87,45 @@ class Fetching:
             flight.stopped.set()
             flight.task.cancel()
         await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._downloads.close()
+        self._captures.close()
 
     def _landed(self, name: tuple[str, str], _: asyncio.Task[None]) -> None:
         self._flights.pop(name, None)
 
     async def _bring(self, job: Job, entry: Input, stopped: threading.Event) -> None:
-        loop = asyncio.get_running_loop()
-        got = await loop.run_in_executor(self._pool, self._bring_now, job, entry, stopped)
-        await self._settle(job.id, got)
+        threads = self._captures if _is_page(entry) else self._downloads
+        got = await threads.run(job.account, partial(self._bring_now, job, entry, stopped))
+        await self._settled(job.id, got)
+
+    async def _settled(self, job_id: str, got: Input) -> None:
+        """Tried until it is written: the disk may be full for now."""
+        wait_s = _AGAIN_S
+        while True:
+            try:
+                await self._settle(job_id, got)
+            except ApiError:  # there is no such job any more
+                return
+            except Exception:  # noqa: BLE001  # whatever it was, the job would wait for ever
+                log_failure(_log, "an input could not be recorded", job=job_id, input=got.id)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, _MOST_AGAIN_S)
+            else:
+                return
 
     def _bring_now(self, job: Job, entry: Input, stopped: threading.Event) -> Input:
-        """In a thread: the input as it is after the attempt."""
+        """In a thread: the input as it is after the attempt; never raises."""
+        try:
+            return self._brought(job, entry, stopped)
+        except InputError as error:
+            return lost(entry, error.code, error.message)
+        except OSError as error:
+            return lost(entry, 507, f"The server could not store the file: {error.strerror or error}")
+        except Exception:  # noqa: BLE001  # a host may answer what nobody thought of
+            log_failure(_log, "an input could not be fetched", job=job.id, input=entry.id, account=job.account)
+            return lost(entry, 500, _OUR_FAULT)
+
+    def _brought(self, job: Job, entry: Input, stopped: threading.Event) -> Input:
         scratch = self._blobs.scratch(new_id())
         most = max_input_bytes(job.limits, self._config.contract)
         order = Order(
@@ -97,16 +142,19 @@ class Fetching:
             size, checksum, name = fetched.size, fetched.checksum, fetched.filename
             taken = arrived(entry, scratch, size=size, checksum=checksum, own_name=name)
             return keep_input(self._blobs, job.id, taken, scratch)
-        except InputError as error:
-            return lost(entry, error.code, error.message)
-        except OSError as error:
-            return lost(entry, 507, f"The server could not store the file: {error.strerror or error}")
         finally:
-            scratch.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
 
     def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
         if entry.type == "cloud":
             return fetch_cloud(entry, self._vault.get(job.id, entry.id), self._site, order)
-        if entry.engine in PAGE_ENGINES:
+        if is_masked(entry.source):
+            raise InputError(LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE)
+        if _is_page(entry):
             return capture(order, entry.engine, entry.options)
         return self._fetch(order)
+
+
+def _is_page(entry: Input) -> bool:
+    return entry.type == "remote" and entry.engine in PAGE_ENGINES

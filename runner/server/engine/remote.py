@@ -1,4 +1,4 @@
-"""Fetching a remote input: HTTP and HTTPS, streamed to a file, redirects followed, everything checked.
+"""Fetching a remote input: HTTP and HTTPS, streamed to a file, redirects followed, everything checked, tried again.
 
 Runs in a thread. The standard library's client is used because it lets us choose the address that is
 connected to, and because a server that fetches nothing should not load a bigger one.
@@ -11,21 +11,29 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from runner import __version__
 from runner.server.config import Network
 from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.storage.gates import Gate
+from runner.server.storage.patience import Patience, patiently, retry_after_s
+from runner.server.storage.protocol import TOO_SLOW, Broken, Busy, Stopped, StorageError
 from runner.server.store.checksums import Digest
 
 _MOST_REDIRECTS = 10
 _CHUNK = 256 * 1024
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SILENCE_S = 30.0
+_ATTEMPTS = 4
+_BUSY = frozenset({429, 503})
+_PASSING = frozenset({408, 500, 502, 504})
 
 
 class InputError(Exception):
@@ -39,7 +47,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` sees every byte."""
+    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` is that of nothing."""
 
     url: str
     path: Path
@@ -59,46 +67,178 @@ class Fetched:
 
 
 def fetch(order: Order) -> Fetched:
-    """Write what is at `order.url` to `order.path`; raises InputError with the reason, OSError for our disk."""
-    url = order.url
-    for _ in range(_MOST_REDIRECTS + 1):
-        connection, answer = _open(url, order)
+    """Write what is at `order.url` to `order.path`; raises InputError with the reason, OSError for our disk.
+
+    What breaks is tried again a few times, from where it broke if the server says that it is the same file still.
+    Every attempt follows the redirects anew, and resolves and checks every address anew.
+    """
+    with order.path.open("wb", buffering=0) as file:
+        download = _Download(order, file)
+        patience = Patience(attempts=_ATTEMPTS, busy_s=0.0, ends_at=download.ends_at, too_slow=_too_slow(order))
         try:
-            if answer.status not in _REDIRECTS:
-                return _save(url, answer, order)
-            url = urljoin(url, answer.getheader("Location") or "")
-        finally:
-            connection.close()
-    raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
+            patiently(patience, order.stopped, download.attempt, lambda: download.furthest, gate=Gate())
+        except StorageError as error:
+            if error.code == TOO_SLOW:
+                raise InputError(TOO_SLOW, error.message) from error
+            raise InputError(404, f"{download.trouble} (tried {_ATTEMPTS} times)") from error
+        except Stopped:
+            raise InputError(404, "The download was stopped") from None
+        return download.fetched()
 
 
 def probe(order: Order) -> None:
     """Raises InputError when what is at `order.url` could not be fetched; writes nothing."""
-    url = order.url
-    for _ in range(_MOST_REDIRECTS + 1):
-        connection, answer = _open(url, order)
-        connection.close()
-        if answer.status not in _REDIRECTS:
+    try:
+        with _answered(order, {}) as (_, answer):
             if answer.status != http.client.OK:
                 raise InputError(*_refusal(answer.status))
+    except Broken as error:
+        raise InputError(404, str(error)) from error
+
+
+class _Download:
+    """
+    furthest   the most bytes that were ever here; a start from zero doesn't take them back
+    trouble    what went wrong with the last attempt
+    validator  tells whether the file is the same still: a strong ETag, or when it was changed
+    """
+
+    def __init__(self, order: Order, file: FileIO) -> None:
+        self._order = order
+        self._file = file
+        self._digest = order.digest.copy()
+        self._size = 0
+        self._validator = ""
+        self._filename = ""
+        self.ends_at = time.monotonic() + order.most_s
+        self.furthest = 0
+        self.trouble = ""
+
+    def fetched(self) -> Fetched:
+        return Fetched(size=self._size, checksum=self._digest.hexdigest(), filename=self._filename)
+
+    def attempt(self) -> None:
+        """Raises Broken where another one may help, InputError where none does."""
+        try:
+            with _answered(self._order, self._wanted()) as (url, answer):
+                self._take_up(answer)
+                if answer.status == http.client.OK:
+                    self._filename = _filename(url, answer)
+                self._read(answer)
+        except Broken as error:
+            self.trouble = str(error)
+            raise
+
+    def _wanted(self) -> dict[str, str]:
+        """The rest, of the very file that was begun; without a way to name that, all of it."""
+        if not self._size or not self._validator:
+            return {}
+        return {"Range": f"bytes={self._size}-", "If-Range": self._validator}
+
+    def _take_up(self, answer: http.client.HTTPResponse) -> None:
+        if answer.status == http.client.PARTIAL_CONTENT and self._continues(answer):
             return
-        url = urljoin(url, answer.getheader("Location") or "")
+        if answer.status in (http.client.PARTIAL_CONTENT, http.client.REQUESTED_RANGE_NOT_SATISFIABLE) and self._size:
+            self._start_anew(validator="")
+            raise Broken(f"The download broke off, and the server doesn't go on with it (HTTP {answer.status})")
+        if answer.status in _BUSY:
+            raise Busy(_refusal(answer.status)[1], retry_after_s(answer.getheader("Retry-After")))
+        if answer.status in _PASSING:
+            raise Broken(_refusal(answer.status)[1])
+        if answer.status != http.client.OK:
+            raise InputError(*_refusal(answer.status))
+        self._start_anew(validator=_validator(answer))
+
+    def _continues(self, answer: http.client.HTTPResponse) -> bool:
+        return bool(self._size) and (answer.getheader("Content-Range") or "").startswith(f"bytes {self._size}-")
+
+    def _start_anew(self, *, validator: str) -> None:
+        self._validator = validator
+        self._size = 0
+        self._digest = self._order.digest.copy()
+        self._file.seek(0)
+        self._file.truncate()
+
+    def _read(self, answer: http.client.HTTPResponse) -> None:
+        self._check_size(self._size + (answer.length or 0))
+        while chunk := _chunk(answer):
+            self._check_size(self._size + len(chunk))
+            self._check_time()
+            self._digest.update(chunk)
+            self._file.write(chunk)
+            self._size += len(chunk)
+            self.furthest = max(self.furthest, self._size)
+        if answer.length:  # what was announced and never came
+            raise Broken(f"The download broke off; {answer.length} bytes are missing")
+
+    def _check_size(self, size: int) -> None:
+        if size > self._order.most_bytes:
+            raise InputError(413, self._order.too_large)
+
+    def _check_time(self) -> None:
+        if self._order.stopped.is_set():
+            raise Stopped
+        if time.monotonic() > self.ends_at:
+            raise InputError(TOO_SLOW, _too_slow(self._order))
+
+
+def _validator(answer: http.client.HTTPResponse) -> str:
+    """What `If-Range` may hold: a weak ETag, which may mean other bytes, must not stand there.
+
+    Source: RFC 9110, section 13.1.5.
+    """
+    etag = answer.getheader("ETag") or ""
+    return etag if etag.startswith('"') else answer.getheader("Last-Modified") or ""
+
+
+def _too_slow(order: Order) -> str:
+    return f"The download took longer than {order.most_s:.0f} seconds"
+
+
+@contextmanager
+def _answered(order: Order, wanted: Mapping[str, str]) -> Iterator[tuple[str, http.client.HTTPResponse]]:
+    """The answer at the end of the redirects, and its URL."""
+    url = order.url
+    for _ in range(_MOST_REDIRECTS + 1):
+        connection, answer = _open(url, order, wanted)
+        with closing(connection):
+            if answer.status not in _REDIRECTS:
+                yield url, answer
+                return
+            url = _redirected(url, answer)
     raise InputError(404, f"The link redirects more than {_MOST_REDIRECTS} times")
 
 
-def _open(url: str, order: Order) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _redirected(url: str, answer: http.client.HTTPResponse) -> str:
+    try:
+        return urljoin(url, answer.getheader("Location") or "")
+    except ValueError as error:
+        raise InputError(404, "The link redirects to what is not a valid URL") from error
+
+
+def _open(
+    url: str, order: Order, wanted: Mapping[str, str]
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
     parts = _checked(url)
     try:
         connection = _connection(parts, order)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", encoded(target), headers=_headers(parts))
-        return connection, connection.getresponse()
+        try:
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", encoded(target), headers={**_headers(parts), **wanted})
+            return connection, connection.getresponse()
+        except BaseException:
+            connection.close()
+            raise
     except RefusedAddress as error:
         raise InputError(403, str(error)) from error
     except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise Broken(f"The host {parts.hostname} could not be looked up; check the link") from error
         raise InputError(404, f"The host {parts.hostname} could not be found; check the link") from error
-    except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
+    except (ssl.SSLCertVerificationError, http.client.InvalidURL, UnicodeError, ValueError) as error:
         raise InputError(404, f"{parts.hostname} could not be reached: {_reason(error)}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Broken(f"{parts.hostname} could not be reached: {_reason(error)}") from error
 
 
 def _checked(url: str) -> SplitResult:
@@ -153,38 +293,11 @@ def encoded(target: str) -> str:
     return "".join(char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode()) for char in target)
 
 
-def _save(url: str, answer: http.client.HTTPResponse, order: Order) -> Fetched:
-    if answer.status != 200:
-        raise InputError(*_refusal(answer.status))
-    if (answer.length or 0) > order.most_bytes:
-        raise InputError(413, order.too_large)
-    size, digest = 0, order.digest
-    deadline = time.monotonic() + order.most_s
-    with order.path.open("wb", buffering=0) as file:
-        while chunk := _read(answer):
-            size += len(chunk)
-            if size > order.most_bytes:
-                raise InputError(413, order.too_large)
-            _check_time(deadline, order)
-            digest.update(chunk)
-            file.write(chunk)
-    if answer.length:  # what was announced and never came
-        raise InputError(404, f"The download broke off; {answer.length} bytes are missing")
-    return Fetched(size=size, checksum=digest.hexdigest(), filename=_filename(url, answer))
-
-
-def _read(answer: http.client.HTTPResponse) -> bytes:
+def _chunk(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read1(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        raise InputError(404, f"The download broke off: {_reason(error)}") from error
-
-
-def _check_time(deadline: float, order: Order) -> None:
-    if order.stopped.is_set():
-        raise InputError(404, "The download was stopped")
-    if time.monotonic() > deadline:
-        raise InputError(408, f"The download took longer than {order.most_s:.0f} seconds")
+        raise Broken(f"The download broke off: {_reason(error)}") from error
 
 
 def _refusal(status: int) -> tuple[int, str]:
@@ -196,12 +309,20 @@ def _refusal(status: int) -> tuple[int, str]:
 def _filename(url: str, answer: http.client.HTTPResponse) -> str:
     disposition = answer.getheader("Content-Disposition")
     if disposition:
-        header = Message()
-        header["Content-Disposition"] = disposition
-        named = header.get_filename()
+        named = _suggested(disposition)
         if named:
             return named
     return PurePosixPath(unquote(urlsplit(url).path)).name
+
+
+def _suggested(disposition: str) -> str:
+    """The file name in a `Content-Disposition`; empty where it has none, or contradicts itself."""
+    header = Message()
+    header["Content-Disposition"] = disposition
+    try:
+        return header.get_filename() or ""
+    except (AttributeError, LookupError, TypeError, ValueError):  # all seen from the library, for odd headers
+        return ""
 
 
 def _reason(error: Exception) -> str:

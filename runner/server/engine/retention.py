@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-
-import apsw
 
 from runner.server.jobs.ids import id_at
 from runner.server.jobs.lifecycle import STAGED, Event, Phase, follow
@@ -24,35 +24,43 @@ _log = logging.getLogger(__name__)
 
 
 async def keep_retention(jobs: JobStore, blobs: Blobs, *, retention_s: float) -> None:
-    """Forever: expire what is old enough. A failure is logged, and tried again the next time."""
-    while True:
-        try:
-            while await expire(jobs, blobs, now=time.time()):
-                pass
-            await cancel_forgotten(jobs, before=time.time() - retention_s)
-            await asyncio.to_thread(blobs.remove_scraps, older_than_s=retention_s)
-        except (apsw.Error, OSError):  # a full or broken disk must not end the clean-up for good
-            _log.exception("expired files could not be removed")
-        await asyncio.sleep(_EVERY_S)
+    """One round, and the wait for the next: expire what is old enough."""
+    while await expire(jobs, blobs, now=time.time()):
+        pass
+    await cancel_forgotten(jobs, before=time.time() - retention_s)
+    await asyncio.to_thread(blobs.remove_scraps, older_than_s=retention_s)
+    await asyncio.sleep(_EVERY_S)
 
 
 async def expire(jobs: JobStore, blobs: Blobs, *, now: float) -> int:
-    """Expire some of the jobs whose time is over; how many these were."""
-    expired = jobs.expired(now)
-    for job_id in expired:
-        await jobs.change(job_id, _without_files)
-        await jobs.forget_files(job_id)
-        await asyncio.to_thread(blobs.remove_job, job_id)
-    return len(expired)
+    """Expire some of the jobs whose time is over; how many it could, the rest is in the log."""
+    done = 0
+    for job_id in jobs.expired(now):
+        with _on_its_own(job_id):
+            await jobs.change(job_id, _without_files)
+            await jobs.forget_files(job_id)
+            await asyncio.to_thread(blobs.remove_job, job_id)
+            done += 1
+    return done
 
 
 async def cancel_forgotten(jobs: JobStore, *, before: float) -> int:
     """Cancel some of the jobs made before that moment and never started; how many these were."""
     canceled = 0
     for job_id in jobs.forgotten(id_at(before)):
-        job = await jobs.change(job_id, _given_up)
-        canceled += job.phase is Phase.CANCELED
+        with _on_its_own(job_id):
+            job = await jobs.change(job_id, _given_up)
+            canceled += job.phase is Phase.CANCELED
     return canceled
+
+
+@contextmanager
+def _on_its_own(job_id: str) -> Iterator[None]:
+    """One job that can't be cleaned up must not keep the others' files."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001  # whatever it is about this one
+        _log.exception("job %s: its files could not be cleaned up", job_id)
 
 
 def _given_up(job: Job) -> Job:

@@ -17,10 +17,10 @@ from runner.server.engine.purse import Purse
 from runner.server.engine.steps import StepPlan, named
 from runner.server.jobs.credits import charged, credits_of
 from runner.server.jobs.ids import new_id
-from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
 from runner.server.store.blobs import Blobs
 from runner.server.workers.outcome import Converted, Outcome
+from runner.wire.names import clean_name
 from runner.wire.values import JsonObject
 
 STORAGE_CODE = 507
@@ -74,6 +74,7 @@ class Stepper:
             credits=credits_of(outcome.wall_s, self._contract.credit_minute_s),
             wall_s=outcome.wall_s,
             files=files,
+            facts=tuple(dict(one) for one in outcome.facts),
             ended_at=timestamp(time.time()),
         )
 

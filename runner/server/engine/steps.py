@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from runner.server.jobs.ids import new_id
-from runner.server.jobs.intake import clean_name
 from runner.server.jobs.record import Conversion, Input, Job, Output, Step, StepFile, timestamp
+from runner.wire.names import clean_name, unique_names
 from runner.wire.values import JsonObject
 
 
@@ -43,6 +43,12 @@ def merges(conversion: Conversion) -> bool:
 def _position(entry: Input) -> float:
     position = entry.options.get("position")
     return float(position) if isinstance(position, int | float) else float("inf")
+
+
+def with_facts(inputs: Iterable[Input], steps: Iterable[Step]) -> tuple[Input, ...]:
+    """`inputs` with what conversions saw of them as their metadata."""
+    seen = {name: facts for step in steps for name, facts in zip(step.inputs, step.facts, strict=False) if facts}
+    return tuple(replace(one, metadata=seen[one.id]) if one.id in seen else one for one in inputs)
 
 
 def step_errors(steps: Iterable[Step]) -> list[JsonObject]:
@@ -95,20 +101,6 @@ def pack(files: Iterable[tuple[Path, str]], archive: Path) -> None:
             with path.open("rb") as source, packed.open(entry, "w", force_zip64=True) as target:
                 while chunk := source.read(1024 * 1024):
                     target.write(chunk)
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """`names` without repetition: the second `a.png` is `a-2.png`; case doesn't make a difference."""
-    taken: set[str] = set()
-    result: list[str] = []
-    for name in names:
-        path, number, unique = PurePosixPath(name), 1, name
-        while unique.lower() in taken:
-            number += 1
-            unique = f"{path.stem}-{number}{path.suffix}"
-        taken.add(unique.lower())
-        result.append(unique)
-    return result
 
 
 def named(conversion: Conversion, filename: str) -> str:

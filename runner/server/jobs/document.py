@@ -6,13 +6,15 @@ where the server listens is written with BASE in its place, so that a stored doc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 import orjson
 
 from runner.server.jobs.lifecycle import STATUS
 from runner.server.jobs.record import Conversion, Input, Job, Output
-from runner.wire.status import INFO
+from runner.wire.status import INFO, StatusCode
 from runner.wire.values import JsonObject
 
 # Two private-use characters: nobody's URL contains them, and if somebody's text does it is only shown wrong.
@@ -21,16 +23,19 @@ _BASE_BYTES = BASE.encode()
 SERVER_PATH = "/dl/local"
 
 
-def render(job: Job) -> bytes:
-    return orjson.dumps(job_document(job))
+def render(job: Job, shown: Mapping[StatusCode, StatusCode] = MappingProxyType({})) -> bytes:
+    """
+    shown  statuses that are shown as another
+    """
+    code = STATUS[job.phase]
+    return orjson.dumps(job_document(job, shown.get(code, code)))
 
 
 def with_base(document: bytes, base_url: str) -> bytes:
     return document.replace(_BASE_BYTES, base_url.encode())
 
 
-def job_document(job: Job) -> JsonObject:
-    code = STATUS[job.phase]
+def job_document(job: Job, code: StatusCode) -> JsonObject:
     return {
         "id": job.id,
         "token": job.token,

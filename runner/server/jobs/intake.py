@@ -1,6 +1,7 @@
 """What clients ask for becomes records: checked, defaults filled in, secrets taken out.
 
-Nothing here reads a file or the network; what an input needs fetched is only marked `downloading`.
+Nothing here reads a file or the network; what an input needs fetched is only marked `downloading`. `hashed` gives the
+hash of a password, which was made before: it takes its time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from runner.server.answers import invalid
 from runner.server.jobs.fields import Fields, fields_of
 from runner.server.jobs.ids import new_id, new_token
-from runner.server.jobs.limits import KNOWN
-from runner.server.jobs.passwords import hash_password, hash_passwords
+from runner.server.jobs.limits import KNOWN, MOST_PASSWORDS, check_conversion_count
+from runner.server.jobs.passwords import HashPassword
+from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import FindPreset, choose_target, with_preset
+from runner.wire.names import clean_name
 from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject
 
@@ -35,13 +38,14 @@ class Intake:
     credentials: dict[str, JsonObject] = field(default_factory=dict)
 
 
-def new_job(body: Json, *, account: str, now: float, presets: FindPreset) -> Intake:
+def new_job(body: Json, *, account: str, now: float, presets: FindPreset, hashed: HashPassword) -> Intake:
     """A job from the body of `POST /jobs`, its inputs not admitted yet; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     at = timestamp(now)
     credentials: dict[str, JsonObject] = {}
     job_id = new_id()
+    check_conversion_count(len(conversions := fields.array("conversion")))
     job = Job(
         id=job_id,
         token=new_token(job_id),
@@ -54,9 +58,9 @@ def new_job(body: Json, *, account: str, now: float, presets: FindPreset) -> Int
         notify_status=fields.flag("notify_status", default=False),
         callback=_callback(fields, ""),
         limits=_limits(fields) if "limits" in fields else {},
-        passwords=_passwords(fields) if "download_passwords" in fields else (),
+        passwords=_passwords(fields, hashed) if "download_passwords" in fields else (),
         inputs=tuple(_input(one, at, credentials) for one in fields.array("input")),
-        conversions=tuple(_conversion(one, credentials, presets) for one in fields.array("conversion")),
+        conversions=tuple(_conversion(one, credentials, presets, hashed) for one in conversions),
         history=((StatusCode.INCOMPLETE, at),),
     )
     if problems:
@@ -64,7 +68,7 @@ def new_job(body: Json, *, account: str, now: float, presets: FindPreset) -> Int
     return Intake(job, credentials)
 
 
-def patched_job(job: Job, body: Json) -> Job:
+def patched_job(job: Job, body: Json, *, hashed: HashPassword) -> Job:
     """`job` with the fields of a PATCH, `process` aside; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
@@ -75,7 +79,7 @@ def patched_job(job: Job, body: Json) -> Job:
         notify_status=fields.flag("notify_status", default=job.notify_status),
         callback=_callback(fields, job.callback),
         limits=_limits(fields) if "limits" in fields else job.limits,
-        passwords=_passwords(fields) if "download_passwords" in fields else job.passwords,
+        passwords=_passwords(fields, hashed) if "download_passwords" in fields else job.passwords,
     )
     if problems:
         raise invalid(problems)
@@ -96,12 +100,15 @@ def has_settings(body: Json) -> bool:
     return isinstance(body, dict) and any(name in body for name in _SETTINGS)
 
 
-def new_conversions(body: Json, *, presets: FindPreset) -> tuple[list[Conversion], dict[str, JsonObject]]:
+def new_conversions(
+    body: Json, *, presets: FindPreset, hashed: HashPassword
+) -> tuple[list[Conversion], dict[str, JsonObject]]:
     """Conversions and their credentials, from an object or an array of them."""
     problems: dict[str, str] = {}
     credentials: dict[str, JsonObject] = {}
     entries = _some(body, "conversion", problems)
-    made = [_conversion(one, credentials, presets) for one in entries]
+    check_conversion_count(len(entries))
+    made = [_conversion(one, credentials, presets, hashed) for one in entries]
     if problems:
         raise invalid(problems)
     return made, credentials
@@ -118,12 +125,12 @@ def new_inputs(body: Json, *, now: float) -> tuple[list[Input], dict[str, JsonOb
     return made, credentials
 
 
-def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPreset) -> Conversion:
+def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPreset, hashed: HashPassword) -> Conversion:
     """`conversion` with other options or metadata; the options given replace those given before."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     if "options" in fields:
-        given, password = _options(fields)
+        given, password = _options(fields, hashed)
         given = with_preset(conversion.category, conversion.target, given, presets, fields)
         chosen = choose_target(conversion.category, conversion.target, given, fields)
         conversion = replace(conversion, given=given, options=chosen.options, password=password)
@@ -142,7 +149,7 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
     entry = replace(
         entry,
         parameters={**entry.parameters, **fields.table("parameters")},
-        options={**entry.options, **fields.table("options")},
+        options={**entry.options, **_input_options(fields)},
     )
     if "filename" in fields:
         entry = replace(entry, filename=clean_name(fields.text("filename", most=_MOST_NAME)))
@@ -162,26 +169,14 @@ class OutputPatch:
     password: str | None
 
 
-def output_patch(body: Json) -> OutputPatch:
+def output_patch(body: Json, *, hashed: HashPassword) -> OutputPatch:
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     stem = clean_name(fields.text("filename", most=_MOST_NAME)) if "filename" in fields else None
-    password = _download_password(fields) if "download_password" in fields else None
+    password = _download_password(fields, hashed) if "download_password" in fields else None
     if problems:
         raise invalid(problems)
     return OutputPatch(stem=stem, password=password)
-
-
-def clean_name(name: str) -> str:
-    """`name` as a plain file name: no folders, no control characters, never `.` or `..`, at most 255 bytes."""
-    name = name.replace("\\", "/").rpartition("/")[2]
-    name = "".join(char for char in name if char.isprintable()).strip()
-    if name.strip(".") == "":
-        return ""
-    while len(name.encode()) > _MOST_NAME - 5:  # room for an extension
-        stem, dot, extension = name.rpartition(".")
-        name = stem[:-1] + dot + extension if stem and len(extension) < 12 else name[:-1]
-    return name
 
 
 _SETTINGS = (
@@ -194,19 +189,22 @@ _SETTINGS = (
 )
 
 
-def _passwords(fields: Fields) -> tuple[str, ...]:
+def _passwords(fields: Fields, hashed: HashPassword) -> tuple[str, ...]:
     given = fields.texts("download_passwords", most=_MOST_TEXT)
     if not all(_PASSWORD.match(one) for one in given):
         fields.wrong("download_passwords", "must be printable ASCII")
-    if len(given) > 100:
-        fields.wrong("download_passwords", "must have at most 100 entries")
-    return () if fields.problems else hash_passwords(given)
+    if len(given) > MOST_PASSWORDS:
+        fields.wrong("download_passwords", f"must have at most {MOST_PASSWORDS} entries")
+    return () if fields.problems else tuple(map(hashed, given))
 
 
 def _callback(fields: Fields, default: str) -> str:
     callback = fields.text("callback", default, most=8192)
-    if callback and not callback.startswith(("http://", "https://")):
-        fields.wrong("callback", "must be an http or https URL")
+    if callback and "callback" in fields:
+        try:
+            checked_receiver(callback)
+        except RefusedReceiver as error:
+            fields.wrong("callback", str(error).removeprefix("the callback "))
     return callback
 
 
@@ -228,7 +226,9 @@ def _some(body: Json, what: str, problems: dict[str, str]) -> list[Fields]:
     return entries
 
 
-def _conversion(fields: Fields, credentials: dict[str, JsonObject], presets: FindPreset) -> Conversion:
+def _conversion(
+    fields: Fields, credentials: dict[str, JsonObject], presets: FindPreset, hashed: HashPassword
+) -> Conversion:
     part_id = new_id()
     targets = [_output_target(one) for one in fields.array("output_target")]
     secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
@@ -236,7 +236,7 @@ def _conversion(fields: Fields, credentials: dict[str, JsonObject], presets: Fin
         credentials[part_id] = secret
     category = fields.text("category", most=_MOST_NAME).strip().lower()
     target = fields.text("target", most=_MOST_NAME).strip().lower()
-    given, password = _options(fields)
+    given, password = _options(fields, hashed)
     given = with_preset(category, target, given, presets, fields)
     chosen = choose_target(category, target, given, fields)
     return Conversion(
@@ -253,6 +253,14 @@ def _conversion(fields: Fields, credentials: dict[str, JsonObject], presets: Fin
     )
 
 
+def _input_options(fields: Fields) -> JsonObject:
+    """The options as given, but for the position among the inputs: a number, however it was written."""
+    given = fields.table("options")
+    if "position" in fields.part("options"):
+        given["position"] = fields.part("options").whole("position")
+    return given
+
+
 def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
     """An output target without its credentials, and the credentials."""
     provider = fields.text("type", most=_MOST_NAME)
@@ -262,21 +270,21 @@ def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
     return shown, fields.table("credentials")
 
 
-def _options(fields: Fields) -> tuple[JsonObject, str]:
+def _options(fields: Fields, hashed: HashPassword) -> tuple[JsonObject, str]:
     """The options as given, without the password, and the password's hash."""
     if "options" not in fields:
         return {}, ""
     given = fields.table("options")
-    password = _download_password(fields.part("options")) if given.get("download_password") is not None else ""
+    password = _download_password(fields.part("options"), hashed) if given.get("download_password") is not None else ""
     given.pop("download_password", None)
     return given, password
 
 
-def _download_password(fields: Fields) -> str:
+def _download_password(fields: Fields, hashed: HashPassword) -> str:
     password = fields.text("download_password", most=_MOST_TEXT)
     if not _PASSWORD.match(password):
         fields.wrong("download_password", "must be printable ASCII")
-    return hash_password(password) if password else ""
+    return hashed(password) if password else ""
 
 
 def _input(fields: Fields, at: str, credentials: dict[str, JsonObject]) -> Input:
@@ -296,7 +304,7 @@ def _input(fields: Fields, at: str, credentials: dict[str, JsonObject]) -> Input
         engine=fields.choice("engine", "auto", ENGINES),
         filename=clean_name(fields.text("filename", most=_MOST_NAME)),
         content_type=fields.text("content_type", most=_MOST_NAME),
-        options=fields.table("options"),
+        options=_input_options(fields),
         parameters=fields.table("parameters"),
         sealed=bool(given),
         created_at=at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from runner.server.answers import ApiError
+from runner.server.answers import ApiError, invalid
 from runner.server.config import Contract
 from runner.server.jobs.record import Job
 from runner.wire.values import JsonObject, as_object
@@ -15,6 +15,10 @@ KNOWN = {
     "input": ("max_file_size",),
     "output": ("max_downloads",),
 }
+
+# What no job needs more of; the API has a limit for neither.
+MOST_CONVERSIONS = 1000
+MOST_PASSWORDS = 100
 
 
 def max_credit(job: Job) -> int | None:
@@ -43,6 +47,25 @@ def check_input_count(count: int, limits: JsonObject, contract: Contract) -> Non
     if count > most:
         message = f"The job may have at most {most} inputs (limits.job.max_inputs); this would make {count}"
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
+
+
+def check_at_start(job: Job, contract: Contract) -> None:
+    """Raises 402 when what `job` has is more than its limits allow now: they may be younger than its inputs."""
+    check_input_count(len(job.inputs), job.limits, contract)
+    most = max_input_bytes(job.limits, contract)
+    for entry in job.inputs:
+        if entry.size > most:
+            message = (
+                f"The input {entry.filename!r} is larger than the {most} bytes allowed (limits.input.max_file_size); "
+                "the job was not started"
+            )
+            raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
+
+
+def check_conversion_count(count: int) -> None:
+    """Raises 400 when a job would have more conversions than anybody needs."""
+    if count > MOST_CONVERSIONS:
+        raise invalid({"conversion": f"must have at most {MOST_CONVERSIONS} entries; this would make {count}"})
 
 
 def too_large(most: int) -> str:

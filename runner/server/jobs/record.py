@@ -77,6 +77,7 @@ class Step:
     """One conversion of one input (or of all, where they are merged) that ended well or badly.
 
     skipped  it never ran, because a limit was reached
+    facts    what it saw of its inputs, in their order
     """
 
     conversion: str
@@ -86,6 +87,7 @@ class Step:
     files: tuple[StepFile, ...] = ()
     error: JsonObject | None = None
     skipped: bool = False
+    facts: tuple[JsonObject, ...] = ()
     ended_at: str = ""
 
     @property
@@ -95,6 +97,8 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
+    """`downloads` and `in_parts` (bytes) count what was sent, as `downloads.py` has it."""
+
     id: str
     conversion: str
     inputs: tuple[str, ...]
@@ -106,6 +110,7 @@ class Output:
     created_at: str
     status: str = "enabled"
     downloads: int = 0
+    in_parts: int = 0
     password: str = ""
     metadata: JsonObject = field(default_factory=dict)
 
@@ -187,7 +192,7 @@ def _conversion(row: JsonObject) -> Conversion:
 
 def _step(row: JsonObject) -> Step:
     files = tuple(StepFile(**one) for one in row["files"])
-    return Step(**{**row, "inputs": tuple(row["inputs"]), "files": files})
+    return Step(**{**row, "inputs": tuple(row["inputs"]), "files": files, "facts": tuple(row.get("facts", ()))})
 
 
 def _output(row: JsonObject) -> Output:

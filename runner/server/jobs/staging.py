@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.server.answers import conflict
-from runner.server.jobs.lifecycle import STAGED, STATUS, Event, Phase, follow
+from runner.server.config import Contract
+from runner.server.jobs.lifecycle import RUNNING, STAGED, STATUS, Event, Phase, follow
+from runner.server.jobs.limits import check_at_start
 from runner.server.jobs.record import Conversion, Input, Job
 
 
@@ -13,6 +15,14 @@ def settle(job: Job) -> Job:
     """`job` with the phase that follows from its parts."""
     phase = settled_phase(job.phase, job.inputs, job.conversions, process=job.process)
     return job if phase is job.phase else replace(job, phase=phase)
+
+
+def settle_within(job: Job, contract: Contract) -> Job:
+    """As `settle`; raises 402 when that starts a job that has more than its limits allow."""
+    settled = settle(job)
+    if job.phase in STAGED and settled.phase in RUNNING:
+        check_at_start(settled, contract)
+    return settled
 
 
 def settled_phase(

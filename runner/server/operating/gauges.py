@@ -10,6 +10,7 @@ from pathlib import Path
 from runner.server.callbacks.sender import Callbacks
 from runner.server.engine.engine import Engine
 from runner.server.operating.metrics import Sample
+from runner.server.standing import Standing
 from runner.server.store.blobs import Blobs
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.jobs import JobStore
@@ -20,7 +21,15 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 class Gauges:
     def __init__(
-        self, *, jobs: JobStore, engine: Engine, queue: CallbackQueue, callbacks: Callbacks, blobs: Blobs, state: Path
+        self,
+        *,
+        jobs: JobStore,
+        engine: Engine,
+        queue: CallbackQueue,
+        callbacks: Callbacks,
+        blobs: Blobs,
+        state: Path,
+        standing: Standing,
     ) -> None:
         self._jobs = jobs
         self._engine = engine
@@ -28,6 +37,7 @@ class Gauges:
         self._callbacks = callbacks
         self._blobs = blobs
         self._state = state
+        self._standing = standing
 
     def samples(self) -> Iterator[Sample]:
         for status, count in sorted(self._jobs.counts().items()):
@@ -35,6 +45,8 @@ class Gauges:
         waiting, running = self._engine.load()
         yield Sample("runner_queue_length", "gauge", "Started jobs that wait for a worker.", waiting)
         yield Sample("runner_jobs_running", "gauge", "Jobs that are being converted.", running)
+        gone = len(self._standing.gone())
+        yield Sample("runner_tasks_gone", "gauge", "Tasks of the server that ended and should not have.", gone)
         yield Sample("runner_callbacks_waiting", "gauge", "Callbacks that nobody accepted yet.", self._queue.waiting())
         for result, count in sorted(self._callbacks.counts.items()):
             yield Sample("runner_callbacks_total", "counter", "Callbacks by result.", count, {"result": result})
@@ -47,6 +59,8 @@ class Gauges:
 
     def trouble(self) -> str:
         """Why no work can be accepted; empty while it can."""
+        if gone := self._standing.gone():
+            return f"tasks of the server have ended ({', '.join(sorted(set(gone)))}): restart it, and send us its log"
         self._queue.waiting()  # raises where the state can't be read
         if self._free() < _LEAST_FREE_BYTES:
             return "the disk is full"

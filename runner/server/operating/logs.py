@@ -50,6 +50,11 @@ def log_event(logger: logging.Logger, event: str, **fields: object) -> None:
     logger.info(event, extra={"fields": fields})
 
 
+def log_failure(logger: logging.Logger, event: str, **fields: object) -> None:
+    """An `error` line with fields of its own and the traceback of what is being handled."""
+    logger.error(event, exc_info=sys.exc_info(), extra={"fields": fields})
+
+
 def log_job(old: Job | None, new: Job) -> None:
     """A listener: a line for every new status."""
     if (old is None or STATUS[old.phase] is not STATUS[new.phase]) and _log.isEnabledFor(logging.INFO):

@@ -26,9 +26,10 @@ from starlette.routing import Route
 
 from runner.server.answers import ApiError, error_answer, json_answer
 from runner.server.api.bodies import parse, read_body
-from runner.server.callbacks.post import Letter, RefusedReceiver, post
+from runner.server.callbacks.post import Letter, post
 from runner.server.callbacks.sender import signature
 from runner.server.config import MIB
+from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.operating.logs import log_event
 from runner.server.receiver.mailbox import Mailbox, job_id_of, status_of
 from runner.wire.headers import SIGNATURE

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,11 +25,13 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
+from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -37,6 +40,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.server.storage.sharing import Shared, sharing_key
 
 # Where the SDK looks for a profile and its files: nowhere. (name in a file, variable, default, converter)
 _NOTHING_OF_THE_MACHINE = {
@@ -52,6 +56,7 @@ _CHUNK = 256 * 1024
 _PART_BYTES = 8 * 1024 * 1024
 _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 4
+_CONNECTIONS = 64
 _TOKEN = "delivery"
 
 _MISSING = {
@@ -69,11 +74,17 @@ _NOT_THERE = frozenset({"NoSuchKey", "404"})
 _NO_RIGHT = frozenset({"AccessDenied", "403"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
 _WRONG_REGION = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307", "TemporaryRedirect"})
-_PATIENCE = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "503", "504"})
+_PATIENCE = frozenset({"InternalError", "RequestTimeout", "500", "502", "504"})
+_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "TooManyRequests", "RequestLimitExceeded", "429", "503"})
+_NO_SUCH_UPLOAD = "NoSuchUpload"
 
 
 def connect(place: Place, site: Site) -> S3Store:
-    return S3Store(place, _client(place, site))
+    key = sharing_key(place, site, "region")
+    return S3Store(place, _clients.take(key, lambda: _client(place, site)), give_back=lambda: _clients.give_back(key))
+
+
+_clients: Shared[Any] = Shared(lambda client: client.close())
 
 
 def _client(place: Place, site: Site) -> Any:  # boto3 makes its clients' types as it runs
@@ -82,7 +93,7 @@ def _client(place: Place, site: Site) -> Any:  # boto3 makes its clients' types 
         connect_timeout=min(10.0, site.silence_s),
         read_timeout=site.silence_s,
         retries={"total_max_attempts": 1},  # `transfer` tries again, and knows how far it came
-        max_pool_connections=_PARTS_AT_ONCE,
+        max_pool_connections=_CONNECTIONS,
         s3={"addressing_style": "path"} if site.s3_endpoint else {},
         request_checksum_calculation="when_required" if site.s3_endpoint else "when_supported",
     )
@@ -106,12 +117,21 @@ def _stay_in_region(context: dict[str, dict[str, object]], **_: object) -> None:
     context.setdefault("s3_redirect", {})["redirected"] = True
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    etag: str
+    size: int
+
+
 class S3Store:
-    def __init__(self, place: Place, client: Any) -> None:
+    def __init__(self, place: Place, client: Any, *, give_back: Callable[[], None]) -> None:
         self._place = place
         self._client = client
+        self._give_back = give_back
         self._object = {"Bucket": place.parameters["bucket"], "Key": place.parameters["file"]}
         self._opened: S3Object | None = None
+        self._upload_id = ""
+        self._parts: dict[int, _Part] = {}
 
     def open(self) -> S3Object:
         with _translated(self._place):
@@ -158,10 +178,16 @@ class S3Store:
                 for entry in page.get("Contents", ()):
                     yield Found(name=entry["Key"], size=entry["Size"], version=entry["ETag"].strip('"'))
 
+    def sent(self) -> int:
+        return sum(part.size for part in self._parts.values())
+
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
-        self._client.close()
+        if self._upload_id:
+            with suppress(BotoCoreError, ClientError):  # its parts would be billed for ever
+                self._client.abort_multipart_upload(**self._object, UploadId=self._upload_id)
+        self._give_back()
 
     def _create(self, upload: Upload) -> None:
         about = {"ContentType": upload.content_type, "Metadata": {_TOKEN: upload.token}}
@@ -169,43 +195,56 @@ class S3Store:
             with upload.open() as file:
                 self._client.put_object(**self._object, **about, Body=file, IfNoneMatch="*")
             return
+        if self._upload_id:
+            self._in_parts(upload)  # what broke off goes on
+            return
         if self._is_there():  # before sending much for nothing; what decides is the condition at the end
             if self._is_ours(upload):
                 return
             raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
         begun = self._client.create_multipart_upload(**self._object, **about)
-        self._in_parts(upload, {**self._object, "UploadId": begun["UploadId"]})
+        self._upload_id = begun["UploadId"]
+        self._in_parts(upload)
 
-    def _in_parts(self, upload: Upload, whole: dict[str, str]) -> None:
+    def _in_parts(self, upload: Upload) -> None:
+        """Parts that got there stay there while the connection breaks; they go when the store is closed."""
+        whole = {**self._object, "UploadId": self._upload_id}
         try:
-            parts = self._sent(upload, whole)
+            self._send_missing(upload, whole)
+            parts = [{"PartNumber": number, "ETag": self._parts[number].etag} for number in sorted(self._parts)]
             self._client.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
-        except BaseException:
-            with suppress(BotoCoreError, ClientError):  # its parts would be billed for ever
-                self._client.abort_multipart_upload(**whole)
-            raise
+        except ClientError as error:
+            if _code(error) != _NO_SUCH_UPLOAD:
+                raise
+            self._begin_anew()
+            if not self._is_ours(upload):  # else it was completed, and only the answer was lost
+                raise Broken("the store has forgotten the parts that it had") from error
+        self._begin_anew()
 
-    def _sent(self, upload: Upload, whole: dict[str, str]) -> list[dict[str, object]]:
+    def _begin_anew(self) -> None:
+        self._upload_id, self._parts = "", {}
+
+    def _send_missing(self, upload: Upload, whole: dict[str, str]) -> None:
         size = max(_PART_BYTES, -(-upload.size // _MOST_PARTS))
-        starts = range(0, upload.size, size)
+        missing = [
+            (number, start)
+            for number, start in enumerate(range(0, upload.size, size), start=1)
+            if number not in self._parts
+        ]
         with ThreadPoolExecutor(_PARTS_AT_ONCE, thread_name_prefix="s3-part") as pool:
-            futures = [
-                pool.submit(self._send_part, upload, whole, number, start, size)
-                for number, start in enumerate(starts, start=1)
-            ]
+            futures = [pool.submit(self._send_part, upload, whole, number, start, size) for number, start in missing]
             try:
-                return [future.result() for future in futures]
+                for future in futures:
+                    future.result()
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _send_part(
-        self, upload: Upload, whole: dict[str, str], number: int, start: int, size: int
-    ) -> dict[str, object]:
+    def _send_part(self, upload: Upload, whole: dict[str, str], number: int, start: int, size: int) -> None:
         with upload.open() as file:
             file.seek(start)
             body = file.read(size)
         sent = self._client.upload_part(**whole, PartNumber=number, Body=body)
-        return {"PartNumber": number, "ETag": sent["ETag"]}
+        self._parts[number] = _Part(etag=sent["ETag"], size=len(body))
 
     def _is_there(self) -> bool:
         try:
@@ -220,7 +259,7 @@ class S3Store:
             found = self._client.head_object(**self._object)
         except ClientError:
             return False
-        return bool(found["Metadata"].get(_TOKEN) == upload.token)
+        return upload.made(found["Metadata"].get(_TOKEN))
 
 
 class S3Object:
@@ -276,6 +315,9 @@ def _meaning(error: ClientError, place: Place) -> Exception:
         return StorageError(FAILED, f"the bucket is not in the region '{region}' ({code}: {said})")
     if code in _MISSING:
         return StorageError(NOT_FOUND, f"{_MISSING[code]} ({code})")
+    if code in _BUSY:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return Busy(f"{code}: {said}", retry_after_s(headers.get("retry-after")))
     if code in _PATIENCE:
         return Broken(f"{code}: {said}")
     if code in _TAKEN:  # of a read: another version lies there by now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote, urlsplit
 
@@ -19,11 +19,13 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
 
+from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -31,6 +33,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.server.storage.sharing import Shared, sharing_key
 
 # The name becomes a part of the host that is connected to.
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}\Z")
@@ -39,15 +42,26 @@ _TOKEN = "delivery"
 # A listing of everything names no blob, and the SDK has no blob without a name.
 _ANY_NAME = "-"
 _NO_SUCH_BLOB = frozenset({"BlobNotFound", "404"})
-_PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
+_PATIENCE = frozenset({408, 500, 502, 504})
+_BUSY = frozenset({429, 503})
 
 
 def connect(place: Place, site: Site) -> AzureStore:
-    account, key = str(place.credentials["accountname"]), str(place.credentials["accountkey"])
+    account = str(place.credentials["accountname"])
     if not _ACCOUNT.match(account):
         raise StorageError(FAILED, "the accountname must be 3 to 24 lower-case letters and digits")
+    key = sharing_key(place, site, "container")
+    container = _containers.take(key, lambda: _container(place, site))
+    return AzureStore(container, place.parameters["file"], give_back=lambda: _containers.give_back(key))
+
+
+_containers: Shared[ContainerClient] = Shared(lambda container: container.close())
+
+
+def _container(place: Place, site: Site) -> ContainerClient:
+    account, key = str(place.credentials["accountname"]), str(place.credentials["accountkey"])
     try:
-        container = ContainerClient(
+        return ContainerClient(
             account_url(account, site.azure_endpoint),
             # The SDK puts it into the address as it is; a blob's name it quotes itself.
             container_name=quote(place.parameters["container"], safe="$"),
@@ -60,7 +74,6 @@ def connect(place: Place, site: Site) -> AzureStore:
             max_single_get_size=_BLOCK,
             max_chunk_get_size=_BLOCK,
         )
-        return AzureStore(container, place.parameters["file"])
     except ValueError as error:
         raise StorageError(FAILED, str(error)) from error
 
@@ -74,8 +87,9 @@ def account_url(account: str, endpoint: str) -> str:
 
 
 class AzureStore:
-    def __init__(self, container: ContainerClient, name: str) -> None:
+    def __init__(self, container: ContainerClient, name: str, *, give_back: Callable[[], None]) -> None:
         self._container = container
+        self._give_back = give_back
         self._prefix = name
         self._client = container.get_blob_client(name or _ANY_NAME)
 
@@ -107,9 +121,11 @@ class AzureStore:
             for blob in self._container.list_blobs(name_starts_with=self._prefix):
                 yield Found(name=blob.name, size=blob.size, version=str(blob.etag).strip('"'))
 
+    def sent(self) -> int:
+        return 0
+
     def close(self) -> None:
-        self._client.close()
-        self._container.close()
+        self._give_back()
 
     def _create(self, upload: Upload) -> None:
         if upload.size > _BLOCK and self._client.exists():  # before sending much for nothing
@@ -130,7 +146,7 @@ class AzureStore:
             found = self._client.get_blob_properties()
         except HttpResponseError:  # we may not look
             return False
-        return bool((found.metadata or {}).get(_TOKEN) == upload.token)
+        return upload.made((found.metadata or {}).get(_TOKEN))
 
 
 class AzureObject:
@@ -174,6 +190,9 @@ def _meaning(error: HttpResponseError) -> Exception:
         return StorageError(NOT_FOUND, f"access denied: the accountkey is wrong or has no right to it ({code})")
     if error.status_code == 412:
         return StorageError(FAILED, "the file changed while it was read")
+    if error.status_code in _BUSY:
+        headers = getattr(error.response, "headers", {})
+        return Busy(f"{code}: {error.reason}", retry_after_s(headers.get("Retry-After")))
     if error.status_code is None or error.status_code in _PATIENCE:
         return Broken(f"{code}: {error.reason or 'no answer'}")
     return StorageError(FAILED, f"{code}: {error.reason}")

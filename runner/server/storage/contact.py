@@ -5,25 +5,18 @@ Messages are scrubbed of the job's credentials, which providers sometimes repeat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Event
 
-from runner.server.storage.protocol import (
-    FAILED,
-    TOO_LARGE,
-    TOO_SLOW,
-    Broken,
-    Place,
-    Site,
-    Stopped,
-    StorageError,
-    Store,
-)
+from runner.server.storage.patience import Patience
+from runner.server.storage.patience import patiently as try_patiently
+from runner.server.storage.protocol import FAILED, TOO_LARGE, TOO_SLOW, Broken, Place, Site, StorageError, Store
 from runner.server.storage.table import SERVED
 from runner.wire.values import Json
 
-_FIRST_WAIT_S = 0.2
+_HOLDERS = ("host", "bucket", "container")
 # Shorter values are words: hiding them would tear messages apart, and "sk" is no secret worth the name.
 _LEAST_SECRET = 4
 # Names, which a message may say; most of a key file is known to anyone.
@@ -36,22 +29,23 @@ def connected(place: Place, site: Site) -> Store:
     return SERVED[place.provider].connect(place, site)
 
 
-def patiently(site: Site, stopped: Event, attempt: Callable[[], None], progress: Callable[[], int]) -> None:
-    """Try again where the connection broke, more and more slowly; what got further may break as often again."""
-    left, reached, wait_s = site.attempts, progress(), _FIRST_WAIT_S
-    while True:
-        try:
-            attempt()
-            return
-        except Broken as error:
-            if progress() > reached:
-                left, reached, wait_s = site.attempts, progress(), _FIRST_WAIT_S
-            left -= 1
-            if left <= 0:
-                raise StorageError(FAILED, f"the connection broke, {site.attempts} times in a row: {error}") from error
-        if stopped.wait(wait_s):
-            raise Stopped
-        wait_s *= 2
+def patiently(
+    place: Place,
+    site: Site,
+    stopped: Event,
+    attempt: Callable[[], None],
+    *,
+    progress: Callable[[], int] = lambda: 0,
+    ends_at: float = math.inf,
+    too_slow: str = "",
+) -> None:
+    """Try again as far as the site's patience goes, as many at once as the place bears.
+
+    Raises StorageError, Stopped.
+    """
+    holder = next((place.parameters[one] for one in _HOLDERS if one in place.parameters), "")
+    patience = Patience(attempts=site.attempts, busy_s=site.busy_s, ends_at=ends_at, too_slow=too_slow)
+    try_patiently(patience, stopped, attempt, progress, gate=site.gates.of(place.provider, holder))
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from runner.server.storage.protocol import (
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -36,6 +37,10 @@ _CHUNK = 256 * 1024
 _REFUSED_LOGIN = ("530", "331", "332", "532")
 _NO_SUCH_FILE = "550"
 _DISK_FULL = ("452", "552")
+_NOT_STORED = "451"
+_TOO_MANY = "421"
+# ProFTPD answers so to the login, which is no opinion about the password.
+_TOO_MANY_AT_LOGIN = "maximum number"
 _CONNECT_S = 10.0
 
 
@@ -63,25 +68,37 @@ class FtpStore:
         self._site = site
         self._path = place.parameters["file"]
         self._ftp: _Connection | None = None
-        self._renaming = False
+        self._renaming = ""  # the part that was to be renamed when the connection broke
+        self._not_stored = 0
 
     def open(self) -> FtpObject:
         with self._session() as ftp:
             return FtpObject(self, self._path, _size_and_time(ftp, self._path))
 
     def create(self, upload: Upload) -> None:
-        part = f"{self._path}.{upload.token[-12:]}.part"
+        part = _beside(self._path, f"runner-{upload.token[-12:]}.part")
         with self._session() as ftp:
             if self._renaming and self._was_renamed(ftp, part, upload):
+                self._renaming = ""
+                return
+            if upload.was_done and _size(ftp, self._path) == upload.size:
                 return
             self._refuse_if_taken(ftp)
+            self._renaming = ""
             try:
                 self._store(ftp, part, upload)
                 self._refuse_if_taken(ftp)
-                self._renaming = True
+                self._renaming = part
                 ftp.rename(part, self._path)
+                self._renaming = ""
+            except (OSError, EOFError):
+                self._hang_up()
+                if not self._renaming:  # else whether the part is still there tells whether it was renamed
+                    self._remove(part)
+                raise
             except BaseException:
-                self.close()  # whatever it still has to say is about a transfer that is over
+                self._hang_up()  # whatever it still has to say is about a transfer that is over
+                self._renaming = ""
                 self._remove(part)
                 raise
 
@@ -95,7 +112,15 @@ class FtpStore:
         with self._session() as ftp:
             yield from files_below(ftp, self._path)
 
+    def sent(self) -> int:
+        return 0
+
     def close(self) -> None:
+        if self._renaming:
+            self._remove(self._renaming)
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         ftp, self._ftp = self._ftp, None
         if ftp is not None:
             with suppress(OSError, EOFError, ftplib.Error):
@@ -109,13 +134,13 @@ class FtpStore:
         except ftplib.error_perm as error:
             raise _meaning(error) from error
         except ftplib.error_temp as error:
-            self.close()
+            self._hang_up()
             raise _passing(error) from error
         except ftplib.Error as error:
-            self.close()
+            self._hang_up()
             raise StorageError(FAILED, f"the server doesn't speak FTP as it should: {error}") from error
         except (OSError, EOFError) as error:
-            self.close()
+            self._hang_up()
             raise Broken(str(error) or "the server hung up") from error
 
     def read(self, path: str, start: int, known: tuple[int | None, str], take: Take) -> None:
@@ -168,6 +193,8 @@ class FtpStore:
         try:
             ftp.login(str(credentials["username"]), str(credentials["password"]), secure=False)
         except ftplib.error_perm as error:
+            if _TOO_MANY_AT_LOGIN in str(error):
+                raise Busy(str(error)) from error
             raise StorageError(NOT_FOUND, f"the server refuses the login: {error}") from error
         except ValueError as error:
             raise StorageError(FAILED, "username and password can't hold line breaks") from error
@@ -179,7 +206,7 @@ class FtpStore:
         ftp.timeout = self._site.silence_s
 
     def _was_renamed(self, ftp: _Connection, part: str, upload: Upload) -> bool:
-        """Whether the attempt before this one got through, and only its answer was lost."""
+        """Whether the attempt before this one got through, and only its answer was lost: nobody else takes the part."""
         return _size(ftp, self._path) == upload.size and _size(ftp, part) is None
 
     def _refuse_if_taken(self, ftp: _Connection) -> None:
@@ -192,11 +219,21 @@ class FtpStore:
         except ftplib.error_perm:  # most likely a folder is missing
             _make_folders(ftp, part)
             data = ftp.transfercmd(f"STOR {part}")
-        with upload.open() as file:
-            _send(ftp, data, file)
+        try:
+            with upload.open() as file:
+                _send(ftp, data, file)
+        except ftplib.error_temp as error:
+            self._give_up_when_not_stored_again(error)
+            raise
         stored = _size(ftp, part)
         if stored is not None and stored != upload.size:
             raise StorageError(FAILED, f"the server stored {stored} of {upload.size} bytes")
+
+    def _give_up_when_not_stored_again(self, error: ftplib.error_temp) -> None:
+        """A disk that is full says the same as one that stumbles: once more, and no more."""
+        self._not_stored += str(error).startswith(_NOT_STORED)
+        if self._not_stored > 1:
+            raise StorageError(FAILED, f"the server could not store it: {error}") from error
 
     def _remove(self, part: str) -> None:
         """Our half file, as far as the server lets us."""
@@ -218,6 +255,12 @@ class FtpObject:
     def read(self, start: int, take: Take) -> None:
         if self.size is None or start < self.size or start == 0:
             self._store.read(self._path, start, self._known, take)
+
+
+def _beside(path: str, name: str) -> str:
+    """A file of that name in the same folder: one that is built on the other could be too long."""
+    folder, slash, _ = path.rpartition("/")
+    return f"{folder}{slash}{name}"
 
 
 def _host(given: str) -> str:
@@ -327,4 +370,6 @@ def _meaning(error: ftplib.error_perm) -> StorageError:
 
 def _passing(error: ftplib.error_temp) -> Exception:
     said = str(error)
-    return StorageError(FAILED, f"the server's disk is full: {said}") if said.startswith(_DISK_FULL) else Broken(said)
+    if said.startswith(_DISK_FULL):
+        return StorageError(FAILED, f"the server's disk is full: {said}")
+    return Busy(said) if said.startswith(_TOO_MANY) else Broken(said)

@@ -7,7 +7,7 @@ anywhere, so it may only be Google's own, or a stand-in's that this server's own
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -18,11 +18,13 @@ from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 from google.cloud import storage
 from google.oauth2 import service_account
 
+from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
     NOT_FOUND,
     Broken,
+    Busy,
     Found,
     Place,
     Site,
@@ -30,6 +32,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.server.storage.sharing import Shared, sharing_key
 from runner.wire.values import Json, JsonObject
 
 _ENDPOINT = "https://storage.googleapis.com"
@@ -39,21 +42,29 @@ _KEYS = ("client_email", "private_key", "token_uri")
 _CHUNK = 8 * 1024 * 1024
 _TOKEN = "delivery"
 _CREATE = "storage.objects.create"
-_PATIENCE = frozenset({408, 429, 500, 502, 503, 504})
+_PATIENCE = frozenset({408, 500, 502, 504})
+_BUSY = frozenset({429, 503})
 
 
 def connect(place: Place, site: Site) -> GcsStore:
+    key = sharing_key(place, site, "projectid")
+    return GcsStore(place, site, _clients.take(key, lambda: _client(place, site)), lambda: _clients.give_back(key))
+
+
+_clients: Shared[storage.Client] = Shared(lambda client: client.close())
+
+
+def _client(place: Place, site: Site) -> storage.Client:
     keyfile = read_keyfile(place.credentials["keyfile"], site)
     try:
         credentials = _Account.from_service_account_info(keyfile, scopes=_SCOPES)  # type: ignore[no-untyped-call]
     except (ValueError, GoogleAuthError):  # what they say may hold a part of the key
         raise StorageError(FAILED, "the private_key of the keyfile can't be read") from None
-    client = storage.Client(
+    return storage.Client(
         project=place.parameters["projectid"],
         credentials=credentials,
         client_options={"api_endpoint": site.gcs_endpoint or _ENDPOINT},
     )
-    return GcsStore(place, site, client)
 
 
 def read_keyfile(given: Json, site: Site) -> JsonObject:
@@ -95,8 +106,9 @@ class _Account(service_account.Credentials):
 
 
 class GcsStore:
-    def __init__(self, place: Place, site: Site, client: storage.Client) -> None:
+    def __init__(self, place: Place, site: Site, client: storage.Client, give_back: Callable[[], None]) -> None:
         self._client = client
+        self._give_back = give_back
         self._timeout = (min(10.0, site.silence_s), site.silence_s)
         self._blob = client.bucket(place.parameters["bucket"]).blob(place.parameters["file"])
 
@@ -135,8 +147,11 @@ class GcsStore:
             for blob in self._client.list_blobs(bucket, prefix=prefix, timeout=self._timeout, retry=None):
                 yield Found(name=blob.name, size=blob.size, version=str(blob.generation))
 
+    def sent(self) -> int:
+        return 0
+
     def close(self) -> None:
-        self._client.close()
+        self._give_back()
 
     def _create(self, upload: Upload) -> None:
         blob = self._blob
@@ -158,7 +173,7 @@ class GcsStore:
             self._blob.reload(timeout=self._timeout, retry=None)
         except GoogleAPICallError:  # we may not look
             return False
-        return (self._blob.metadata or {}).get(_TOKEN) == upload.token
+        return upload.made((self._blob.metadata or {}).get(_TOKEN))
 
 
 class GcsObject:
@@ -221,6 +236,9 @@ def _meaning(error: GoogleAPICallError) -> Exception:
         return StorageError(NOT_FOUND, "there is no such file or bucket (404)")
     if isinstance(error, Forbidden | Unauthorized):
         return StorageError(NOT_FOUND, f"access denied: {error.message} ({error.code})")
+    if error.code in _BUSY:
+        headers = error.response.headers if error.response is not None else {}
+        return Busy(f"{error.message} ({error.code})", retry_after_s(headers.get("Retry-After")))
     if error.code in _PATIENCE:
         return Broken(f"{error.message} ({error.code})")
     return StorageError(FAILED, f"{error.message} ({error.code})")

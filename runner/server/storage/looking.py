@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import islice
 from threading import Event
 
 from runner.server.storage.contact import connected, named, patiently
 from runner.server.storage.protocol import Found, Place, Site, Store
+
+_BUSY_S = 20.0
 
 
 def listed(
@@ -26,14 +29,14 @@ def listed(
         found.extend(islice(wanted, most))
 
     with named(shelf), closing(connected(shelf, site)) as store:
-        patiently(site, Event(), look, lambda: 0)
+        patiently(shelf, _hasty(site), Event(), look)
     return sorted(found, key=lambda one: one.name)
 
 
 def look_at_source(place: Place, site: Site) -> None:
     """Raises StorageError where the object isn't there, or couldn't be read."""
     with named(place), closing(connected(place, site)) as store:
-        patiently(site, Event(), lambda: _opened(store), lambda: 0)
+        patiently(place, _hasty(site), Event(), lambda: _opened(store))
 
 
 def look_at_target(place: Place, site: Site) -> str:
@@ -45,8 +48,13 @@ def look_at_target(place: Place, site: Site) -> str:
         unseen = store.foresee()
 
     with named(place), closing(connected(place, site)) as store:
-        patiently(site, Event(), look, lambda: 0)
+        patiently(place, _hasty(site), Event(), look)
     return unseen
+
+
+def _hasty(site: Site) -> Site:
+    """Somebody waits for the answer: a store that stays busy is said soon."""
+    return replace(site, busy_s=min(site.busy_s, _BUSY_S))
 
 
 def _opened(store: Store) -> None:

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 from runner.server.storage.protocol import FAILED, Place, StorageError
 from runner.server.storage.table import EXTRA, SERVED, Entry
-from runner.wire.providers import DEFAULTS, PROVIDERS, Provider
+from runner.wire.providers import DEFAULTS, PROVIDERS, Provider, value_problem
 from runner.wire.values import Json, JsonObject
 
 _SHOWN_NAME = 64
-_MOST_NAME = 4096
 
 
 def refusal(provider: str) -> str:
@@ -55,7 +54,9 @@ def _served(provider: str) -> Provider:
 
 def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *, required: frozenset[str]) -> Place:
     defaults = DEFAULTS.get(known.name, {})
-    wanted = {**defaults, **{name: value for name, value in parameters.items() if value is not None}}
+    given = {name: value for name, value in parameters.items() if value is not None}
+    # An empty text is no region and no port, so the API's own stands in its place.
+    wanted = {**given, **{name: usual for name, usual in defaults.items() if given.get(name, "") == ""}}
     problems = [*_problems("parameters", wanted, required, _names(known))]
     problems += _problems("credentials", credentials, known.credentials_required, known.credentials_optional)
     if problems:
@@ -84,21 +85,9 @@ def _problems(where: str, given: Mapping[str, Json], required: Collection[str], 
 
 
 def _problem(name: str, value: Json) -> str:
-    if name == "keyfile":
-        return "" if isinstance(value, str | dict | list) else "must be the key file, as an object or as its text"
-    if name == "port":
-        return "" if _is_port(value) else "must be a number from 1 to 65535"
-    if isinstance(value, bool | dict | list):
-        return "must be a string"
-    text = str(value)
-    if len(text) > _MOST_NAME:
-        return f"must have at most {_MOST_NAME} characters"
-    return "must not contain control characters" if any(ord(char) < 32 or ord(char) == 127 for char in text) else ""
-
-
-def _is_port(value: Json) -> bool:
-    text = str(value)
-    return not isinstance(value, bool) and text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536
+    """A number is as good as its text: tables bring numbers along."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value_problem(name, str(value) if is_number else value)
 
 
 def _shown(known: Provider, parameters: Mapping[str, str]) -> str:

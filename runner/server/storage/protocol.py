@@ -6,6 +6,8 @@ StorageError; it raises `Broken` where trying again may help, which `transfer` d
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
@@ -14,6 +16,7 @@ from threading import Event
 from typing import Protocol
 
 from runner.server.config import Network
+from runner.server.storage.gates import Gates
 from runner.wire.values import Json
 
 # The API's numbers: a file that isn't there or may not be read, and everything else about cloud storage.
@@ -35,7 +38,15 @@ class StorageError(Exception):
 
 
 class Broken(Exception):
-    """The connection broke or stalled, or the provider asks for patience: what came so far is good."""
+    """The connection broke or stalled: what came so far is good."""
+
+
+class Busy(Broken):
+    """The provider asks for patience, for `after_s` seconds where it says so."""
+
+    def __init__(self, message: str, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class Stopped(Exception):
@@ -50,6 +61,8 @@ class Site:
     allowed     private networks that FTP hosts may be in
     silence_s   how long a provider may say nothing
     attempts    how often a transfer is taken up again without getting any further
+    busy_s      how long a provider may be busy in a row
+    gates       how many transfers each place bears at once, as far as it turned out
     """
 
     s3_endpoint: str = ""
@@ -58,6 +71,8 @@ class Site:
     allowed: tuple[Network, ...] = ()
     silence_s: float = 30.0
     attempts: int = 4
+    busy_s: float = 300.0
+    gates: Gates = field(default_factory=Gates, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +109,11 @@ class Opened(Protocol):
 class Upload:
     """A file to store.
 
-    token   names this delivery: an object that carries it is our own, from an attempt whose answer was lost
-    stopped ends it at the next chunk
+    token    names this delivery: an object that carries it is our own, from an attempt whose answer was lost
+    earlier  tokens of earlier deliveries of the same bytes, whose objects are our own as well
+    was_done one of these was seen to get there: what FTP, which knows no tokens, has to go by
+    stopped  ends it at the next chunk
+    ends_at  when it has to be through, by the monotonic clock
     """
 
     path: Path
@@ -103,21 +121,30 @@ class Upload:
     content_type: str
     token: str
     stopped: Event
+    earlier: frozenset[str] = frozenset()
+    was_done: bool = False
+    ends_at: float = math.inf
+
+    def made(self, token: object) -> bool:
+        """Whether an object with that token came from us."""
+        return token == self.token or token in self.earlier
 
     def open(self) -> WatchedFile:
-        return WatchedFile(self.path, self.stopped)
+        return WatchedFile(self)
 
 
 class WatchedFile(FileIO):
-    """A file that can't be read any further once the upload is stopped."""
+    """A file that can't be read any further once the upload is stopped, or its time is over."""
 
-    def __init__(self, path: Path, stopped: Event) -> None:
-        super().__init__(path, "rb")
-        self._stopped = stopped
+    def __init__(self, upload: Upload) -> None:
+        super().__init__(upload.path, "rb")
+        self._upload = upload
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self._stopped.is_set():
+        if self._upload.stopped.is_set():
             raise Stopped
+        if time.monotonic() > self._upload.ends_at:
+            raise Broken("its time is over")  # and there is none for another attempt
         return super().read(-1 if size is None else size)
 
 
@@ -154,6 +181,10 @@ class Store(Protocol):
 
         Raises StorageError, Broken.
         """
+        ...
+
+    def sent(self) -> int:
+        """How much of an upload is there and needn't be sent again, should the connection break: grows, or is 0."""
         ...
 
     def close(self) -> None: ...

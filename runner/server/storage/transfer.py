@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from threading import Event
@@ -24,6 +24,8 @@ from runner.server.storage.protocol import (
 )
 from runner.server.store.checksums import Digest
 
+MOST_S = 3600.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
@@ -34,7 +36,7 @@ class Order:
     too_large: str
     stopped: Event
     digest: Digest
-    most_s: float = 3600.0
+    most_s: float = MOST_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,16 +50,33 @@ def fetch(place: Place, site: Site, order: Order) -> Fetched:
     with named(place), closing(connected(place, site)) as store, order.path.open("wb", buffering=0) as file:
         saving = _Saving(order, file)
         try:
-            patiently(site, order.stopped, lambda: saving.save(store), lambda: saving.size)
+            patiently(
+                place,
+                site,
+                order.stopped,
+                lambda: saving.save(store),
+                progress=lambda: saving.size,
+                ends_at=saving.ends_at,
+                too_slow=f"The download took longer than {order.most_s:.0f} seconds",
+            )
         except _DiskFailed as error:
             raise error.reason from None
         return Fetched(size=saving.size, checksum=order.digest.hexdigest())
 
 
-def deliver(place: Place, site: Site, upload: Upload) -> None:
-    """Store a file at `place`, where nothing may be yet; raises StorageError, Stopped."""
+def deliver(place: Place, site: Site, upload: Upload, *, most_s: float = MOST_S) -> None:
+    """Store a file at `place`, where nothing may be yet, in `most_s` seconds; raises StorageError, Stopped."""
+    timed = replace(upload, ends_at=time.monotonic() + most_s)
     with named(place), closing(connected(place, site)) as store:
-        patiently(site, upload.stopped, lambda: store.create(upload), lambda: 0)
+        patiently(
+            place,
+            site,
+            upload.stopped,
+            lambda: store.create(timed),
+            progress=store.sent,
+            ends_at=timed.ends_at,
+            too_slow=f"The upload took longer than {most_s:.0f} seconds",
+        )
 
 
 class _DiskFailed(Exception):
@@ -74,7 +93,7 @@ class _Saving:
     def __init__(self, order: Order, file: FileIO) -> None:
         self._order = order
         self._file = file
-        self._deadline = time.monotonic() + order.most_s
+        self.ends_at = time.monotonic() + order.most_s
         self._opened: Opened | None = None
         self.size = 0
 
@@ -89,7 +108,7 @@ class _Saving:
         order = self._order
         if order.stopped.is_set():
             raise Stopped
-        if time.monotonic() > self._deadline:
+        if time.monotonic() > self.ends_at:
             raise StorageError(TOO_SLOW, f"The download took longer than {order.most_s:.0f} seconds")
         self._check_size(self.size + len(chunk))
         self._write(chunk)

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from runner.server.store.checksums import Digest, Kind, checksum_of, new_digest
 
+_PIECE = 1024 * 1024
+
 
 class Blobs:
     """A blob's name is `JOB/FILE`; what is half written lies under `tmp/` and is never found by name.
 
     checksum    how the checksums that clients see are made
-    most_bytes  what all files together may take; 0 means as much as there is. Beyond it `keep` and `require_room`
-                raise OSError with EDQUOT, as a disk quota would
+    most_bytes  what all files together may take, half-written ones too; 0 means as much as there is. Beyond it `keep`,
+                `reserve`, `pour` and `require_room` raise OSError with EDQUOT, as a disk quota would
     """
 
     def __init__(self, folder: Path, *, checksum: Kind = "md5", most_bytes: int = 0) -> None:
@@ -30,6 +32,8 @@ class Blobs:
         self._most = most_bytes
         self._lock = threading.Lock()
         self._used = sum(map(_own_bytes, _files(folder))) if most_bytes else 0
+        # What of it is counted for files that aren't kept yet.
+        self._begun = {path: _own_bytes(path) for path in _files(self._tmp)} if most_bytes else {}
 
     @property
     def used_bytes(self) -> int:
@@ -50,7 +54,10 @@ class Blobs:
         return self._folder / blob
 
     def scratch(self, name: str) -> Path:
-        """Where to write what will become a blob; same file system, so that keeping it is a rename."""
+        """Where to write what will become a blob; same file system, so that keeping it is a rename.
+
+        What is named `JOB.` and more goes with the job.
+        """
         return self._tmp / name
 
     def require_room(self, size_bytes: int) -> None:
@@ -58,9 +65,36 @@ class Blobs:
         if self._most and self._used + size_bytes > self._most:
             raise OSError(errno.EDQUOT, f"the files of jobs may take {self._most} bytes, and {self._used} are taken")
 
+    def reserve(self, scratch: Path, size_bytes: int) -> None:
+        """Count `scratch` as so large from now on, if it wasn't already: others can't take the room meanwhile."""
+        if self._most:
+            with self._lock:
+                known = self._begun.get(scratch, 0)
+                self._recount(scratch, max(known, size_bytes), before=known)
+
+    def pour(self, part: Path, whole: Path, offset: int) -> None:
+        """Copy `part`, a scratch file, into the scratch file `whole` at `offset`, durably; in a thread.
+
+        `part` is still there, and isn't counted any more: its bytes are counted once.
+        """
+        if self._most:
+            with self._lock:
+                known = self._begun.get(whole, 0)
+                end = max(known, offset + part.stat().st_size)
+                self._recount(whole, end, before=known + self._begun.get(part, 0))
+                self._begun.pop(part, None)
+        _copy_into(part, whole, offset)
+        sync_file(whole)
+
+    def discard(self, scratch: Path) -> None:
+        """Remove a scratch file, if it is there, and count it no more."""
+        scratch.unlink(missing_ok=True)
+        with self._lock:
+            self._used -= self._begun.pop(scratch, 0)
+
     def keep(self, written: Path, blob: str) -> None:
         """Make `written` durable and give it its name; replaces what was there."""
-        self._count(written.stat().st_size)
+        self._count(written)
         sync_file(written)
         place = self.path(blob)
         self._discount(place)
@@ -85,6 +119,8 @@ class Blobs:
         for path in _files(self._folder / job_id) if self._most else ():
             self._discount(path)
         shutil.rmtree(self._folder / job_id, ignore_errors=True)
+        for path in self._tmp.glob(f"{job_id}.*"):
+            self.discard(path)
 
     def keep_only(self, job_id: str, blobs: Iterable[str]) -> None:
         """Remove files of a job that no record mentions: what a kill left between a rename and its line."""
@@ -99,13 +135,22 @@ class Blobs:
         for path in _files(self._tmp):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > older_than_s:
-                    path.unlink()
+                    self.discard(path)
 
-    def _count(self, size_bytes: int) -> None:
+    def _count(self, written: Path) -> None:
+        """`written` is about to be kept: from now on it is counted by its size, and no longer as begun."""
         if self._most:
             with self._lock:
-                self.require_room(size_bytes)
-                self._used += size_bytes
+                self._recount(written, written.stat().st_size, before=self._begun.get(written, 0))
+                self._begun.pop(written, None)
+
+    def _recount(self, scratch: Path, size_bytes: int, *, before: int) -> None:
+        """Under the lock: count `size_bytes` for `scratch`, where `before` was counted for the same bytes."""
+        more = size_bytes - before
+        if more > 0:
+            self.require_room(more)
+        self._used += more
+        self._begun[scratch] = size_bytes
 
     def _discount(self, path: Path) -> None:
         """`path` is about to go. Bytes that have another name stay, and stay counted."""
@@ -132,6 +177,24 @@ def _links(path: Path) -> int:
         return path.stat().st_nlink
     except FileNotFoundError:
         return 0
+
+
+def _copy_into(part: Path, whole: Path, offset: int) -> None:
+    target = os.open(whole, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        with part.open("rb") as source:
+            while piece := source.read(_PIECE):
+                offset += _written(target, piece, offset)
+    finally:
+        os.close(target)
+
+
+def _written(target: int, piece: bytes, offset: int) -> int:
+    left = memoryview(piece)
+    while left:
+        count = os.pwrite(target, left, offset)
+        left, offset = left[count:], offset + count
+    return len(piece)
 
 
 def sync_file(path: Path) -> None:

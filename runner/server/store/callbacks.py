@@ -14,6 +14,7 @@ import apsw
 
 from runner.server.jobs.lifecycle import STATUS, Phase
 from runner.server.jobs.record import Job
+from runner.server.jobs.vault import Vault
 from runner.server.store.database import Database
 
 # Without notify_status a job is announced once, when it ended by itself.
@@ -22,7 +23,10 @@ _ANNOUNCED = frozenset({Phase.COMPLETED, Phase.FAILED})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """`body` is the job document as it was then, without the base URL; `attempts` is how often it was sent."""
+    """`body` is the job document as it was then, without the base URL; `attempts` is how often it was sent.
+
+    url  empty where it can't be opened any more
+    """
 
     seq: int
     job_id: str
@@ -33,25 +37,41 @@ class Message:
     attempts: int
 
 
-def note_callback(db: apsw.Connection, old: Job, new: Job, document: bytes) -> None:
-    """Queue what `new.callback` has to hear of this change, in the transaction of the change itself."""
-    if not new.callback or STATUS[old.phase] is STATUS[new.phase]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedUrl:
+    """An address to be written down; `sealed` is None where `masked` is all of it."""
+
+    masked: str
+    sealed: bytes | None
+
+
+def note_callback(db: apsw.Connection, old: Job, new: Job, document: bytes, callback: SealedUrl) -> None:
+    """Queue what the callback has to hear of this change, in the transaction of the change itself."""
+    if not callback.masked or STATUS[old.phase] is STATUS[new.phase]:
         return
     if new.notify_status or new.phase in _ANNOUNCED:
         db.execute(
-            "insert into callbacks (job_id, host, url, status, body, attempts, due) values (?, ?, ?, ?, ?, 0, 0)",
-            (new.id, host_of(new.callback), new.callback, STATUS[new.phase], document),
+            "insert into callbacks (job_id, host, url, sealed, status, body, attempts, due) "
+            "values (?, ?, ?, ?, ?, ?, 0, 0)",
+            (new.id, host_of(callback.masked), callback.masked, callback.sealed, STATUS[new.phase], document),
         )
 
 
 def host_of(url: str) -> str:
-    """Host and port, which tell receivers apart; never a user name, a path or a query, which may be secrets."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+    """Host and port, which tell receivers apart; never a user name, a path or a query, which may be secrets.
+
+    Never raises: it is asked within the write that ends a job. What is no URL has no host, and is refused when sent.
+    """
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 class CallbackQueue:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, vault: Vault) -> None:
         self._db = database
+        self._vault = vault
 
     def due(
         self, now: float, *, limit: int, without_jobs: Collection[str] = (), without_hosts: Collection[str] = ()
@@ -59,7 +79,7 @@ class CallbackQueue:
         """The first message of every job, where its time has come; a later one waits until that is settled."""
         jobs, hosts = _marks(without_jobs), _marks(without_hosts)
         rows = self._db.rows(
-            "select seq, job_id, host, url, status, body, attempts from callbacks as mine "  # noqa: S608  # marks only
+            "select seq, job_id, host, url, sealed, status, body, attempts from callbacks as mine "  # noqa: S608  # marks only
             f"where due <= ? and job_id not in ({jobs}) and host not in ({hosts}) and not exists "
             "(select 1 from callbacks as earlier where earlier.job_id = mine.job_id and earlier.seq < mine.seq) "
             "order by due, seq limit ?",
@@ -70,12 +90,12 @@ class CallbackQueue:
                 seq=int(str(seq)),
                 job_id=str(job_id),
                 host=str(host),
-                url=str(url),
+                url=self._vault.opened_callback(str(job_id), sealed) if isinstance(sealed, bytes) else str(url),
                 status=str(status),
                 body=body if isinstance(body, bytes) else b"",
                 attempts=int(str(attempts)),
             )
-            for seq, job_id, host, url, status, body, attempts in rows
+            for seq, job_id, host, url, sealed, status, body, attempts in rows
         ]
 
     def next_due(self, now: float) -> float | None:

@@ -16,6 +16,10 @@ class Digest(Protocol):
 
     def hexdigest(self) -> str: ...
 
+    def copy(self) -> Digest:
+        """One that has seen the same so far."""
+        ...
+
 
 class _Nothing:
     """For a server that shows no checksums."""
@@ -25,6 +29,9 @@ class _Nothing:
 
     def hexdigest(self) -> str:
         return ""
+
+    def copy(self) -> Digest:
+        return self
 
 
 def new_digest(kind: Kind) -> Digest:

@@ -9,30 +9,39 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import apsw
 
 from runner.server.answers import not_found
 from runner.server.config import Assumptions
+from runner.server.jobs.addresses import hide, in_full, is_masked, with_masks
 from runner.server.jobs.document import render
 from runner.server.jobs.ids import id_range
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
 from runner.server.jobs.record import Job, Moment, dump_record, load_record, timestamp
-from runner.server.store.callbacks import note_callback
+from runner.server.jobs.vault import Changes, Vault
+from runner.server.store.callbacks import SealedUrl, note_callback
 from runner.server.store.database import Database, Value
+from runner.server.store.deliveries import forget_deliveries
 from runner.server.store.migrations import NEVER
 from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
 
+T = TypeVar("T")
+
 PAGE = 50
 _HAS_ENDED = "select 1 from jobs where id = ? and expires is not null"
 _MOST_RECENT = 1024
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_ASSUMPTIONS = Assumptions()
 _UNLISTED: dict[str, frozenset[StatusCode]] = {"all": frozenset(), "active": TERMINAL, "none": frozenset(StatusCode)}
@@ -62,18 +71,30 @@ class JobStore:
     """
     retention_s  how long files are kept after a job has ended
     assumptions  what is shown of canceled jobs, and in lists
+    vault        where secrets of jobs are; it gets those that an earlier process has left, and its changes are written
+                 together with the job's
     """
 
     def __init__(
-        self, database: Database, *, retention_s: float, assumptions: Assumptions = DEFAULT_ASSUMPTIONS
+        self,
+        database: Database,
+        *,
+        retention_s: float,
+        vault: Vault | None = None,
+        assumptions: Assumptions = DEFAULT_ASSUMPTIONS,
     ) -> None:
         self._db = database
+        self._vault = vault or Vault()
+        for job_id, part_id, sealed in database.rows("select job_id, part_id, sealed from secrets"):
+            self._vault.restore(_text(job_id), _text(part_id), _bytes(sealed))
         self._retention_s = retention_s
         self._hides_canceled = assumptions.canceled == "404"
         self._unlisted = _UNLISTED[assumptions.list] | ({StatusCode.CANCELED} if self._hides_canceled else frozenset())
+        self._shown_as = {StatusCode.QUEUED: StatusCode(assumptions.queued)}
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         # Jobs that were just written are asked for at once: this spares the database, which the writer is busy with.
         self._recent: OrderedDict[str, Held] = OrderedDict()
+        self._under_way: set[asyncio.Task[object]] = set()
         self.listeners: list[Listener] = []
 
     def held(self, job_id: str) -> Held | None:
@@ -82,11 +103,15 @@ class JobStore:
         row = self._db.row("select account, token, document, status from jobs where id = ?", (job_id,))
         if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
             return None
-        return Held(account=_text(row[0]), token=_text(row[1]), document=_bytes(row[2]))
+        return Held(account=_text(row[0]), token=_text(row[1]), document=self._shown(job_id, _bytes(row[2])))
+
+    def render(self, job: Job) -> bytes:
+        """The document of `job` as clients see it, but for the server's address."""
+        return render(job, self._shown_as)
 
     def load(self, job_id: str) -> Job | None:
         row = self._db.row("select record from jobs where id = ?", (job_id,))
-        return load_record(_bytes(row[0])) if row else None
+        return self._read(_bytes(row[0])) if row else None
 
     def job_of_token(self, token: str) -> tuple[str, str] | None:
         """Job id and account of the job with this token."""
@@ -103,26 +128,28 @@ class JobStore:
         """Documents of one page of an account's jobs, newest first, and how many there are in all."""
         where, values = "account = ?", [account]
         if status is not None:
-            where, values = "account = ? and status = ?", [account, status]
+            shown_so = [code for code in StatusCode if self._shown_as.get(code, code) == status]
+            marks = ", ".join("?" for _ in shown_so)
+            where, values = f"account = ? and status in ({marks})", [account, *shown_so]
         if self._unlisted:
             marks = ", ".join("?" for _ in self._unlisted)
             where, values = f"{where} and status not in ({marks})", [*values, *self._unlisted]
         total = self._db.row(f"select count(*) from jobs where {where}", values)  # noqa: S608  # literals only
         # The inner query reads an index alone, however far the page is; documents are read for one page.
         rows = self._db.rows(
-            f"select document from jobs where seq in (select seq from jobs where {where} "  # noqa: S608
+            f"select id, document from jobs where seq in (select seq from jobs where {where} "  # noqa: S608
             f"order by seq desc limit {PAGE} offset ?) order by seq desc",
             (*values, (page - 1) * PAGE),
         )
-        return [_bytes(row[0]) for row in rows], _int(total[0]) if total else 0
+        return [self._shown(_text(row[0]), _bytes(row[1])) for row in rows], _int(total[0]) if total else 0
 
     def busy(self) -> list[Job]:
         """Jobs that something has to be done for, oldest first: what a restart takes up again."""
         rows = self._db.rows(
-            "select record from jobs where expires is null and status in ('downloading', 'queued', 'processing') "
+            "select id, record from jobs where expires is null and status in ('downloading', 'queued', 'processing') "
             "order by seq"
         )
-        return [load_record(_bytes(row[0])) for row in rows]
+        return [job for row in rows if (job := self._readable(_text(row[0]), _bytes(row[1]))) is not None]
 
     def ended(self, job_ids: Iterable[str]) -> set[str]:
         """Those that have ended."""
@@ -147,23 +174,46 @@ class JobStore:
         rows = self._db.rows("select id from jobs where expires < ? order by expires limit 500", (now,))
         return [_text(row[0]) for row in rows]
 
+    def is_expired(self, job_id: str, now: float) -> bool:
+        """Whether a job's files may go, and perhaps have gone."""
+        return bool(self._db.row("select 1 from jobs where id = ? and expires < ?", (job_id, now)))
+
     def used(self, account: str, key: str) -> Repeat | None:
         """What an `Idempotency-Key` was used for."""
         row = self._db.row("select job_id, body_mac from idempotency where account = ? and key = ?", (account, key))
         return Repeat(job_id=_text(row[0]), body_mac=_bytes(row[1])) if row else None
 
     async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
-        """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which."""
-        document = render(job)
-        repeat = await self._db.write(partial(_insert, job, document, idempotency, self._expires(job)))
+        """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which.
+
+        It goes on when the caller is cancelled.
+        """
+        return await self._to_the_end(self._create(job, idempotency))
+
+    async def _create(self, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
+        kept = hide(job, self._vault)
+        secrets = self._vault.changes(job.id)
+        line = _Line(job=kept, document=self.render(kept), expires=self._expires(job), secrets=secrets)
+        repeat = await self._db.write(partial(_insert, line, idempotency))
         if repeat is None:
-            self._remember(job, document)
+            self._vault.written(job.id, secrets)
+            self._remember(job, line.document if kept is job else self.render(job))
             self._announce(None, job)
         return repeat
 
     async def change(self, job_id: str, edit: Edit) -> Job:
-        """Replace a job by what `edit` makes of it, durably; one change of a job at a time."""
-        async with self._locks.setdefault(job_id, asyncio.Lock()):
+        """Replace a job by what `edit` makes of it, durably; one change of a job at a time.
+
+        Once it is this change's turn it goes on when the caller is cancelled: what becomes durable is announced, in
+        the order of the writes, and the next change sees it.
+        """
+        lock = self._locks.setdefault(job_id, asyncio.Lock())
+        await lock.acquire()
+        return await self._to_the_end(self._change(lock, job_id, edit))
+
+    async def _change(self, lock: asyncio.Lock, job_id: str, edit: Edit) -> Job:
+        """Holds the lock, and releases it at the end."""
+        try:
             old = self.load(job_id)
             if old is None:
                 raise not_found("job")
@@ -173,18 +223,63 @@ class JobStore:
             at = timestamp(time.time())
             history = job_history(old, edited.phase, at)
             new = replace(edited, modified_at=at, history=history)
-            document = render(new)
-            self._recent.pop(job_id, None)  # should we be cancelled here, what is durable is in the database alone
-            await self._db.write(partial(_update, old, new, document, self._expires(new)))
-            self._remember(new, document)
-        self._announce(old, new)
-        return new
+            kept = with_masks(new) if new.phase in ENDED else hide(new, self._vault)
+            secrets = self._vault.changes(job_id)
+            line = _Line(job=kept, document=self.render(kept), expires=self._expires(new), secrets=secrets)
+            callback = SealedUrl(masked=kept.callback, sealed=self._sealed_callback(edited, kept))
+            self._recent.pop(job_id, None)  # until we hear of the write, what is durable is in the database alone
+            await self._db.write(partial(_update, old, line, callback))
+            self._vault.written(job_id, secrets)
+            new = kept if new.phase in ENDED else new
+            self._remember(new, line.document if kept is new else self.render(new))
+            self._announce(old, new)
+            return new
+        finally:
+            lock.release()
+
+    async def close(self) -> None:
+        """Wait for the writes whose callers have gone."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _to_the_end(self, work: Coroutine[object, object, T]) -> T:
+        """Its result; cancelling the wait for it leaves it alone."""
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def keep_secrets(self, job_id: str) -> None:
+        """Write what the vault has changed of a job without a change of the job itself."""
+        if secrets := self._vault.changes(job_id):
+            await self._db.write(partial(_note_secrets, job_id, secrets))
+            self._vault.written(job_id, secrets)
 
     async def forget_files(self, job_id: str) -> None:
         """Never asks again for the files of a job whose retention is over."""
         await self._db.write(
             lambda db: db.execute("update jobs set expires = ? where id = ?", (NEVER, job_id)).fetchall()
         )
+
+    def _read(self, record: bytes) -> Job:
+        return in_full(load_record(record), self._vault)
+
+    def _readable(self, job_id: str, record: bytes) -> Job | None:
+        """The job in `record`; None where that can't be read, so that it doesn't stand in the way of others."""
+        try:
+            return self._read(record)
+        except Exception:  # noqa: BLE001  # a record of an old version, or a broken one
+            _log.exception("job %s: its record can't be read; it is left alone", job_id)
+            return None
+
+    def _shown(self, job_id: str, document: bytes) -> bytes:
+        """A document as clients see it: until a job has ended, its addresses are what they gave."""
+        job = self.load(job_id) if self._vault.hides_addresses(job_id) else None
+        return self.render(job) if job else document
+
+    def _sealed_callback(self, new: Job, kept: Job) -> bytes | None:
+        if is_masked(new.callback):  # lost with a key: nothing opens this, so that nobody else is called instead
+            return b""
+        return None if new.callback == kept.callback else self._vault.sealed_callback(new.id, new.callback)
 
     def _remember(self, job: Job, document: bytes) -> None:
         """What is durable now; called in the order of the writes of one job."""
@@ -200,7 +295,10 @@ class JobStore:
 
     def _announce(self, old: Job | None, new: Job) -> None:
         for listener in self.listeners:
-            listener(old, new)
+            try:
+                listener(old, new)
+            except Exception:  # noqa: BLE001  # it is durable: neither the caller nor other listeners may believe otherwise
+                _log.exception("job %s: what follows from a change could not be begun", new.id)
 
 
 def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
@@ -210,16 +308,26 @@ def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
     return (*old.history, (STATUS[phase], at))
 
 
-def _insert(
-    job: Job, document: bytes, idempotency: tuple[str, bytes] | None, expires: float | None, db: apsw.Connection
-) -> Repeat | None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Line:
+    """A job as it is written down: nothing in it is secret but `secrets`, which are sealed."""
+
+    job: Job
+    document: bytes
+    expires: float | None
+    secrets: Changes
+
+
+def _insert(line: _Line, idempotency: tuple[str, bytes] | None, db: apsw.Connection) -> Repeat | None:
+    job = line.job
     if idempotency is not None and (used := _claim(db, job, *idempotency)):
         return used
-    columns = (job.id, job.account, STATUS[job.phase], job.token, expires)
+    columns = (job.id, job.account, STATUS[job.phase], job.token, line.expires)
     db.execute(
         "insert into jobs (id, account, status, token, expires, document, record) values (?, ?, ?, ?, ?, ?, ?)",
-        (*columns, document, dump_record(job)),
+        (*columns, line.document, dump_record(job)),
     )
+    _note_secrets(job.id, line.secrets, db)
     _note_parts(db, None, job)
     _note_in_book(db, None, job)
     return None
@@ -235,14 +343,29 @@ def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat |
     return None
 
 
-def _update(old: Job, new: Job, document: bytes, expires: float | None, db: apsw.Connection) -> None:
+def _update(old: Job, line: _Line, callback: SealedUrl, db: apsw.Connection) -> None:
+    new = line.job
     db.execute(
         "update jobs set status = ?, expires = coalesce(expires, ?), document = ?, record = ? where id = ?",
-        (STATUS[new.phase], expires, document, dump_record(new), new.id),
+        (STATUS[new.phase], line.expires, line.document, dump_record(new), new.id),
     )
-    note_callback(db, old, new, document)
+    if new.phase in ENDED:
+        db.execute("delete from secrets where job_id = ?", (new.id,))
+    else:
+        _note_secrets(new.id, line.secrets, db)
+    if new.phase is Phase.COMPLETED:
+        forget_deliveries(db, new.id)
+    note_callback(db, old, new, line.document, callback)
     _note_parts(db, old, new)
     _note_in_book(db, old, new)
+
+
+def _note_secrets(job_id: str, secrets: Changes, db: apsw.Connection) -> None:
+    for part_id, sealed in secrets.items():
+        if sealed is None:
+            db.execute("delete from secrets where job_id = ? and part_id = ?", (job_id, part_id))
+        else:
+            db.execute("insert or replace into secrets values (?, ?, ?)", (job_id, part_id, sealed))
 
 
 def _note_parts(db: apsw.Connection, old: Job | None, new: Job) -> None:

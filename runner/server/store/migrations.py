@@ -67,4 +67,20 @@ MIGRATIONS: tuple[str, ...] = (
     create index callbacks_of_job on callbacks (job_id, seq);
     create index callbacks_by_due on callbacks (due);
     """,
+    # Secrets of jobs that have not ended, and addresses of callbacks; sealed with a key that lies elsewhere.
+    """
+    create table secrets (
+        job_id text not null, part_id text not null, sealed blob not null, primary key (job_id, part_id)
+    ) without rowid;
+    alter table callbacks add column sealed blob;
+    """,
+    # What was sent to output targets by jobs that didn't complete.
+    """
+    create table deliveries (
+        job_id text not null, conversion text not null, target integer not null, place text not null,
+        account text not null, checksum text not null, size integer not null, tokens text not null,
+        done integer not null, primary key (job_id, conversion, target, place)
+    ) without rowid;
+    create index deliveries_of_place on deliveries (place, account);
+    """,
 )

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -29,8 +28,6 @@ _MOST_S = 60.0
 _SETTLE_MS = 5_000
 _LOOK_EVERY_S = 0.1
 
-# A browser takes some hundred megabytes.
-_TURNS = threading.BoundedSemaphore(2)
 
 _EXTENSIONS = {"website": "html", "screenshot": "png", "screenshot_pdf": "pdf"}
 ENGINES = frozenset(_EXTENSIONS)
@@ -72,7 +69,6 @@ def capture(order: Order, engine: str, options: Mapping[str, Json]) -> Fetched:
     probe(order)  # a page that isn't there or may not be reached is an error, and no picture of one
     extension = _EXTENSIONS[engine]
     with (
-        _TURNS,
         # Not in the state folder: Chromium makes sockets in it, and their paths must be short.
         tempfile.TemporaryDirectory(prefix="runner-web-", ignore_cleanup_errors=True) as folder,
         filtering_proxy(order.allowed, most_bytes=_MOST_BYTES) as port,

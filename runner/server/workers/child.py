@@ -6,13 +6,13 @@ import gc
 import os
 import socket
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from runner.server.converters.protocol import Converter, Product, Request
+from runner.server.converters.protocol import Converter, Request, Source
 from runner.server.workers.confine import confine
 from runner.server.workers.messages import pack_products, pack_refusal, unpack_request
-from runner.server.workers.outcome import Limits, Refused, no_worker, refusal_of, unsupported
+from runner.server.workers.outcome import Limits, no_worker, refusal_of, unsupported
 
 
 def run(connection: socket.socket, converters: Sequence[Converter], *, parent: int) -> None:
@@ -50,12 +50,15 @@ def _answer(request: Request, limits: Limits, converters: Sequence[Converter], *
 
 
 def _result(request: Request, converters: Sequence[Converter]) -> bytes:
-    products = _converted(request, converters)
-    return pack_refusal(products) if isinstance(products, Refused) else pack_products(products)
-
-
-def _converted(request: Request, converters: Sequence[Converter]) -> list[Product] | Refused:
     for converter in converters:
         if any((row.category, row.target) == (request.category, request.target) for row in converter.targets):
-            return converter.convert(request)
-    return unsupported(request.category, request.target)
+            products = converter.convert(request)
+            return pack_products(products, [_facts(converter, request, source) for source in request.sources])
+    return pack_refusal(unsupported(request.category, request.target))
+
+
+def _facts(converter: Converter, request: Request, source: Source) -> Mapping[str, str]:
+    try:
+        return converter.facts(source, request.guards)
+    except Exception:  # noqa: BLE001  # a conversion that went well must not fail for it
+        return {}

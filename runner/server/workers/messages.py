@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from runner.server.converters.protocol import Guards, Product, Request, Source
+from runner.server.converters.protocol import FACTS, Guards, Product, Request, Source
 from runner.server.workers.outcome import Limits, Refused
 from runner.wire.values import Json, as_int, as_list, as_object, as_text
 
 ANSWER_BYTES = 8 * 1024 * 1024
+_MOST_DIGITS = 12
 
 
 class BadAnswerError(ValueError):
@@ -44,8 +45,10 @@ def unpack_request(content: bytes) -> tuple[Request, Limits]:
     return Request(**request, sources=sources, workdir=workdir, guards=guards), Limits(**limits)
 
 
-def pack_products(products: Sequence[Product]) -> bytes:
-    return json.dumps({"products": [asdict(product) for product in products]}, default=_as_text).encode()
+def pack_products(products: Sequence[Product], facts: Sequence[Mapping[str, str]] = ()) -> bytes:
+    """`facts` are what is known of the sources, one for each."""
+    answer = {"products": [asdict(product) for product in products], "facts": [dict(one) for one in facts]}
+    return json.dumps(answer, default=_as_text).encode()
 
 
 def pack_refusal(refused: Refused) -> bytes:
@@ -69,6 +72,18 @@ def unpack_answer(content: bytes, request: Request) -> tuple[Product, ...] | Ref
     if not products:
         raise BadAnswerError("it made no file")
     return products
+
+
+def unpack_facts(content: bytes, request: Request) -> tuple[Mapping[str, str], ...]:
+    """What the child, which answered with products, says of its sources; what makes no sense is left out."""
+    rows = as_list(as_object(json.loads(content)).get("facts"))[: len(request.sources)]
+    return tuple(
+        {name: as_text(value) for name, value in as_object(row).items() if _is_fact(name, value)} for row in rows
+    )
+
+
+def _is_fact(name: str, value: Json) -> bool:
+    return name in FACTS and isinstance(value, str) and len(value) <= _MOST_DIGITS and value.isdecimal()
 
 
 def _product(row: dict[str, Json], request: Request) -> Product:

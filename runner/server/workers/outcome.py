@@ -54,9 +54,12 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Converted:
+    """`facts` are what the conversion saw of its sources, in their order; empty where it saw nothing."""
+
     products: tuple[Product, ...]
     cpu_s: float
     wall_s: float
+    facts: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

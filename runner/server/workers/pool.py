@@ -13,7 +13,7 @@ from types import TracebackType
 
 from runner.server.converters.protocol import Request
 from runner.server.workers import landlock, outcome
-from runner.server.workers.messages import ANSWER_BYTES, BadAnswerError, pack_request, unpack_answer
+from runner.server.workers.messages import ANSWER_BYTES, BadAnswerError, pack_request, unpack_answer, unpack_facts
 from runner.server.workers.outcome import MIB, Converted, Limits, Outcome, Refused
 from runner.server.workers.zygote_link import End, ZygoteGoneError, ZygoteLink
 from runner.wire.values import JsonObject
@@ -167,4 +167,4 @@ def _reading(answer: bytes, request: Request) -> Converted | Refused:
         return outcome.nonsense(str(error))
     if isinstance(products, Refused):
         return products
-    return Converted(products=products, cpu_s=0.0, wall_s=0.0)
+    return Converted(products=products, cpu_s=0.0, wall_s=0.0, facts=unpack_facts(answer, request))

@@ -64,7 +64,8 @@ class ZygoteLink:
 
     def start(self, job: int, connection: socket.socket, on_start: Callable[[int], None] | None) -> asyncio.Future[End]:
         """Fork a child that serves `connection`. The future fails with ZygoteGoneError where none comes up."""
-        ended = self._loop.create_future()
+        ended: asyncio.Future[End] = self._loop.create_future()
+        ended.add_done_callback(_heard)
         self._jobs[job] = _Job(ended=ended, on_start=on_start)
         try:
             socket.send_fds(self._control, [ORDER.pack(START, job)], [connection.fileno()])
@@ -124,6 +125,12 @@ class ZygoteLink:
         reason = _last_words(self._process)
         for job in list(self._jobs):
             self._settle(job, ZygoteGoneError(reason))
+
+
+def _heard(ended: asyncio.Future[End]) -> None:
+    """Whoever was cancelled doesn't wait for the end any more, and a failure that nobody asked for is no news."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 def _spawn(control: socket.socket, table: str) -> subprocess.Popen[bytes]:

@@ -62,6 +62,7 @@ def _remote(url: str, service: BlobServiceClient) -> Remote:
         credentials={"accountname": ACCOUNT, "accountkey": KEY},
         put=put,
         get=get,
+        remove=container.delete_blob,
         content_type=lambda file: str(
             container.get_blob_client(file).get_blob_properties().content_settings.content_type
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from pathlib import Path
 from threading import Event
 
@@ -22,6 +23,11 @@ def with_group(name: str) -> object:
 
 everywhere = pytest.mark.parametrize("server", [with_group(name) for name in SERVERS])
 object_stores = pytest.mark.parametrize("server", [with_group(name) for name in SERVERS[:3]])
+
+
+def noise(size: int) -> bytes:
+    """Bytes of which no part is like another: what is stored in the wrong place, or twice, shows."""
+    return random.Random(size).randbytes(size)
 
 
 def order(tmp_path: Path, *, most_bytes: int = 1024 * MIB) -> Order:

@@ -31,4 +31,5 @@ def ftp_remote(port: int, user: str, password: str, home: Path, *, owner: tuple[
         credentials={"username": user, "password": password},
         put=put,
         get=get,
+        remove=lambda file: (home / file.lstrip("/")).unlink(),
     )

@@ -31,6 +31,8 @@ class Mischief:
     stalls      from now on a download sends nothing more
     full        what is stored goes to a disk that is full
     lost        renames that are done but never answered
+    snatched    renames that are not done: the line breaks, and somebody else's file of the same size has the name
+    not_stored  uploads that end in the words of a server whose disk is full
     """
 
     cut_after: int = 0
@@ -38,6 +40,8 @@ class Mischief:
     stalls: bool = False
     full: bool = False
     lost: int = 0
+    snatched: int = 0
+    not_stored: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,23 @@ class _Handler(FTPHandler):  # type: ignore[misc]
     use_sendfile = False  # it would go past `send`
     mischief: Mischief
 
+    def ftp_RNTO(self, path: str) -> None:  # noqa: N802  # pyftpdlib's name
+        if not self.mischief.snatched:
+            super().ftp_RNTO(path)
+            return
+        self.mischief.snatched -= 1
+        size = Path(self._rnfr).stat().st_size
+        Path(path).write_bytes(b"x" * size)
+        self.close()
+
     def respond(self, resp: str, *args: Any, **more: Any) -> None:
         if self.mischief.lost and resp.startswith("250 Renaming"):
             self.mischief.lost -= 1
             self.close()
             return
+        if self.mischief.not_stored and resp.startswith("226 Transfer complete"):
+            self.mischief.not_stored -= 1
+            resp = "451 Failure writing to local file."
         super().respond(resp, *args, **more)
 
 

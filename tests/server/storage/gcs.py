@@ -256,6 +256,9 @@ def _remote(url: str, upstream: str, credentials: dict[str, str]) -> Remote:
         query = {"uploadType": "media", "name": file}
         httpx.post(f"{upstream}/upload/storage/v1/b/{BUCKET}/o", params=query, content=content).raise_for_status()
 
+    def remove(file: str) -> None:
+        httpx.delete(place(file)).raise_for_status()
+
     return Remote(
         provider="googlecloud",
         endpoint={"gcs_endpoint": url},
@@ -263,5 +266,6 @@ def _remote(url: str, upstream: str, credentials: dict[str, str]) -> Remote:
         credentials={"keyfile": credentials},
         put=put,
         get=get,
+        remove=remove,
         content_type=lambda file: str(httpx.get(place(file)).json()["contentType"]),
     )

@@ -17,7 +17,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 class Remote:
     """
     endpoint  the setting that points a server at it ("s3_endpoint"), and its value; FTP has none
-    put, get  behind the provider's back: an object's bytes, None where there is none
+    put, get, remove  behind the provider's back: an object's bytes, None where there is none
     content_type  what the provider says an object is, where it knows such a thing
     """
 
@@ -27,6 +27,7 @@ class Remote:
     credentials: Mapping[str, Any] = field(repr=False)
     put: Callable[[str, bytes], None]
     get: Callable[[str], bytes | None]
+    remove: Callable[[str], None]
     content_type: Callable[[str], str] | None = None
 
     def site(self, **more: Any) -> Site:

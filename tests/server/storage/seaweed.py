@@ -147,5 +147,6 @@ def _remote(url: str, client: Any) -> Remote:
         credentials={"accesskeyid": KEY_ID, "secretaccesskey": SECRET},
         put=lambda file, content: client.put_object(Bucket=BUCKET, Key=file, Body=content) and None,
         get=get,
+        remove=lambda file: client.delete_object(Bucket=BUCKET, Key=file) and None,
         content_type=lambda file: str(client.head_object(Bucket=BUCKET, Key=file)["ContentType"]),
     )

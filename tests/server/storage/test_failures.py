@@ -10,13 +10,23 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runner.server.storage.contact import scrubbed
-from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Place, Site, Stopped, StorageError
+from runner.server.storage.protocol import (
+    FAILED,
+    NAME_TAKEN,
+    NOT_FOUND,
+    TOO_SLOW,
+    Place,
+    Site,
+    Stopped,
+    StorageError,
+)
 from runner.server.storage.transfer import deliver, fetch
-from tests.server.storage.everywhere import MIB, everywhere, object_stores, order, upload
+from tests.server.storage.everywhere import MIB, everywhere, noise, object_stores, order, upload
 from tests.server.storage.ftpd import PASSWORD
 from tests.server.storage.gcs import keyfile
 from tests.server.storage.remote import Remote
@@ -200,7 +210,7 @@ def test_a_wrong_region_fails_and_the_right_one_is_not_guessed(
 
 @object_stores
 def test_a_download_that_is_cut_goes_on_where_it_was(remote: Remote, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 4 * 1024 * 20
+    content = noise(20 * MIB)
     remote.put("cut-down.bin", content)
 
     with wire_to(next(iter(remote.endpoint.values()))) as wire:
@@ -214,7 +224,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was(remote: Remote, tmp_path: P
 
 @object_stores
 def test_an_upload_that_is_cut_is_done_again_and_whole(remote: Remote, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 4 * 1024 * 20
+    content = noise(20 * MIB)
 
     with wire_to(next(iter(remote.endpoint.values()))) as wire:
         wire.cut_up, wire.cuts = 3 * MIB, 1
@@ -232,6 +242,22 @@ def test_an_upload_whose_answer_is_lost_is_known_as_our_own(remote: Remote, tmp_
         deliver(place, remote.site(**_at(remote, wire.url)), upload(tmp_path, b"bytes-of-the-upload"))
 
     assert (remote.get("answer-lost.txt"), wire.lose_answer_to) == (b"bytes-of-the-upload", b"")
+
+
+LAST_WORDS = {"amazons3": b"<CompleteMultipartUpload", "azure": b"<BlockList>", "googlecloud": b"/20971520"}
+
+
+@object_stores
+def test_a_large_upload_whose_last_answer_is_lost_is_known_as_our_own(remote: Remote, tmp_path: Path) -> None:
+    content = noise(20 * MIB)
+
+    with wire_to(next(iter(remote.endpoint.values()))) as wire:
+        wire.lose_answer_to = LAST_WORDS[remote.provider]
+        place = _behind(remote, wire.url).place("large-answer-lost.bin")
+        deliver(place, remote.site(**_at(remote, wire.url)), upload(tmp_path, content))
+
+    assert wire.lose_answer_to == b""
+    assert remote.get("large-answer-lost.bin") == content
 
 
 @object_stores
@@ -275,6 +301,50 @@ def test_what_nobody_wants_any_more_stops(remote: Remote, tmp_path: Path) -> Non
         deliver(remote.place("unwanted-out.bin"), remote.site(), unwanted)
 
     assert remote.get("unwanted-out.bin") is None
+
+
+@everywhere
+def test_an_upload_whose_time_is_over_ends(remote: Remote, tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as caught:
+        deliver(remote.place("too-slow.txt"), remote.site(), upload(tmp_path, b"x" * MIB), most_s=-1)
+
+    assert (caught.value.code, "The upload took longer than" in caught.value.message) == (TOO_SLOW, True)
+    assert remote.get("too-slow.txt") is None
+
+
+@pytest.mark.xdist_group("s3")
+def test_a_large_upload_that_breaks_goes_on_with_the_parts_that_are_missing(s3: Remote, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 4 * 1024 * 48
+
+    with wire_to(s3.endpoint["s3_endpoint"]) as wire:
+        wire.cut_up, wire.cuts = 9 * MIB, 8  # after one part: from the start it would never get through
+        deliver(s3.behind(wire.url).place("parts.bin"), s3.behind(wire.url).site(attempts=3), upload(tmp_path, content))
+
+    assert s3.get("parts.bin") == content
+    assert wire.cuts < 8
+
+
+@pytest.mark.xdist_group("s3")
+def test_a_large_upload_that_is_given_up_leaves_no_parts(s3: Remote, tmp_path: Path) -> None:
+    with wire_to(s3.endpoint["s3_endpoint"]) as wire:
+        wire.cut_up, wire.cuts = 3 * MIB, 99
+        with pytest.raises(StorageError, match="the connection broke"):
+            deliver(
+                s3.behind(wire.url).place("given-up.bin"),
+                s3.behind(wire.url).site(attempts=2),
+                upload(tmp_path, b"x" * 20 * MIB),
+            )
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint["s3_endpoint"],
+        region_name="eu-central-1",
+        aws_access_key_id=s3.credentials["accesskeyid"],
+        aws_secret_access_key=s3.credentials["secretaccesskey"],
+    )
+    uploads = client.list_multipart_uploads(Bucket=s3.parameters["bucket"]).get("Uploads", [])
+    client.close()
+    assert [one["Key"] for one in uploads if one["Key"] == "given-up.bin"] == []
 
 
 @pytest.mark.xdist_group("s3")

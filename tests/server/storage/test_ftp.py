@@ -10,6 +10,7 @@ import pytest
 
 from runner.server.storage.protocol import FAILED, NAME_TAKEN, NOT_FOUND, Site, StorageError, Upload
 from runner.server.storage.transfer import deliver, fetch
+from runner.server.store.checksums import Digest
 from tests.server.storage.everywhere import MIB, order, upload
 from tests.server.storage.ftpd import READER, Ftpd
 from tests.server.storage.remote import Remote
@@ -68,6 +69,43 @@ def test_a_rename_whose_answer_is_lost_is_known_as_our_own(naughty: Ftpd, tmp_pa
     assert naughty.mischief.lost == 0
 
 
+def test_a_rename_that_never_was_is_not_mistaken_for_a_file_of_the_same_size(naughty: Ftpd, tmp_path: Path) -> None:
+    naughty.mischief.snatched = 1
+
+    with pytest.raises(StorageError) as caught:
+        deliver(naughty.remote.place("wanted.txt"), naughty.remote.site(), upload(tmp_path, b"mine"))
+
+    assert caught.value.code == NAME_TAKEN
+    assert {path.name: path.read_bytes() for path in naughty.home.iterdir()} == {"wanted.txt": b"xxxx"}
+
+
+def test_a_server_that_cannot_store_is_asked_once_more_and_then_quoted(naughty: Ftpd, tmp_path: Path) -> None:
+    naughty.mischief.not_stored = 9
+
+    with pytest.raises(StorageError) as caught:
+        deliver(naughty.remote.place("full.txt"), naughty.remote.site(), upload(tmp_path, b"mine"))
+
+    assert "the server could not store it: 451 Failure writing to local file." in caught.value.message
+    assert naughty.mischief.not_stored == 7
+    assert list(naughty.home.iterdir()) == []
+
+
+def test_a_server_that_stumbles_once_while_storing_is_forgiven(naughty: Ftpd, tmp_path: Path) -> None:
+    naughty.mischief.not_stored = 1
+
+    deliver(naughty.remote.place("stumbled.txt"), naughty.remote.site(), upload(tmp_path, b"mine"))
+
+    assert {path.name: path.read_bytes() for path in naughty.home.iterdir()} == {"stumbled.txt": b"mine"}
+
+
+def test_a_name_as_long_as_names_may_be_is_delivered(naughty: Ftpd, tmp_path: Path) -> None:
+    name = "n" * 251 + ".txt"
+
+    deliver(naughty.remote.place(f"folder/{name}"), naughty.remote.site(), upload(tmp_path, b"mine"))
+
+    assert [path.name for path in (naughty.home / "folder").iterdir()] == [name]
+
+
 def test_who_may_only_read_cannot_write(naughty: Ftpd, tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         deliver(naughty.remote.place("no.txt", username=READER), naughty.remote.site(), upload(tmp_path, b"x"))
@@ -91,6 +129,9 @@ def test_a_file_that_changed_between_two_parts_is_not_glued_together(naughty: Ft
 
         def hexdigest(self) -> str:
             return ordered.digest.hexdigest()
+
+        def copy(self) -> Digest:
+            raise NotImplementedError
 
     with pytest.raises(StorageError, match="changed while it was read"):
         fetch(naughty.remote.place("changing.bin"), naughty.remote.site(), replace(ordered, digest=Changing()))
@@ -124,6 +165,7 @@ def test_a_line_break_in_a_name_never_reaches_the_server() -> None:
             credentials={"username": "u", "password": "p"},
             put=lambda _, __: None,
             get=lambda _: None,
+            remove=lambda _: None,
         ).place("a\r\nDELE b")
 
 

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from runner.server.assembly import running
 from runner.server.config import ServerConfig
-from tests.server.conftest import KEY, Api, Copying
+from tests.server.conftest import KEY, Api, Copying, run_against
 from tests.server.storage.everywhere import everywhere
 from tests.server.storage.ftpd import PASSWORD, Ftpd
 from tests.server.storage.remote import LOOPBACK, Remote
@@ -31,20 +29,9 @@ def run(tmp_path: Path) -> Run:
         config = ServerConfig(
             state_dir=tmp_path / "state", api_keys=(KEY,), workers=2, allow_private=LOOPBACK, **endpoint
         )
-        asyncio.run(_run(test, config, converter or Copying()))
+        asyncio.run(run_against(test, config, converter or Copying()))
 
     return run_with
-
-
-async def _run(test: Test, config: ServerConfig, converter: Copying) -> None:
-    base_url = "http://server.test/v2"
-    async with running(config, base_url=base_url, convert=converter) as opened:
-        transport = httpx.ASGITransport(opened.app)
-        async with (
-            httpx.AsyncClient(transport=transport, base_url=base_url, headers={"X-Api2convert-Api-Key": KEY}) as http,
-            httpx.AsyncClient(transport=transport, base_url=base_url) as stranger,
-        ):
-            await test(Api(http=http, stranger=stranger, opened=opened, converter=converter))
 
 
 def jpg(remote: Remote, name: str, content: bytes = b"\xff\xd8\xff picture") -> None:

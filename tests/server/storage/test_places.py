@@ -44,6 +44,12 @@ def test_defaults_are_the_apis() -> None:
     assert s3.name == "Amazon S3, bucket 'b', file 'f'"
 
 
+def test_an_empty_text_is_no_region_and_a_number_is_as_good_as_its_text() -> None:
+    s3 = place_of("amazons3", {"bucket": "b", "file": 5, "region": ""}, S3)
+
+    assert s3.parameters == {"bucket": "b", "file": "5", "region": "eu-central-1"}
+
+
 def test_everything_that_is_missing_is_named_at_once_and_no_value_is() -> None:
     with pytest.raises(StorageError) as caught:
         place_of("amazons3", {"bucket": ["x"]}, {"secretaccesskey": {"hunter2": 1}})
@@ -225,4 +231,5 @@ def test_numbered_names_are_told_apart_and_stay_in_their_folder(file: str, numbe
 
     assert named not in (file, numbered(file, number + 1))
     assert named.rpartition("/")[0] == file.rpartition("/")[0]
-    assert PurePosixPath(named).suffix == PurePosixPath(file.rpartition("/")[2]).suffix or not file.rpartition("/")[2]
+    name = PurePosixPath(file.rpartition("/")[2])
+    assert PurePosixPath(named).suffix == name.suffix or not name.name or file.endswith(".")

@@ -49,7 +49,8 @@ _TLS = {
 
 
 @contextlib.contextmanager
-def vsftpd(*, secure: bool) -> Iterator[Remote]:
+def vsftpd(*, secure: bool, **more: str) -> Iterator[Remote]:
+    """`more` are settings of its own, as in its configuration file."""
     program = shutil.which("vsftpd", path=f"{os.environ['PATH']}:/usr/sbin")
     assert program, "vsftpd is missing: install the Debian package (tools/debian-packages does)"
     # Not among the tests' own folders: these are closed to the user that vsftpd becomes.
@@ -61,6 +62,7 @@ def vsftpd(*, secure: bool) -> Iterator[Remote]:
             (folder / "empty").mkdir()
             settings = {**_SETTINGS, "listen_port": str(port), "secure_chroot_dir": str(folder / "empty")}
             settings |= {**_TLS, **_certificate(folder)} if secure else {}
+            settings |= more
             config = folder / "vsftpd.conf"
             config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
             with running([program, config], folder / "log", is_ready=lambda: answers(port), what="vsftpd"):

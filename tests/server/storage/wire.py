@@ -18,6 +18,7 @@ class Wire:
     cut_down, cut_up  bytes from, and to, the server after which a connection is cut; 0: never
     cuts              how many connections are cut
     silent            nothing comes from the server any more
+    silent_after      a request with these bytes is passed on, and then it is silent
     lose_answer_to    the first request with these bytes is passed on, its answer is not
     """
 
@@ -26,6 +27,7 @@ class Wire:
     cut_up: int = 0
     cuts: int = 0
     silent: bool = False
+    silent_after: bytes = b""
     lose_answer_to: bytes = b""
     connections: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,6 +80,7 @@ class _Line:
                 if wanted and wanted in piece:
                     self._wire.lose_answer_to = b""
                     self._loses = True
+                self._wire.silent |= bool(self._wire.silent_after) and self._wire.silent_after in piece
                 self._server.sendall(piece)
                 passed += len(piece)
                 if self._is_cut(passed, self._wire.cut_up):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.server.converters.protocol import ConversionError, Product, Request, Target
+from runner.server.converters.protocol import ConversionError, Guards, Product, Request, Source, Target
 
 
 def _product(request: Request, path: Path, sources: tuple[int, ...] = (0,)) -> list[Product]:
@@ -179,6 +179,9 @@ class Hostile:
 
     def convert(self, request: Request) -> list[Product]:
         return self.run(request)
+
+    def facts(self, source: Source, guards: Guards) -> dict[str, str]:
+        raise LookupError(f"nothing is known of {source.filename} within {guards}")
 
 
 CONVERTERS = tuple(

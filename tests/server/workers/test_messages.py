@@ -18,6 +18,7 @@ from runner.server.workers.messages import (
     pack_refusal,
     pack_request,
     unpack_answer,
+    unpack_facts,
     unpack_request,
 )
 from runner.server.workers.outcome import Limits, Refused
@@ -46,6 +47,17 @@ def test_products_arrive_as_they_were_made(request_for: Requests) -> None:
     product = Product(path=path, filename="ä\n.txt", content_type="text/plain", sources=(0,), metadata={"n": 1})
 
     assert unpack_answer(pack_products([product]), request) == (product,)
+
+
+def test_what_a_child_says_of_its_sources_is_numbers_by_known_names_and_nothing_else(request_for: Requests) -> None:
+    good = {"width": "640", "height": "480", "pages": "3", "frames": "12"}
+    odd = {"width": "-1", "height": 5, "pages": "9" * 13, "frames": "1 OR 1", "author": "7", "": "7"}
+
+    request = request_for("copy")
+    assert unpack_facts(pack_products([], [good, good]), request) == (good,)
+    assert unpack_facts(json.dumps({"facts": [odd]}).encode(), request) == ({},)
+    for answer in ({}, {"facts": 5}, {"facts": [None]}, {"facts": ["x"]}):
+        assert not any(unpack_facts(json.dumps(answer).encode(), request))
 
 
 def test_a_refusal_arrives_as_it_was_given(request_for: Requests) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from runner.server.workers.pool import Workers
 
 Requests = Callable[..., Request]
 Outcomes = Callable[..., Outcome]
-SMALL = Limits(wall_s=20, cpu_s=1, memory_bytes=1024 * MIB, output_bytes=8 * MIB)
+SMALL = Limits(wall_s=60, cpu_s=1, memory_bytes=1024 * MIB, output_bytes=8 * MIB)
 
 
 def text_of(outcome: Outcome) -> str:
@@ -64,7 +65,7 @@ def test_a_conversion_answers_with_its_product_and_what_it_took(request_for: Req
 
     assert text_of(outcome) == "the source"
     assert 0 < outcome.cpu_s < 5
-    assert 0 < outcome.wall_s < 20
+    assert 0 < outcome.wall_s < 60
 
 
 @pytest.mark.parametrize(
@@ -188,10 +189,32 @@ def test_leaving_the_workers_ends_what_still_runs(request_for: Requests, with_wo
     assert not is_alive(process)
 
 
+def test_a_cancelled_conversion_whose_workers_are_gone_is_no_news(request_for: Requests) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: told.append(context))
+        started: asyncio.Future[int] = loop.create_future()
+        async with Workers(Limits(), 1, table="hostile:CONVERTERS") as workers:
+            task = asyncio.create_task(workers.convert(request_for("asleep"), on_start=started.set_result))
+            await started
+            task.cancel()
+            await asyncio.sleep(0)  # it is cancelled, kills, and waits for the end that comes as a loss
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        gc.collect()
+
+    asyncio.run(both())
+
+    assert told == []
+
+
 def test_what_a_conversion_left_running_ends_with_it(request_for: Requests, outcome_of: Outcomes) -> None:
     outcome = outcome_of(request_for("leaves_a_child"))
 
-    assert is_ended(int(text_of(outcome)), within_s=10)
+    assert is_ended(int(text_of(outcome)), within_s=60)
 
 
 def test_a_dead_zygote_is_replaced(request_for: Requests, with_workers: Callable[..., Any]) -> None:
@@ -353,4 +376,4 @@ def test_killing_the_server_ends_its_conversions(tmp_path: Path) -> None:
         server.kill()
         server.wait()
 
-        assert is_ended(process, within_s=10)
+        assert is_ended(process, within_s=60)

@@ -1,0 +1,71 @@
+"""Names that come from a server, made safe and made ours before they become paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
+from runner.wire.values import JsonObject, as_list, as_object, as_text
+
+MOST_BYTES = 255
+NAMELESS = "file"  # what the API calls an upload of whose name nothing is left
+
+
+def names_of(outputs: Iterable[str], *, bought_as: str, wanted: str) -> list[str]:
+    """What the outputs of one purchase, as the server names them, are called at one address: each its own way.
+
+    bought_as  what the purchase is named after
+    wanted     what this address would have it named after
+    """
+    return unique_names(_name_of(name, index, bought_as, wanted) for index, name in enumerate(outputs))
+
+
+def _name_of(name: str, index: int, bought_as: str, wanted: str) -> str:
+    safe = safe_name(name, fallback=f"output-{index + 1}")
+    return safe_name(own_name(safe, bought_as=bought_as, wanted=wanted), fallback=safe)
+
+
+def safe_name(name: str, *, fallback: str) -> str:
+    """`name` as the name of one file: no separators, no control characters, at most 255 bytes, never empty.
+
+    The ending is kept where the name must be shortened.
+    """
+    return _shortened(plain_name(name) or fallback)
+
+
+def _shortened(name: str) -> str:
+    suffix = PurePosixPath(name).suffix
+    if len(name.encode()) <= MOST_BYTES:
+        return name
+    room = MOST_BYTES - len(suffix.encode())
+    return name.encode()[:room].decode(errors="ignore") + suffix
+
+
+def stem_of(entry: JsonObject) -> str:
+    """What the API will name outputs of the input `entry` after, or "" where only the server knows.
+
+    An upload has its name in `filename`, as the payload of a run notes it.
+    """
+    given = as_text(entry.get("filename"))
+    if not given:
+        return ""
+    if entry.get("type") == "upload":
+        return PurePosixPath(uploaded_name(given)).stem or NAMELESS
+    return PurePosixPath(clean_name(given)).stem
+
+
+def bought_stem(payload: JsonObject) -> str:
+    """What the outputs of a purchase are named after: its first input's name, or "" where only the server knows."""
+    inputs = as_list(payload.get("input"))
+    return stem_of(as_object(inputs[0])) if inputs else ""
+
+
+def own_name(name: str, *, bought_as: str, wanted: str) -> str:
+    """`name` as this address would have got it, had it bought the work itself.
+
+    Equal files are bought once under the name of one of them; each address still gets its own name.
+    """
+    if bought_as and wanted and bought_as != wanted and name.startswith(bought_as):
+        return wanted + name.removeprefix(bought_as)
+    return name

@@ -1,0 +1,45 @@
+"""Slow hashes beside the event loop: in a few threads of their own, so that files never wait for passwords."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from runner.server.jobs.passwords import (
+    HashPassword,
+    hash_password,
+    hasher,
+    is_among,
+    new_salt,
+    passwords_in,
+    tries,
+)
+from runner.wire.values import Json
+
+_THREADS = 2
+
+
+class Hashing:
+    """One request has at most one hash in the queue, so that one with many lets the others pass."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+
+    async def of(self, body: Json) -> HashPassword:
+        """Gives the hashes of what passwords `body` sets, all made by now and under one salt."""
+        salt = new_salt()
+        return hasher(salt, {one: await self._hashed(one, salt) for one in passwords_in(body)})
+
+    async def opens(self, hashes: Iterable[str], given: str) -> bool:
+        """Whether `given`, one password or several with commas between, has one of `hashes`."""
+        for candidate, salt, same_salt in tries(hashes, given):
+            if is_among(await self._hashed(candidate, salt), same_salt):
+                return True
+        return False
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _hashed(self, password: str, salt: bytes) -> str:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password, salt)

@@ -1,0 +1,91 @@
+"""One HTTP/1.1 connection: what uvicorn's protocol doesn't do for us, before a request reaches the application."""
+
+from __future__ import annotations
+
+import re
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runner.server.faults import HANG_UP
+
+# Line and headers of one request. Nobody has shown a key yet, so what is kept in memory until then has an end.
+MOST_HEAD_BYTES = 64 * 1024
+
+_LINGER_S = 1.0
+_BEGINS_LIKE_A_HEAD = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LONGEST_END = 4
+_H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
+
+_BODY = b'{"message":"The headers are larger than %d bytes","code":431,"errors":{}}' % MOST_HEAD_BYTES
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s"
+) % (len(_BODY), _BODY)
+
+
+class Connection(HttpToolsProtocol):
+    """Ignores an offer to change to HTTP/2, as HTTP allows; the parser would drop the body behind it.
+
+    (Java's client makes that offer with its first request over plain HTTP.) Refuses headers without an end with 431.
+    """
+
+    _between = True  # no request has begun
+    _held = b""  # the beginning of a head, until all of it is there
+    _fruitless_bytes = 0  # read since the last piece of a body or the last end of a request
+    _is_refused = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._between = False
+        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitless_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        self._fruitless_bytes = 0
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        if self._between and (self._held or _BEGINS_LIKE_A_HEAD.match(data)):
+            data = self._with_whole_head(data)
+        if not data:
+            return
+        self._fruitless_bytes += len(data)
+        super().data_received(data)
+        # Heads that come in the middle of something, trailers, and what chunks may say about themselves.
+        if self._fruitless_bytes > 2 * MOST_HEAD_BYTES:
+            self._refuse()
+
+    def _with_whole_head(self, data: bytes) -> bytes:
+        """What was held back and `data`, without an offer of HTTP/2; nothing while the head isn't whole."""
+        known, whole = len(self._held), self._held + data
+        end = _HEAD_END.search(whole, max(0, known - _LONGEST_END))
+        if (end.start() if end else len(whole)) > MOST_HEAD_BYTES:
+            self._refuse()
+            return b""
+        self._held = b"" if end else whole
+        if end is None:
+            return b""
+        return _H2C_OFFER.sub(b"", whole[: end.end()]) + whole[end.end() :] if b"h2c" in whole else whole
+
+    def _refuse(self) -> None:
+        self._is_refused = True
+        self._held = b""
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # an answer to an earlier request is on its way: it can't be told
+            return
+        self.transport.write(_TOO_LARGE)
+        self.transport.write_eof()
+        # Closed at once, what the client still sends would reset the connection, and the answer be lost with it.
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def _hang_up(self) -> None:
+        self.transport.close()

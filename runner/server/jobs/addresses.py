@@ -1,0 +1,74 @@
+"""Addresses that hold secrets: signed links and the like. The database has them masked, the vault in full.
+
+What counts as secret is a user with a password, the query and the fragment; host and path are names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from runner.server.jobs.record import Job
+from runner.server.jobs.vault import ADDRESS, Vault
+
+_MASK = "***"
+_PARTS = re.compile(r"([^:/?#]*://)?([^/?#]*@)?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_CALLBACK = f"{ADDRESS}callback"
+_URL = "url"
+
+
+def masked(address: str) -> str:
+    found = _PARTS.fullmatch(address)
+    assert found is not None  # every part may be missing, and each takes all that the next doesn't begin with
+    scheme, user, place, query, fragment = found.groups()
+    shown = (f"{_MASK}@" if user else "", place, f"?{_MASK}" if query else "", f"#{_MASK}" if fragment else "")
+    return (scheme or "") + "".join(shown)
+
+
+def is_masked(address: str) -> bool:
+    """Whether something of it is missing: the vault lost what it had."""
+    found = _PARTS.fullmatch(address)
+    assert found is not None
+    return bool({f"{_MASK}@", f"?{_MASK}", f"#{_MASK}"} & set(found.groups()))
+
+
+def hide(job: Job, vault: Vault) -> Job:
+    """`job` as it may be written down; what it lacks then is in the vault."""
+    for part_id, address in _addresses(job):
+        if not is_masked(address):
+            vault.put(job.id, part_id, {_URL: address})
+    return with_masks(job)
+
+
+def with_masks(job: Job) -> Job:
+    """`job` without the secrets of its addresses; the same value where it has none."""
+    if not any(True for _ in _addresses(job)):
+        return job
+    inputs = tuple(replace(one, source=masked(one.source)) if one.type == "remote" else one for one in job.inputs)
+    return replace(job, inputs=inputs, callback=masked(job.callback))
+
+
+def in_full(job: Job, vault: Vault) -> Job:
+    """`job` with the addresses that the vault still has."""
+    if not vault.hides_addresses(job.id):
+        return job
+    inputs = tuple(
+        replace(one, source=_known(job.id, ADDRESS + one.id, vault, one.source)) if one.type == "remote" else one
+        for one in job.inputs
+    )
+    return replace(job, inputs=inputs, callback=_known(job.id, _CALLBACK, vault, job.callback))
+
+
+def _known(job_id: str, part_id: str, vault: Vault, address: str) -> str:
+    known = vault.get(job_id, part_id) or {}
+    full = str(known.get(_URL, address))
+    return full if masked(full) == address else address
+
+
+def _addresses(job: Job) -> Iterator[tuple[str, str]]:
+    """Those with something to hide."""
+    named = [(ADDRESS + one.id, one.source) for one in job.inputs if one.type == "remote"]
+    for part_id, address in (*named, (_CALLBACK, job.callback)):
+        if address != masked(address) or is_masked(address):
+            yield part_id, address

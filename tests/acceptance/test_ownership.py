@@ -1,0 +1,377 @@
+"""Whose file is it? Results of one item never replace those of another, and what lies here isn't bought again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving, web
+
+COLORS = ("teal", "red", "blue")
+ROWS = """\
+name = "shop"
+[foreach]
+rows = "rows.csv"
+[[input]]
+type = "remote"
+source = "{item.url}"
+[[conversion]]
+target = "webp"
+"""
+
+
+@pytest.fixture
+def alike(desk: Desk) -> Iterator[Desk]:
+    """Three pictures of the web that all say they are called photo.png."""
+    pages = {f"/{color}": png(color=color) for color in COLORS}
+    with web(pages, headers=lambda _: {"Content-Disposition": 'attachment; filename="photo.png"'}) as base:
+        desk.write("runner.toml", '[local]\nallow_private = ["127.0.0.0/8"]\n')
+        desk.write("rows.csv", "url\n" + "".join(f"{base}{page}\n" for page in pages))
+        yield desk
+
+
+def rows(desk: Desk, policy: str) -> None:
+    desk.write("shop.recipe.toml", f'{ROWS}[save]\npath = "out/{{output.filename}}"\non_conflict = "{policy}"\n')
+
+
+def report(desk: Desk, *args: str) -> tuple[int, list[Any]]:
+    done = desk.runner("run", ".", "--format", "json", *args)
+    return done.code, done.json["jobs"]
+
+
+def planned(desk: Desk, *args: str) -> dict[str, Any]:
+    done = desk.runner("plan", ".", "--format", "json", *args)
+    return {job["address"]: job for job in done.json["jobs"]}
+
+
+def bytes_of(desk: Desk, folder: str = "out") -> dict[str, bytes]:
+    return {name: (desk.folder / folder / name).read_bytes() for name in desk.delivered(folder)}
+
+
+@pytest.mark.parametrize("policy", ["error", "overwrite"])
+def test_the_first_of_results_with_one_name_stays_and_the_others_say_whose_it_is(alike: Desk, policy: str) -> None:
+    rows(alike, policy)
+
+    code, jobs = report(alike)
+    first = bytes_of(alike)
+    again_code, again = report(alike)
+    plan = planned(alike)
+
+    (owner,) = [job["address"] for job in jobs if job["status"] == "succeeded"]
+    others = [job for job in jobs if job["address"] != owner]
+    assert (code, again_code) == (6, 6)
+    assert len(others) == 2
+    assert all(f"photo.webp holds the result of {owner}" in job["errors"][0]["message"] for job in others)
+    assert {job["address"] for job in again if job["status"] == "skipped"} == {owner}
+    assert bytes_of(alike) == first
+    assert sorted(job["action"] for job in plan.values()) == ["blocked", "blocked", "skip"]
+    assert all(f"holds the result of {owner}" in plan[job["address"]]["reason"] for job in others)
+    assert [entry.starts for entry in alike.book()] == [1, 1, 1]
+
+
+def test_with_rename_each_result_gets_a_name_and_keeps_it(alike: Desk) -> None:
+    rows(alike, "rename")
+
+    code, jobs = report(alike)
+    first = bytes_of(alike)
+    again_code, again = report(alike)
+
+    assert (code, again_code) == (0, 0)
+    assert set(first) == {"photo.webp", "photo-1.webp", "photo-2.webp"}
+    assert len(set(first.values())) == 3
+    assert len({job["outputs"][0]["path"] for job in jobs}) == 3
+    assert {job["status"] for job in again} == {"skipped"}
+    assert bytes_of(alike) == first
+
+
+def test_with_skip_the_first_result_stays_and_the_others_come_when_it_is_gone(alike: Desk) -> None:
+    rows(alike, "skip")
+
+    code, jobs = report(alike)
+    again_code, again = report(alike)
+    (owner,) = [job["address"] for job in jobs if job["outputs"]]
+    listed = (alike.folder / "rows.csv").read_text().splitlines()
+    alike.write("rows.csv", "\n".join(line for line in listed if line not in owner) + "\n")
+    (alike.folder / "out/photo.webp").unlink()
+    later_code, later = report(alike)
+
+    assert (code, again_code, later_code) == (0, 0, 0)
+    assert {job["status"] for job in again} == {"skipped"}
+    assert sum(bool(job["outputs"]) for job in later) in (1, 2)
+    assert alike.delivered() == {"photo.webp"}
+
+
+def test_results_that_had_no_place_are_delivered_once_the_recipe_gives_them_one(alike: Desk) -> None:
+    rows(alike, "error")
+    assert report(alike)[0] == 6
+
+    rows(alike, "rename")
+    code, _ = report(alike)
+
+    assert code == 0
+    assert len(set(bytes_of(alike).values())) == 3
+    assert [entry.starts for entry in alike.book()] == [1, 1, 1]
+
+
+def test_a_result_of_an_item_that_is_gone_may_be_replaced(alike: Desk) -> None:
+    listed = (alike.folder / "rows.csv").read_text().splitlines()
+    alike.write("rows.csv", "\n".join(listed[:2]) + "\n")
+    rows(alike, "error")
+    assert report(alike)[0] == 0
+    before = bytes_of(alike)
+
+    alike.write("rows.csv", "\n".join([listed[0], listed[2]]) + "\n")
+    code, _ = report(alike)
+
+    assert code == 0
+    assert set(bytes_of(alike)) == {"photo.webp"}
+    assert bytes_of(alike) != before
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('q"x.png', "q%22x.png"),
+        ("back\\slash.png", "slash.png"),
+        ("a\u202eb.png", "ab.png"),
+        ("tab\t.png", "tab.png"),
+        (" space.png", "space.png"),
+    ],
+)
+def test_names_that_the_server_makes_one_are_found_before_anything_is_bought(desk: Desk, one: str, other: str) -> None:
+    desk.write(f"pics/{one}", png())
+    desk.write(f"pics/{other}", png(color="red"))
+    desk.write("pics/b.png", png(color="blue"))
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert done.err.count("would all be saved as") == 1
+    assert desk.delivered() == {"b.webp"}
+    assert len(desk.book()) == 1
+
+
+@pytest.mark.parametrize("name", ['q"x.png', "back\\slash.png", "a\u202eb.png", "new\nline.png", "\t.png", "é.png"])
+def test_results_are_called_as_planned_whatever_the_input_is_called(desk: Desk, name: str) -> None:
+    desk.write(f"pics/{name}", png())
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+    assert desk.runner("run", ".").code == 0
+    (result,) = desk.delivered()
+    shutil.rmtree(desk.folder / ".runner")
+    (desk.folder / "out" / result).write_text("somebody's own")
+
+    plan = planned(desk)
+
+    assert [job["action"] for job in plan.values()] == ["blocked"]
+    assert result in next(iter(plan.values()))["reason"]
+
+
+def test_a_file_that_skip_left_is_delivered_when_it_is_gone(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png") + '[save]\npath = "out/a.webp"\non_conflict = "skip"\n')
+    result = desk.folder / "out/a.webp"
+    assert desk.runner("run", ".").code == 0
+    made = result.read_bytes()
+
+    result.write_text("edited")
+    left = desk.runner("run", ".")
+    assert (left.code, result.read_text()) == (0, "edited")
+    result.unlink()
+    done = desk.runner("run", ".")
+
+    assert done.code == 0
+    assert result.read_bytes() == made
+
+
+def forgotten(desk: Desk) -> None:
+    """The server's day is over: it knows nothing any more."""
+    shutil.rmtree(desk.folder / ".runner/server")
+
+
+@pytest.mark.parametrize("what", ["input", "save", "recipe"])
+def test_what_lies_here_is_copied_after_the_server_has_forgotten_it(desk: Desk, what: str) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+    assert desk.runner("run", ".").code == 0
+    made = (desk.folder / "out/a.webp").read_bytes()
+    forgotten(desk)
+
+    if what == "input":
+        (desk.folder / "pics/a.png").rename(desk.folder / "pics/b.png")
+    elif what == "save":
+        desk.write("a.recipe.toml", recipe_of("pics/*", save="new/{output.filename}"))
+    else:
+        (desk.folder / "a.recipe.toml").unlink()
+        desk.write("z.recipe.toml", recipe_of("pics/*", save="new/{output.filename}"))
+    plan = planned(desk)
+    code, jobs = report(desk)
+
+    live = [job for job in plan.values() if job["action"] != "orphan"]
+    assert [job["action"] for job in live] == ["redeliver"]
+    assert "a.webp is a copy" in live[0]["reason"]
+    assert code == 0
+    (job,) = jobs
+    assert (job["status"], job["spent"]) == ("succeeded", 0)
+    assert Path(job["outputs"][0]["path"]).read_bytes() == made
+    assert desk.book() == ()
+
+
+def test_a_renamed_recipe_goes_on_with_its_results_and_may_replace_them(desk: Desk) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("old.recipe.toml", recipe_of("pics/*"))
+    assert desk.runner("run", ".").code == 0
+
+    (desk.folder / "old.recipe.toml").rename(desk.folder / "new.recipe.toml")
+    assert desk.runner("run", ".").code == 0
+    desk.write("new.recipe.toml", recipe_of("pics/*").replace('"webp"\n', '"webp"\noptions = { width = 7 }\n'))
+    done = desk.runner("run", ".")
+
+    assert done.code == 0, done.err
+    assert desk.delivered() == {"a.webp"}
+
+
+KEY = "key-of-the-owners-0123456789"
+
+
+def test_a_result_that_expired_is_blocked_and_bought_again_only_with_leave(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
+    serve = ("--state", desk.folder / "server", "--key", KEY)
+    with serving(desk, *serve) as server:
+        assert known.runner("run", ".", "--endpoint", server["base_url"]).code == 0
+    (desk.folder / "out/a/a.webp").unlink()
+
+    with serving(desk, *serve, "--faults", "download expired #1-2") as server:
+        command = ("run", ".", "--endpoint", server["base_url"], "--format", "json")
+        blocked = known.runner(*command)
+        bought = known.runner(*command, "--retry-lost")
+
+    (job,) = blocked.json["jobs"]
+    assert (blocked.code, job["status"], job["spent"]) == (6, "blocked", 0)
+    assert job["errors"][0]["code"] == 410
+    assert "--retry-lost" in job["errors"][0]["hint"]
+    assert bought.code == 0, bought.err
+    assert bought.json["jobs"][0]["spent"] == 1
+    assert desk.delivered() == {"a/a.webp"}
+    assert [entry.starts for entry in desk.book("server")] == [1, 1]
+
+
+@contextlib.contextmanager
+def without_outputs(base_url: str, path: str) -> Iterator[str]:
+    """The server at `base_url` through somebody who takes the outputs out of every job at paths like `path`."""
+
+    class Between(BaseHTTPRequestHandler):
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            head = {name: value for name, value in self.headers.items() if name.lower() not in LEFT_OUT}
+            with httpx.Client(base_url=base_url.removesuffix("/v2")) as client:
+                answer = client.request(self.command, self.path, content=body, headers=head)
+            content = answer.content
+            if self.command == "GET" and re.fullmatch(path, self.path):
+                document = answer.json()
+                for job in document if isinstance(document, list) else [document]:
+                    job["output"] = []
+                content = json.dumps(document).encode()
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            self.pass_on()
+
+        def do_POST(self) -> None:
+            self.pass_on()
+
+        def do_PATCH(self) -> None:
+            self.pass_on()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    between = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+    thread = threading.Thread(target=between.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{between.server_port}/v2"
+    finally:
+        between.shutdown()
+        thread.join()
+        between.server_close()
+
+
+LEFT_OUT = {"host", "content-length", "connection", "accept-encoding"}
+
+
+def test_a_job_that_shows_fewer_outputs_than_it_had_delivers_nothing_and_forgets_nothing(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
+    with serving(desk, "--state", desk.folder / "server", "--key", KEY) as server:
+        assert known.runner("run", ".", "--endpoint", server["base_url"]).code == 0
+        (desk.folder / "out/a/a.webp").unlink()
+
+        with without_outputs(server["base_url"], r"/v2/jobs/[^/?]+") as emptied:
+            blocked = [known.runner("run", ".", "--endpoint", emptied, "--format", "json") for _ in range(2)]
+        found = known.runner("run", ".", "--endpoint", server["base_url"])
+
+    for each in blocked:
+        (job,) = each.json["jobs"]
+        assert (each.code, job["status"], job["outputs"]) == (6, "blocked", [])
+        assert "had 1 outputs, and shows 0 now" in job["errors"][0]["message"]
+    assert found.code == 0, found.err
+    assert desk.delivered() == {"a/a.webp"}
+    assert [entry.starts for entry in desk.book("server")] == [1]
+
+
+def test_a_list_that_shows_no_outputs_is_not_believed(desk: Desk) -> None:
+    for number in range(8):
+        desk.write(f"pics/{number}.png", png(size=(20 + number, 10)))
+    desk.write("a.recipe.toml", recipe_of("pics/*"))
+    known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
+
+    with (
+        serving(desk, "--state", desk.folder / "server", "--key", KEY) as server,
+        without_outputs(server["base_url"], r"/v2/jobs(\?.*)?") as emptied,
+    ):
+        done = known.runner("run", ".", "--endpoint", emptied, "--jobs", "8")
+
+    assert done.code == 0, done.err
+    assert desk.delivered() == {f"{number}.webp" for number in range(8)}
+
+
+def test_a_folder_in_the_way_of_overwrite_is_found_before_anything_is_bought(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png") + '[save]\npath = "out/a.webp"\non_conflict = "overwrite"\n')
+    (desk.folder / "out/a.webp").mkdir(parents=True)
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 6
+    assert "out/a.webp is a folder; nothing was bought" in done.err
+    assert not (desk.folder / ".runner/server/server.db").exists()
+
+
+def test_a_blocked_item_says_the_code_that_its_job_failed_with(desk: Desk) -> None:
+    desk.write("a.png", png()[:60])
+    desk.write("a.recipe.toml", one_file("a.png"))
+
+    failed = json.loads(desk.runner("run", ".", "--format", "json").out)["jobs"][0]
+    blocked = json.loads(desk.runner("run", ".", "--format", "json").out)["jobs"][0]
+
+    assert (failed["status"], blocked["status"]) == ("failed", "blocked")
+    assert failed["errors"][0]["code"] != 0
+    assert blocked["errors"][0]["code"] == failed["errors"][0]["code"]

@@ -1,0 +1,37 @@
+"""Names that come from a server, made safe, and names that the server will give, foreseen."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.compile.naming import bought_stem, own_name, safe_name
+
+
+@pytest.mark.parametrize(
+    ("entry", "stem"),
+    [
+        ({"type": "upload", "filename": "a.png"}, "a"),
+        ({"type": "upload", "filename": 'q"x.png'}, 'q"x'),
+        ({"type": "upload", "filename": "q%22x.png"}, 'q"x'),
+        ({"type": "upload", "filename": "back\\slash.png"}, "slash"),
+        ({"type": "upload", "filename": "a\u202eb.png"}, "ab"),
+        ({"type": "upload", "filename": "new\nline.png"}, "new%0Aline"),
+        ({"type": "upload", "filename": "\udcff.png"}, "ÿ"),
+        ({"type": "upload", "filename": "\t"}, "file"),
+        ({"type": "remote", "filename": "q%22x.png"}, "q%22x"),
+        ({"type": "remote", "source": "http://x/a.png"}, ""),
+    ],
+)
+def test_outputs_are_named_after_what_the_server_makes_of_the_first_input(entry: dict[str, str], stem: str) -> None:
+    assert bought_stem({"input": [entry]}) == stem
+
+
+def test_equal_work_bought_under_a_cleaned_name_still_gets_its_own() -> None:
+    bought = bought_stem({"input": [{"type": "upload", "filename": "back\\slash.png"}]})
+
+    assert own_name("slash.webp", bought_as=bought, wanted="mine") == "mine.webp"
+
+
+@pytest.mark.parametrize(("name", "safe"), [("../../x", "x"), ("a\\b", "b"), ("\x1b[2J", "[2J"), ("..", "output-1")])
+def test_a_name_from_a_server_is_the_name_of_one_file(name: str, safe: str) -> None:
+    assert safe_name(name, fallback="output-1") == safe

@@ -1,0 +1,234 @@
+"""Waiting for jobs: how often the server is asked, by list or singly, and what a broken list means."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import httpx
+import pytest
+
+from runner.client.api import ConversionApi
+from runner.client.endpoint import Endpoint
+from runner.client.errors import GoneError
+from runner.client.pacing import Backoff
+from runner.errors import AuthenticationError
+from runner.execute.durations import Durations
+from runner.execute.pace import Pace
+from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, TOGETHER_S, Poller
+from runner.state import KeyState, Stage
+from runner.wire.job import Job
+
+Broken = Callable[[str], int | None]
+
+
+@dataclass(kw_only=True)
+class Time:
+    """Passes only when everybody sleeps."""
+
+    now: float = 0.0
+    _sleepers: list[tuple[float, int, asyncio.Future[None]]] = field(default_factory=list)
+    _count: int = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self._count += 1
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now + seconds, self._count, woken))
+        await woken
+
+    async def pass_until(self, done: asyncio.Future[Any]) -> None:
+        while not done.done():
+            for _ in range(50):  # everybody who can go on does
+                await asyncio.sleep(0)
+            if self._sleepers and not done.done():
+                self.now, _, woken = heapq.heappop(self._sleepers)
+                if not woken.done():
+                    woken.set_result(None)
+
+
+@dataclass(kw_only=True)
+class Account:
+    """Jobs by when they end, newest first in the list; `broken` says with which status a path is refused."""
+
+    ends: dict[str, float]
+    time: Time = field(default_factory=Time)
+    broken: Broken = lambda _: None
+    asked: list[tuple[float, str]] = field(default_factory=list)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path + (f"?{request.url.query.decode()}" if request.url.query else "")
+        self.asked.append((self.time.now, path))
+        status = self.broken(path)
+        if status is not None:
+            return httpx.Response(status, request=request)
+        if path.startswith("/v2/jobs?page="):
+            page = int(path.rpartition("=")[2])
+            ids = list(reversed(self.ends))[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+            return httpx.Response(200, content=json.dumps([self._job(one) for one in ids]))
+        job_id = path.rpartition("/")[2]
+        return (
+            httpx.Response(200, content=json.dumps(self._job(job_id))) if job_id in self.ends else httpx.Response(404)
+        )
+
+    def _job(self, job_id: str) -> dict[str, Any]:
+        if self.time.now < self.ends[job_id]:
+            return {"id": job_id, "status": {"code": "processing"}}
+        return {"id": job_id, "status": {"code": "completed"}, "output": [{"id": "o", "filename": "a.webp"}]}
+
+    @property
+    def lists(self) -> list[float]:
+        return [at for at, path in self.asked if "?" in path]
+
+    @property
+    def singles(self) -> Counter[str]:
+        return Counter(path.rpartition("/")[2] for _, path in self.asked if "?" not in path)
+
+    def wait_for(self, *job_ids: str, expected_s: float = 0.0) -> list[Job | BaseException]:
+        async def main() -> list[Job | BaseException]:
+            http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
+            endpoint = Endpoint(name="x", base_url="http://api.test/v2", api_key="k")
+            once = Backoff(tries=0)
+            api = ConversionApi(endpoint=endpoint, http=http, sleep=self.time.sleep, backoff=once, rng=Random(1))
+            async with http, Poller(api, clock=lambda: self.time.now, sleep=self.time.sleep) as poller:
+                waits = (poller.wait(job_id, expected_s=expected_s) for job_id in job_ids)
+                waiting = asyncio.gather(*waits, return_exceptions=True)
+                await self.time.pass_until(waiting)
+                return waiting.result()
+
+        return asyncio.run(main())
+
+
+def jobs(count: int, *, end: float = 0.0) -> dict[str, float]:
+    return {f"j{number}": end for number in range(count)}
+
+
+def test_two_who_wait_are_looked_at_singly_and_three_by_the_list() -> None:
+    few, many = Account(ends=jobs(2)), Account(ends=jobs(3))
+
+    few.wait_for(*few.ends)
+    many.wait_for(*many.ends)
+
+    assert (few.lists, few.singles) == ([], {"j0": 1, "j1": 1})
+    assert (len(many.lists), many.singles) == (1, {})
+
+
+@pytest.mark.parametrize(("count", "pages"), [(49, 1), (50, 1), (51, 2), (120, 3)])
+def test_the_list_is_read_by_pages_until_all_who_wait_were_seen(count: int, pages: int) -> None:
+    account = Account(ends=jobs(count))
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert (len(account.lists), account.singles) == (pages, {})
+
+
+def test_who_is_too_old_for_the_pages_that_are_read_is_asked_for_singly() -> None:
+    account = Account(ends=jobs(400))
+
+    account.wait_for("j0", "j399", "j398")
+
+    assert (len(account.lists), account.singles) == (2, {"j0": 1})
+
+
+def test_the_first_look_comes_when_such_jobs_usually_end_and_later_ones_ever_more_rarely() -> None:
+    account = Account(ends={"j": 60.0})
+
+    account.wait_for("j", expected_s=9.0)
+
+    at = [when for when, _ in account.asked]
+    waits = [round(later - earlier, 6) for earlier, later in itertools.pairwise(at)]
+    assert at[0] == pytest.approx(9.0, abs=2 * TOGETHER_S)
+    assert waits == sorted(waits)
+    assert max(waits) <= MOST_WAIT_S + 2 * TOGETHER_S
+    assert at[-1] - 60.0 <= MOST_WAIT_S
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 429, 500])
+def test_a_list_that_doesnt_work_says_nothing_of_any_job(status: int) -> None:
+    account = Account(ends=jobs(4), broken=lambda path: status if "?" in path else None)
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.singles == dict.fromkeys(account.ends, 1)
+
+
+def test_a_wrong_key_ends_the_wait_of_all() -> None:
+    account = Account(ends=jobs(4), broken=lambda _: 401)
+
+    assert [type(one) for one in account.wait_for(*account.ends)] == [AuthenticationError] * 4
+
+
+def test_a_job_that_is_gone_is_no_trouble_of_the_others() -> None:
+    account = Account(ends=jobs(3))
+
+    ended = account.wait_for("j0", "gone", "j1", "j2")
+
+    assert [type(one) for one in ended] == [Job, GoneError, Job, Job]
+
+
+def test_the_pace_halves_at_a_429_never_ends_and_finds_back_up() -> None:
+    async def in_use(pace: Pace, count: int) -> None:
+        if count == 0:
+            pace.too_many()
+            return
+        async with pace.slot():
+            await in_use(pace, count - 1)
+
+    pace = Pace(8)
+    limits = [pace.limit]
+    for _ in range(4):
+        asyncio.run(in_use(pace, pace.limit))
+        limits.append(pace.limit)
+    rounds = 0
+    while pace.limit < 8 and rounds < 100:
+        pace.went_well()
+        rounds += 1
+
+    assert limits == [8, 4, 2, 1, 1]
+    assert (pace.limit, 8 < rounds < 60) == (8, True)
+
+
+def test_no_more_jobs_are_begun_than_the_pace_allows() -> None:
+    async def main() -> int:
+        pace, inside, most = Pace(8), 0, 0
+        async with pace.slot(), pace.slot(), pace.slot(), pace.slot():
+            pace.too_many()
+
+        async def one() -> None:
+            nonlocal inside, most
+            async with pace.slot():
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(0)
+                inside -= 1
+
+        await asyncio.gather(*(one() for _ in range(20)))
+        return most
+
+    assert asyncio.run(main()) == 2
+
+
+def state(recipe: str, took_s: float) -> KeyState:
+    return KeyState(
+        key="k", attempt=1, stage=Stage.FINISHED, recipe=recipe, started_at=100.0, finished_at=100.0 + took_s
+    )
+
+
+def test_what_is_expected_is_what_three_of_four_took_at_least_by_recipe() -> None:
+    durations = Durations([state("a", took) for took in (8.0, 2.0, 4.0, 6.0)] + [state("b", 1.0)])
+
+    assert (durations.expected("a"), durations.expected("b"), durations.expected("new")) == (4.0, 1.0, 0.0)
+
+
+def test_clocks_that_jumped_are_forgotten_and_nobody_waits_for_more_than_a_minute() -> None:
+    durations = Durations([state("a", -5.0), state("a", 1e6), state("long", 3000.0)])
+
+    assert (durations.expected("a"), durations.expected("long")) == (0.0, 60.0)

@@ -1,0 +1,149 @@
+"""A delivery that got through is known as our own: after a kill, and when the job is sent again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.server.config import ServerConfig
+from tests.server.conftest import KEY, Api, Copying, run_against
+from tests.server.storage.everywhere import object_stores
+from tests.server.storage.ftpd import Ftpd
+from tests.server.storage.remote import LOOPBACK, Remote
+from tests.server.storage.wire import wire_to
+
+PICTURE = b"\xff\xd8\xff a picture that was delivered"
+Serve = Callable[..., None]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Runs a test against the server of one state folder, pointed at a provider."""
+
+    def run(test: Callable[[Api], Awaitable[None]], remote: Remote, *, converter: Copying | None = None) -> None:
+        endpoint: dict[str, Any] = dict(remote.endpoint)
+        config = ServerConfig(
+            state_dir=tmp_path / "state",
+            api_keys=(KEY,),
+            workers=2,
+            allow_private=LOOPBACK,
+            seal_key=tmp_path / "keys" / "seal.key",
+            storage_silence_s=5.0,
+            **endpoint,
+        )
+        asyncio.run(run_against(test, config, converter or Copying()))
+
+    return run
+
+
+def over(remote: Remote, url: str) -> Remote:
+    """The same over another line; a key file names the line that tokens come from."""
+    credentials = dict(remote.credentials)
+    if "keyfile" in credentials:
+        credentials["keyfile"] = {**credentials["keyfile"], "token_uri": f"{url}/token"}
+    return replace(remote.behind(url), credentials=credentials)
+
+
+async def job_to(api: Api, *targets: dict[str, Any]) -> dict[str, Any]:
+    job = await api.create(process=False, conversion=[{"target": "png", "output_target": list(targets)}])
+    assert (await api.upload(job, PICTURE)).status_code == 200
+    assert (await api.start(job)).status_code == 200
+    return job
+
+
+async def until_stored(remote: Remote, name: str) -> None:
+    async with asyncio.timeout(10):
+        while await asyncio.to_thread(remote.get, name) is None:  # noqa: ASYNC110  # a store tells nobody
+            await asyncio.sleep(0.02)
+
+
+@object_stores
+def test_what_was_stored_when_the_server_went_is_not_in_its_own_way(remote: Remote, serve: Serve) -> None:
+    job: dict[str, Any] = {}
+    name = f"gone-{remote.provider}.png"
+
+    with wire_to(next(iter(remote.endpoint.values()))) as wire:
+        beyond = over(remote, wire.url)
+
+        async def stopped_before_it_heard(api: Api) -> None:
+            wire.silent_after = PICTURE
+            job.update(await job_to(api, beyond.target(name)))
+            await until_stored(remote, name)
+            held = api.opened.house.jobs.load(job["id"])
+            assert held is not None
+            assert held.phase == "processing"
+
+        async def goes_on(api: Api) -> None:
+            done = await api.ended(job)
+            assert (done["status"]["code"], done["errors"]) == ("completed", [])
+            assert done["conversion"][0]["output_target"][0]["status"] == "completed"
+            assert remote.get(name) == PICTURE + b"0"
+
+            again = await api.ended(await job_to(api, beyond.target(name)))
+            assert (again["status"]["code"], again["errors"][0]["code"]) == ("failed", 409)
+
+        serve(stopped_before_it_heard, beyond)
+        wire.silent_after, wire.silent = b"", False
+        serve(goes_on, beyond)
+
+
+@object_stores
+def test_a_second_job_takes_over_what_a_failed_one_has_delivered(remote: Remote, serve: Serve) -> None:
+    free, taken = f"first-{remote.provider}.png", f"second-{remote.provider}.png"
+    moved = f"third-{remote.provider}.png"
+    remote.put(taken, b"somebody else's")
+
+    async def test(api: Api) -> None:
+        failed = await api.ended(await job_to(api, remote.target(free), remote.target(taken)))
+        second = await api.ended(await job_to(api, remote.target(free), remote.target(moved)))
+        third = await api.ended(await job_to(api, remote.target(free), remote.target(f"more-{moved}")))
+
+        assert failed["status"]["code"] == "failed"
+        assert (second["status"]["code"], second["errors"]) == ("completed", [])
+        assert (remote.get(free), remote.get(moved)) == (PICTURE + b"0", PICTURE + b"0")
+        assert remote.get(taken) == b"somebody else's"
+        assert (third["status"]["code"], third["errors"][0]["code"]) == ("failed", 409)  # it is the second's by now
+
+    serve(test, remote)
+
+
+@pytest.mark.xdist_group("s3")
+def test_other_bytes_are_not_taken_over(s3: Remote, serve: Serve) -> None:
+    s3.put("in-the-way.png", b"x")
+
+    async def first(api: Api) -> None:
+        targets = s3.target("other-bytes.png"), s3.target("in-the-way.png")
+        assert (await api.ended(await job_to(api, *targets)))["status"]["code"] == "failed"
+
+    async def second(api: Api) -> None:
+        job = await api.create(
+            process=False, conversion=[{"target": "png", "output_target": [s3.target("other-bytes.png")]}]
+        )
+        await api.upload(job, PICTURE[::-1])
+        done = await api.converted(job)
+        assert (done["status"]["code"], done["errors"][0]["code"]) == ("failed", 409)
+        assert s3.get("other-bytes.png") == PICTURE + b"0"
+
+    serve(first, s3)
+    serve(second, s3)
+
+
+def test_at_ftp_what_was_seen_to_get_there_is_taken_over_by_its_size(naughty: Ftpd, serve: Serve) -> None:
+    remote = naughty.remote
+    remote.put("taken.png", b"first")
+
+    async def test(api: Api) -> None:
+        failed = await api.ended(await job_to(api, remote.target("free.png"), remote.target("taken.png")))
+        second = await api.ended(await job_to(api, remote.target("free.png"), remote.target("other.png")))
+        third = await api.ended(await job_to(api, remote.target("free.png")))
+
+        assert failed["status"]["code"] == "failed"
+        assert (second["status"]["code"], second["errors"]) == ("completed", [])
+        assert (third["status"]["code"], third["errors"][0]["code"]) == ("failed", 409)
+
+    serve(test, remote)

@@ -1,0 +1,138 @@
+"""Chunked uploads when things go wrong: chunks that are repeated, cut off, or whose file is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.server.post_office import api_of, waiting_until
+from tests.server.test_files import HEADERS, form, url
+
+CONTENT = bytes(range(256)) * 4096
+HALF = len(CONTENT) // 2
+
+
+async def send(api: Any, job: dict[str, Any], first: int, end: int, content: bytes = CONTENT) -> httpx.Response:
+    """Bytes `first` up to `end` of `content`, as a chunk of it."""
+    where = f"bytes {first}-{end - 1}/{len(content)}"
+    answer: httpx.Response = await api.upload(job, content[first:end], x_oc_upload_uuid="u", Content_Range=where)
+    return answer
+
+
+def test_a_last_chunk_that_is_repeated_at_the_same_moment_completes_the_upload_once(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        async def after(job: dict[str, Any], wait_s: float) -> httpx.Response:
+            await asyncio.sleep(wait_s)
+            return await send(api, job, HALF, len(CONTENT))
+
+        for round_ in range(30):
+            job = await api.staged()
+            await send(api, job, 0, HALF)
+            answers = await asyncio.gather(*(after(job, number * (round_ % 6) / 1000) for number in range(4)))
+
+            assert [one.status_code for one in answers] == [200] * 4
+            (entry,) = (await api.get(job))["input"]
+            assert [one.json() for one in answers] == [entry] * 4
+            assert (entry["size"], entry["checksum"]) == (len(CONTENT), md5(CONTENT))
+            (blob,) = api.opened.house.blobs.path(job["id"]).iterdir()
+            assert blob.read_bytes() == CONTENT
+
+    with_server(test)
+
+
+def test_a_repetition_with_other_bytes_is_refused_and_changes_nothing(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await send(api, job, 0, HALF)
+        other = CONTENT[:HALF] + b"x" * HALF
+        answers = await asyncio.gather(send(api, job, HALF, len(CONTENT)), send(api, job, HALF, len(CONTENT), other))
+
+        (entry,) = (await api.get(job))["input"]
+        assert sorted(one.status_code for one in answers) == [200, 409]
+        assert entry["checksum"] == md5(CONTENT if answers[0].status_code == 200 else other)
+
+    with_server(test)
+
+
+def test_a_chunk_that_breaks_off_leaves_what_came_before_as_it_was(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await send(api, job, 0, HALF)
+
+        async def broken() -> AsyncIterator[bytes]:
+            yield form(b"x" * HALF)[: HALF // 2]
+
+        where = {"x-oc-upload-uuid": "u", "Content-Range": f"bytes 0-{HALF - 1}/{len(CONTENT)}"}
+        assert (await api.http.post(url(job), content=broken(), headers={**HEADERS, **where})).status_code == 400
+        entry = (await send(api, job, HALF, len(CONTENT))).json()
+
+        assert (entry["status"], entry["checksum"]) == ("ready", md5(CONTENT))
+
+    with_server(test)
+
+
+def test_chunks_whose_file_was_swept_away_have_to_come_again(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await send(api, job, 0, HALF)
+        api.opened.house.blobs.remove_scraps(older_than_s=-1)
+        last = (await send(api, job, HALF, len(CONTENT))).json()
+        assert (last["status"], (await api.get(job))["input"]) == ("downloading", [])
+        first = (await send(api, job, 0, HALF)).json()
+        assert (first["status"], first["checksum"]) == ("ready", md5(CONTENT))
+
+    with_server(test)
+
+
+def test_what_is_still_being_uploaded_counts_on_disk(tmp_path: Path, md5: Any) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, max_disk_bytes=1_500_000) as api:
+            job, other = await api.staged(), await api.staged()
+            assert (await send(api, job, 0, HALF)).status_code == 200
+            assert api.opened.house.blobs.used_bytes == HALF
+            refused = await api.upload(other, b"x" * 1_200_000)
+            assert (refused.status_code, "1500000 bytes" in refused.text) == (507, True)
+            assert (await send(api, other, 0, HALF)).status_code == 507  # there is no room for the second half
+            entry = (await send(api, job, HALF, len(CONTENT))).json()
+            assert entry["checksum"] == md5(CONTENT)
+            assert api.opened.house.blobs.used_bytes == len(CONTENT)
+            await api.http.delete(f"/jobs/{job['id']}")
+            assert api.opened.house.blobs.used_bytes == 0
+            await send(api, other, 0, HALF)
+
+        async with api_of(tmp_path, max_disk_bytes=1_500_000) as api:
+            assert api.opened.house.blobs.used_bytes == HALF
+            await api.http.delete(f"/jobs/{other['id']}")
+            assert api.opened.house.blobs.used_bytes == 0
+
+    asyncio.run(test())
+
+
+def test_uploads_at_the_same_time_dont_take_the_same_room(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, max_disk_bytes=1_000_000) as api:
+            sent, goes_on = 0, asyncio.Event()
+            body = form(b"x" * 600_000)
+
+            async def slowly() -> AsyncIterator[bytes]:  # without a length: what is announced is no help
+                nonlocal sent
+                yield body[:500_000]
+                sent = 500_000
+                await goes_on.wait()
+                yield body[500_000:]
+
+            first, second = await api.staged(), await api.staged()
+            uploading = asyncio.create_task(api.http.post(url(first), content=slowly(), headers=HEADERS))
+            await waiting_until(lambda: api.opened.house.blobs.used_bytes > 499_000)
+            refused = await api.upload(second, b"x" * 600_000)
+            goes_on.set()
+
+            assert (sent, refused.status_code) == (500_000, 507)
+            assert (await uploading).status_code == 200
+            assert api.opened.house.blobs.used_bytes == 600_000
+
+    asyncio.run(test())

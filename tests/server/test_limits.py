@@ -1,0 +1,72 @@
+"""Limits that were changed after what they limit had come, and what can't be changed any more."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server.post_office import api_of, converted
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [({"input": {"max_file_size": 5}}, "max_file_size"), ({"job": {"max_inputs": 1}}, "max_inputs")],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_limits_are_checked_again_at_the_start(with_server: Any, limits: Any, words: str, together: bool) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await api.upload(job)
+        await api.upload(job)
+        path = f"/jobs/{job['id']}"
+        if together:
+            refused = await api.http.patch(path, json={"limits": limits, "process": True})
+        else:
+            assert (await api.http.patch(path, json={"limits": limits})).status_code == 200
+            refused = await api.start(job)
+        assert (refused.status_code, words in refused.json()["message"]) == (402, True)
+        assert (await api.get(job))["status"]["code"] == "ready"
+
+        assert (await api.http.patch(path, json={"limits": {}, "process": True})).status_code == 200
+
+    with_server(test)
+
+
+def test_a_job_that_would_start_by_itself_doesnt_beyond_limits_that_came_later(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(conversion=[])
+        await api.upload(job, b"123456")
+        await api.http.patch(f"/jobs/{job['id']}", json={"limits": {"input": {"max_file_size": 5}}})
+        refused = await api.http.post(f"/jobs/{job['id']}/conversions", json={"target": "png"})
+        assert (refused.status_code, "max_file_size" in refused.text) == (402, True)
+        assert (await api.get(job))["conversion"] == []
+
+    with_server(test)
+
+
+def test_a_job_that_is_refused_for_what_it_took_from_another_leaves_nothing(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        entry = (await api.upload(await api.staged(), b"123456")).json()
+        before = sorted(api.opened.house.blobs.path(".").rglob("*"))
+        body = {"input": {"type": "input_id", "source": entry["id"]}, "conversion": {"target": "png"}}
+        answer = await api.http.post("/jobs", json={**body, "limits": {"input": {"max_file_size": 5}}})
+        assert answer.status_code == 402
+        assert sorted(api.opened.house.blobs.path(".").rglob("*")) == before
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"process": False}, {"process": True}, {"bogus": 1}, {"limits": {}}, {"process": True, "limits": {}}]
+)
+def test_a_job_that_has_ended_can_t_be_changed_in_any_way(tmp_path: Path, body: Any) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            done = await converted(api)
+            assert (await api.http.patch(f"/jobs/{done['id']}", json=body)).status_code == 409
+            assert await api.get(done) == done
+
+    asyncio.run(test())
