@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from runner.client.digest import BLOCK_BYTES, Hasher
 from runner.client.transfer import Transfer
@@ -20,6 +22,8 @@ from runner.execute.parts import open_part, remove_leftovers
 from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +108,7 @@ class Deliverer:
     async def _written(self, path: Path, output: JobOutput, index: int, place: _Place) -> Laid:
         with open_part(path.parent, key=self.job.key, index=index) as (part, file):
             sha256 = await self._fetch(output, file)
-            while not await asyncio.to_thread(_put, part, file, place):
+            while not await _to_its_end(partial(_put, part, file, place)):
                 found = await self._found(path, output, index, taken=True)
                 if isinstance(found, Laid):
                     return found
@@ -249,15 +253,37 @@ def _put(part: Path, file: IO[bytes], place: _Place) -> bool:
     return True
 
 
+async def _to_its_end(work: Callable[[], T]) -> T:
+    """In a thread; a cancellation waits for it, so that nothing is taken from under its hands."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
+
+
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+
 def _link_new(part: Path, path: Path) -> None:
     try:
         os.link(part, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: claim the name first, then take it over
-        with path.open("xb"):
-            pass
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _take_name(part, path)
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """On a file system without hard links: claim the name first, then take it over."""
+    with path.open("xb"):
+        pass
+    try:
         part.replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _beside(path: Path) -> Iterator[Path]:
