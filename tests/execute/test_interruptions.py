@@ -21,6 +21,7 @@ PHASES = {
     "delivering": "before download",
     "delivered, before it is noted": "before Delivered",
 }
+LAST = "delivered, before it is noted"
 UNBOUGHT = ("creating", "created, before it is noted", "uploading", "uploaded")
 
 
@@ -37,7 +38,9 @@ def test_an_interrupted_run_leaves_nothing_unstarted_and_loses_nothing(
     after = judge(server.state, scene.state, scene.out, crashes=0)
 
     assert stopped.code == 128 + number, stopped.stderr
-    assert [job["status"] for job in stopped.jobs] == ["pending"]
+    # The last line may be durable before the signal is heard: then there was nothing left to interrupt.
+    possible = ("pending", "succeeded") if phase == LAST else ("pending",)
+    assert [job["status"] in possible for job in stopped.jobs] == [True]
     assert "after RunEnded" in stopped.points
     # What is reserved or charged is settled when the job is picked up; nothing may be left unstarted.
     assert not [line for line in before.wrong if "unstarted" in line]
