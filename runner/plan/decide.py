@@ -167,9 +167,25 @@ def _step(job: Job, known: _Known) -> Step:
     state = known.states.get(job.key)
     if state is None:
         return _new(job, known)
-    if state.account and known.account and state.account != known.account:
+    decided = _going_on(job, state, known)
+    is_anothers = state.account and known.account and state.account != known.account
+    if is_anothers and _needs_its_job(decided, state, known):
         reason = "it was begun with another account's API key; run it with that key, or raise epoch to buy it anew"
         return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.AUTHENTICATION)
+    return decided
+
+
+def _needs_its_job(step: Step, state: KeyState, known: _Known) -> bool:
+    """Whether the step asks the server for the job that there is, which another account's key may not see."""
+    if step.action not in CHANGING:
+        return False
+    if step.action is Action.REDELIVER:
+        return not copies_of(state, intact=known.disk.records.__contains__)
+    never_made = state.stage is Stage.INTENT and not state.job_id
+    return not (never_made or state.stage is Stage.FAILED)
+
+
+def _going_on(job: Job, state: KeyState, known: _Known) -> Step:
     if state.stage in UNBOUGHT:
         return _unbought(job, state, known)
     if state.stage in BOUGHT:

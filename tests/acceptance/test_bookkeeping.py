@@ -318,6 +318,19 @@ def test_work_of_another_account_is_left_to_its_key_and_nothing_is_asked(desk: D
     assert read_book(desk.folder / "server") == jobs
 
 
+def test_a_mistyped_key_leaves_the_work_to_the_right_one(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk) as shell:
+        mistyped = replace(shell, more={**shell.more, "API2CONVERT_API_KEY": "key-with-a-typo"})
+
+        refused = mistyped.runner("run", "a.recipe.json")
+        done = shell.runner("run", "a.recipe.json", "--format", "json")
+
+    assert refused.code == 3
+    assert (done.code, done.json["summary"]["succeeded"]) == (0, 1), done.err
+
+
 def test_a_run_that_could_do_nothing_is_in_the_log_and_one_with_nothing_to_do_is_not(desk: Desk) -> None:
     pictures(desk, 0)
     recipe(desk)

@@ -263,6 +263,23 @@ def test_work_of_another_account_is_left_alone_and_says_so(job: Any) -> None:
     assert "another account" in got.reason
 
 
+def test_what_is_done_and_in_its_place_stays_done_whoever_asks(job: Any) -> None:
+    one = job()
+    done = state_of(one, Stage.FINISHED, account="theirs", **DELIVERED)
+    there = Disk(records=frozenset({FILE}), intact=frozenset({FILE.path}), present=frozenset({FILE.path}))
+
+    assert step(one, done, account="ours", disk=there).action is Action.SKIP
+    assert step(one, done, account="ours").action is Action.BLOCKED  # it is gone here, and the other key has it
+
+
+def test_an_intent_that_never_made_a_job_belongs_to_no_account(job: Any) -> None:
+    one = job()
+
+    got = step(one, state_of(one, Stage.INTENT, account="mistyped", job_id=""), account="ours")
+
+    assert got.action is Action.RESUME
+
+
 def test_a_start_refused_for_want_of_credits_ends_a_run_with_quota(job: Any) -> None:
     one = job()
 
