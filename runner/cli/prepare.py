@@ -87,7 +87,7 @@ async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: R
     shelf = _Shelf()
     project = endpoint.project
     for recipe in recipes:
-        for draft in drafts_of(recipe, await _items(recipe, endpoint, shelf)):
+        for draft in _drafts(recipe, await _items(recipe, endpoint, shelf), shelf):
             files = [_files_of(draft, source, project, shelf) for source in draft.sources]
             if all(files):
                 shelf.drafts.append((draft, files))
@@ -100,6 +100,19 @@ async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: R
         shelf.refuse(address, problem)
     jobs = tuple(job for job, _ in compiled if job.address not in clashes)
     return Prepared(jobs=jobs, refusals=tuple(shelf.refusals))
+
+
+def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft, ...]:
+    try:
+        return drafts_of(recipe, items)
+    except InvalidError as error:  # a column that the table doesn't have, which only the table shows
+        foreach = recipe.foreach
+        hint = (
+            "columns are named as in the first line, and parted by commas" if foreach and foreach.rows else error.hint
+        )
+        place = recipe.locate(("foreach", foreach.kind if foreach else "files"))
+        shelf.refuse(recipe.name, Problem(place=place, code="unknown-name", message=str(error), hint=hint))
+        return ()
 
 
 async def _items(recipe: Recipe, endpoint: ChosenEndpoint, shelf: _Shelf) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -130,7 +131,7 @@ def serve(
     mask = os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
     try:
         with logging_json(operating.log_level):
-            run_loop(serve_forever(config, lambda ready: _say_ready(ready, style)))
+            run_loop(serve_forever(config, lambda ready: _say_ready(ready, style, given=config.api_keys)))
     except StateLocked as error:
         raise LockedError(str(error), hint="stop that server, or give this one another --state") from error
     except StoreError as error:
@@ -203,12 +204,12 @@ def _place(error: OSError, config: ServerConfig) -> str:
     return str(error.filename or config.uds or f"{config.host}:{config.port}")
 
 
-def _say_ready(ready: Ready, style: str) -> None:
+def _say_ready(ready: Ready, style: str, *, given: Collection[str]) -> None:
     where = f"unix:{ready.uds} " if ready.uds else ""
     if style == "json":
         shown = {"base_url": ready.base_url, "api_key": ready.api_key, "pid": ready.pid}
         click.echo(json.dumps({**shown, "uds": ready.uds} if ready.uds else shown))
         return
     click.echo(f"Serving at {where}{ready.base_url}")
-    click.echo(f"API key: {ready.api_key}")
+    click.echo(f"API key: {'as given' if ready.api_key in given else ready.api_key}")
     click.echo(f"Stop with Ctrl-C or kill {os.getpid()}")

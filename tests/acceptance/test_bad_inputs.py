@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import struct
@@ -426,3 +427,19 @@ def test_a_state_that_is_a_file_is_said(desk: Desk) -> None:
 
     assert done.code == 5
     assert str(desk.folder / ".runner") in done.err
+
+
+def test_a_column_that_a_table_doesnt_have_is_told_at_its_place_and_others_go_on(desk: Desk) -> None:
+    desk.write("rows.csv", "file;width\na.png;10\n")
+    desk.write("a.png", png())
+    body = {"input": [{"type": "upload", "source": "{item.file}"}], "conversion": [{"target": "webp"}]}
+    desk.write("rows.recipe.json", json.dumps({"foreach": {"rows": "rows.csv"}, **body}))
+    good = {"input": [{"type": "upload", "source": "a.png"}], "conversion": [{"target": "webp"}]}
+    desk.write("good.recipe.json", json.dumps(good))
+
+    done = desk.runner("run", ".", "--format", "json")
+
+    assert (done.code, done.json["summary"]["succeeded"]) == (5, 1)
+    assert "rows.recipe.json:1:" in done.err
+    assert "{item.file} does not exist" in done.err
+    assert "parted by commas" in done.err
