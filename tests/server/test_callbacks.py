@@ -50,7 +50,7 @@ def test_a_job_that_ends_is_announced_once_with_its_document(tmp_path: Path, off
     async def test() -> None:
         async with api_of(tmp_path) as api:
             job = await converted(api, callback=f"{office.url}/hook?token=a b")
-            await office.until(lambda got: len(got) == 1)
+            await office.until(lambda got: len(got) >= 1)
             await waiting_until(lambda: waiting(tmp_path) == 0)
             shown = await api.get(job)
 
@@ -78,7 +78,7 @@ def test_a_failed_job_is_announced_and_a_canceled_one_only_with_notify_status(
             )
             for one in (quiet, loud):
                 await api.http.delete(f"/jobs/{one['id']}")
-            await office.until(lambda got: len(got) == 2)
+            await office.until(lambda got: len(got) >= 2)
             await waiting_until(lambda: waiting(tmp_path) == 0)
 
         assert office.statuses(failed) == ["failed"]
@@ -113,7 +113,7 @@ def test_the_callback_given_with_the_start_is_the_one_that_counts(tmp_path: Path
             job = await api.staged()
             await api.upload(job)
             await api.http.patch(f"/jobs/{job['id']}", json={"process": True, "callback": f"{office.url}/late"})
-            await office.until(lambda got: len(got) == 1)
+            await office.until(lambda got: len(got) >= 1)
 
         assert (office.got[0].path, office.got[0].status) == ("/late", "completed")
 
@@ -124,7 +124,7 @@ def test_a_secret_signs_the_bytes_that_are_sent(tmp_path: Path, office: PostOffi
     async def test() -> None:
         async with api_of(tmp_path, callbacks=replace(QUICK, secret="geheim-ü")) as api:
             await converted(api, callback=office.url)
-            await office.until(lambda got: len(got) == 1)
+            await office.until(lambda got: len(got) >= 1)
 
         post = office.got[0]
         assert post.headers["X-Oc-Signature"] == hmac.new("geheim-ü".encode(), post.body, hashlib.sha256).hexdigest()
@@ -141,7 +141,7 @@ def test_a_receiver_that_rejects_is_not_asked_again_and_not_followed(
     async def test() -> None:
         async with api_of(tmp_path) as api:
             job = await converted(api, callback=office.url)
-            await office.until(lambda got: len(got) == 1)
+            await office.until(lambda got: len(got) >= 1)
             await waiting_until(lambda: waiting(tmp_path) == 0)
             assert (await api.get(job))["status"]["code"] == "completed"
 
@@ -184,7 +184,7 @@ def test_a_receiver_that_keeps_failing_rests_and_others_dont_wait_for_it(tmp_pat
                     await converted(api, callback=office.url)
                 await office.until(lambda got: len(got) >= 3)
                 await converted(api, callback=other.url)
-                await other.until(lambda got: len(got) == 1)
+                await other.until(lambda got: len(got) >= 1)
                 seen_while_resting = len(office.got)
                 await waiting_until(lambda: waiting(tmp_path) == 0)
 
@@ -294,7 +294,7 @@ def test_what_becomes_due_while_the_queue_is_read_is_sent(tmp_path: Path, office
         queue = SlowQueue(database, Vault())
         callbacks = Callbacks(queue, rules, base_url="http://a", allowed=allowed, standing=standing)
         callbacks.start()
-        await office.until(lambda got: len(got) == 3)
+        await office.until(lambda got: len(got) >= 3)
         await standing.close()
         await callbacks.close()
         database.close()

@@ -106,7 +106,7 @@ def a_conversion_under_way(scene: Scene) -> None:
     job = scene.create()
     scene.upload(job, 1, size=2500)
     scene.start(job, credits_=1)
-    until(lambda: scene.status(job) == "processing")
+    until(lambda: scene.status(job) in ("processing", "completed"))  # a short moment, on a slow machine
 
 
 def one_of_two_conversions_done(scene: Scene) -> None:
@@ -129,7 +129,7 @@ def a_callback_on_its_way(scene: Scene) -> None:
     job = scene.create()
     scene.upload(job, 1)
     scene.start(job, credits_=1)
-    scene.office.wait_for(lambda got: len(got) == 1)
+    scene.office.wait_for(lambda got: len(got) >= 1)
 
 
 def the_end_of_a_job(scene: Scene) -> None:
