@@ -32,6 +32,7 @@ import orjson
 from runner.server.assembly import StateLocked
 from runner.server.config import ServerConfig
 from runner.server.jobs.ids import new_key
+from runner.server.private_file import kept_in
 from runner.server.serve import Ready, run_loop, serve
 from runner.server.store.database import StoreError
 from runner.wire.values import as_int, as_list, as_object, as_text
@@ -93,16 +94,8 @@ def _with_key(config: ServerConfig) -> ServerConfig:
     """`config` with the key of its state folder where it has none. Raises OSError."""
     if config.api_keys:
         return config
-    path = config.state_dir / _KEY_FILE
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with suppress(FileExistsError):
-        fresh = config.state_dir / f"{_KEY_FILE}.{os.getpid()}"
-        fresh.touch(mode=0o600)
-        fresh.write_text(new_key())
-        os.link(fresh, path)  # never half written, and the first of two wins
-    for leftover in config.state_dir.glob(f"{_KEY_FILE}.*"):
-        leftover.unlink(missing_ok=True)
-    return replace(config, api_keys=(path.read_text(),))
+    key = kept_in(config.state_dir / _KEY_FILE, lambda: new_key().encode())
+    return replace(config, api_keys=(key.decode(),))
 
 
 async def _serve_until_left(config: ServerConfig, guests: Path | None) -> None:

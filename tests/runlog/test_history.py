@@ -50,6 +50,7 @@ def test_ids_of_runs_sort_by_time_and_differ_within_a_second() -> None:
     assert re.fullmatch(r"20261123T152600-[0-9a-f]{6}", new_run_id(now))
     assert new_run_id(now) != new_run_id(now)
     assert new_run_id(now.astimezone(timezone(timedelta(hours=9)))) < new_run_id(now + timedelta(seconds=1))
+    assert new_run_id(now) < new_run_id(now + timedelta(milliseconds=1))
 
 
 def test_runs_come_newest_first_page_by_page_with_what_they_did(log: RunLog) -> None:

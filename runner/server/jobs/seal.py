@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import logging
 import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from runner.server.private_file import kept_in
 
 _log = logging.getLogger(__name__)
 
@@ -63,25 +63,7 @@ def seal_of(path: Path | None) -> Seal:
 
 
 def _key(path: Path) -> bytes:
-    if not path.exists():
-        _make(path)
-    key = path.read_bytes()
+    key = kept_in(path, lambda: os.urandom(_KEY_BYTES))
     if len(key) != _KEY_BYTES:
         raise ValueError(f"it has {len(key)} bytes instead of {_KEY_BYTES}")
     return key
-
-
-def _make(path: Path) -> None:
-    """Never half written, and the first of two servers wins."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    try:
-        fresh.touch(mode=0o600, exist_ok=False)
-        with fresh.open("wb") as file:
-            file.write(os.urandom(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
