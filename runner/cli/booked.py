@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from runner.cli.endpoint import ChosenEndpoint
+from runner.cli.looping import run_async
 from runner.cli.reach import open_api
 from runner.wire.values import Json, as_int, as_list, as_object
 
@@ -17,7 +17,7 @@ def booked_by_server(chosen: ChosenEndpoint, today: date, *, known: int) -> Mapp
 
     today  in UTC; known  what this log knows of it, at this endpoint and for this key
     """
-    stats, contracts = asyncio.run(_ask(chosen, today))
+    stats, contracts = run_async(_ask(chosen, today))
     booked = sum(as_int(as_object(row).get("conversion_minutes")) for row in as_list(stats))
     remaining = _remaining(contracts)
     return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from runner.cli.looping import run_async
 from runner.cli.options import endpoint_options, format_option, recipe_options
 
 
@@ -43,7 +43,7 @@ def compile(  # noqa: A001 - the command's name
     chosen = choose_endpoint(recipes, endpoint=endpoint, state=state, need_key=False)
     today = datetime.now(UTC).date().isoformat()
     with memory_log() as log:
-        prepared = asyncio.run(prepare(loaded.recipes, endpoint=chosen, log=log, run_date=today))
+        prepared = run_async(prepare(loaded.recipes, endpoint=chosen, log=log, run_date=today))
     rows = [compiled_json(job) for job in prepared.jobs]
     if style == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from runner.cli.looping import run_async
 from runner.cli.options import endpoint_options, format_option, variation_options
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def doctor(
         return
     findings = [Finding(*row) for row in _here(chosen)]
     if live:
-        findings += asyncio.run(ask_endpoint(chosen))
+        findings += run_async(ask_endpoint(chosen))
     if style == "json":
         click.echo(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.looping import run_async
 from runner.cli.options import endpoint_options, format_option, recipe_options, voice_options
 from runner.errors import ExitCode
 
@@ -69,7 +69,7 @@ def plan(
     with open_planning(
         recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state, read_only=True
     ) as planning:
-        planned = asyncio.run(_planned(planning, policy, preflight=preflight))
+        planned = run_async(_planned(planning, policy, preflight=preflight))
     if style == "json":
         click.echo(json.dumps(planned.plan.as_json(), indent=2, ensure_ascii=False))
     elif quiet:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from runner.cli.looping import run_async
 from runner.cli.planning import Planning
 from runner.errors import Problem
 from runner.execute.outcome import Report
@@ -42,19 +42,19 @@ class Done:
 def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
     """Plan and run; `outside` is how the run reaches the world."""
     run_id = new_run_id(datetime.now(UTC))
-    planned = asyncio.run(planning.plan_to_run(wishes.policy))
+    planned = run_async(planning.plan_to_run(wishes.policy))
     if planned.plan.has_changes:
         # Only now: the HTTP library takes longer to import than a run with nothing to do.
         import uvloop
 
         from runner.cli.session import run_session
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            report, problems = runner.run(run_session(planning, planned, wishes, run_id, outside))
+        session = run_session(planning, planned, wishes, run_id, outside)
+        report, problems = run_async(session, loop_factory=uvloop.new_event_loop)
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
         if report.exit_code:  # a run with nothing to do writes nothing, and so stays fast
             ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
-            asyncio.run(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
+            run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
         problems = planned.problems
     return Done(report=report, problems=problems, recipes=len(planned.recipes))

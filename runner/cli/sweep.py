@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.looping import run_async
 from runner.cli.options import endpoint_options, format_option
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
         with open_log(chosen.log_place(RUN_LOG)) as log:
             chosen.check_against(log)
             ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
-            found = asyncio.run(_sweep(chosen, log, ours, dry_run=dry_run))
+            found = run_async(_sweep(chosen, log, ours, dry_run=dry_run))
     except LogCorrupt:
         # Whoever thinks of going on without this log has to know what the account holds.
         if dry_run:
-            _say(asyncio.run(_foreign(chosen)), style, dry_run=True)
+            _say(run_async(_foreign(chosen)), style, dry_run=True)
         raise
     _say(found, style, dry_run=dry_run)
 

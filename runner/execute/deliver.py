@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, record_of
 from runner.execute.faults import DeliveryError
-from runner.execute.parts import open_part, remove_leftovers
+from runner.execute.parts import Part, remove_leftovers
 from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
@@ -32,6 +31,29 @@ class _Place:
 
     path: Path
     replace: bool
+
+
+@dataclass(kw_only=True, slots=True)
+class _Half:
+    """A download on its way to its place; what was opened for it is closed and gone after `discard`."""
+
+    place: _Place | None = None
+    part: Part | None = None
+
+    @property
+    def begun(self) -> tuple[Part, _Place]:
+        if self.part is None or self.place is None:
+            raise ValueError("nothing was begun")
+        return self.part, self.place
+
+    @property
+    def writable(self) -> IO[bytes]:
+        return self.begun[0].file
+
+    def discard(self) -> None:
+        if self.part is not None:
+            self.part.discard()
+            self.part = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +91,6 @@ class Deliverer:
         """The output, called `name`. Raises DeliveryError and the ApiErrors of a download."""
         path = self._path(name, index)
         try:
-            await asyncio.to_thread(self._make_folder, path)
             laid = await self._laid(path, output, index)
         except OSError as error:
             raise DeliveryError(
@@ -96,31 +117,44 @@ class Deliverer:
             remove_leftovers(path.parent)
 
     async def _laid(self, path: Path, output: JobOutput, index: int) -> Laid:
-        found = await self._found(path, output, index)
-        if isinstance(found, Laid):
-            return found
+        """All that touches the disk is done in threads, in as few goes as can be: a thread costs more than a file."""
+        half = _Half()
         try:
-            return await self._written(path, output, index, found)
+            found = await _to_its_end(partial(self._begin, path, output, index, half))
+            if found is not None:
+                return found
+            sha256 = await self._fetch(output, half.writable)
+            return await _to_its_end(partial(self._finish, path, output, index, half, sha256))
         except BaseException:
             self.holdings.give_up(self._claimant(index))
             raise
+        finally:
+            half.discard()
 
-    async def _written(self, path: Path, output: JobOutput, index: int, place: _Place) -> Laid:
-        with open_part(path.parent, key=self.job.key, index=index) as (part, file):
-            sha256 = await self._fetch(output, file)
-            while not await _to_its_end(partial(_put, part, file, place)):
-                found = await self._found(path, output, index, taken=True)
-                if isinstance(found, Laid):
-                    return found
-                place = found
+    def _begin(self, path: Path, output: JobOutput, index: int, half: _Half) -> Laid | None:
+        """What lies there already, or None with `half` open for what shall."""
+        self._make_folder(path)
+        found = self._found(path, output, index)
+        if isinstance(found, Laid):
+            return found
+        half.place, half.part = found, Part.in_folder(path.parent, key=self.job.key, index=index)
+        return None
+
+    def _finish(self, path: Path, output: JobOutput, index: int, half: _Half, sha256: str) -> Laid:
+        part, place = half.begun
+        while not part.named(place.path, replace=place.replace):
+            self.holdings.give_up(self._claimant(index))  # somebody else put a file there meanwhile
+            found = self._found(path, output, index)
+            if isinstance(found, Laid):
+                return found
+            place = found
+        half.discard()
         return Laid(file=_delivered(place.path, sha256=sha256))
 
-    async def _found(self, path: Path, output: JobOutput, index: int, *, taken: bool = False) -> Laid | _Place:
+    def _found(self, path: Path, output: JobOutput, index: int) -> Laid | _Place:
         """Where to write, or what stays. The place is claimed: others of this run keep off it from now on."""
-        if taken:  # somebody else put a file there meanwhile
-            self.holdings.give_up(self._claimant(index))
         while True:
-            found = await asyncio.to_thread(self._look, path, output, self._claimant(index))
+            found = self._look(path, output, self._claimant(index))
             place = found.path if isinstance(found, _Place) else Path(found.file.path)
             left = isinstance(found, Laid) and found.left
             if left or self.holdings.claim(str(place), self._claimant(index)):
@@ -234,25 +268,6 @@ def _delivered(path: Path, *, sha256: str) -> DeliveredFile:
     )
 
 
-def _put(part: Path, file: IO[bytes], place: _Place) -> bool:
-    """Give the finished file its name, durably; False where somebody else's has it by now."""
-    file.flush()
-    os.fsync(file.fileno())
-    try:
-        if place.replace:
-            part.replace(place.path)
-        else:
-            _link_new(part, place.path)
-    except FileExistsError:
-        return False
-    folder = os.open(place.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return True
-
-
 async def _to_its_end(work: Callable[[], T]) -> T:
     """In a thread; a cancellation waits for it, so that nothing is taken from under its hands."""
     working = asyncio.ensure_future(asyncio.to_thread(work))
@@ -260,29 +275,6 @@ async def _to_its_end(work: Callable[[], T]) -> T:
         return await asyncio.shield(working)
     except asyncio.CancelledError:
         await asyncio.wait([working])
-        raise
-
-
-_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-
-
-def _link_new(part: Path, path: Path) -> None:
-    try:
-        os.link(part, path)
-    except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
-            raise
-        _take_name(part, path)
-
-
-def _take_name(part: Path, path: Path) -> None:
-    """On a file system without hard links: claim the name first, then take it over."""
-    with path.open("xb"):
-        pass
-    try:
-        part.replace(path)
-    except OSError:
-        path.unlink(missing_ok=True)
         raise
 
 

@@ -6,38 +6,89 @@ what another run is just writing, and is removed by the next delivery into that 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 _NAME = re.compile(r"\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.part")
+_NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-@contextmanager
-def open_part(folder: Path, *, key: str, index: int) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A new file in `folder` for output `index` of `key`, locked; it is gone at the end unless it was renamed."""
-    path, file = _locked(folder, f".{key[3:15]}-{index}")
+@dataclass(kw_only=True, slots=True)
+class Part:
+    """A file of ours that nobody else takes for whole. It is gone after `discard`, unless it was given a name."""
+
+    path: Path
+    file: IO[bytes]
+    gone: bool = False
+
+    @classmethod
+    def in_folder(cls, folder: Path, *, key: str, index: int) -> Part:
+        """A new one, empty and locked, for output `index` of `key`."""
+        while True:
+            path = folder / f".{key[3:15]}-{index}-{secrets.token_hex(4)}.part"
+            file = path.open("x+b")
+            with suppress(OSError):  # a file system without locks: then nobody can take it for a leftover either
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.fstat(file.fileno()).st_nlink:
+                return cls(path=path, file=file)
+            file.close()  # somebody tidied up between the two calls
+
+    def named(self, path: Path, *, replace: bool) -> bool:
+        """Whether it has this name now, durably; without `replace` somebody else's file under it stays."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        try:
+            if replace:
+                self.path.replace(path)
+                self.gone = True
+            else:
+                link_new(self.path, path)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+        return True
+
+    def discard(self) -> None:
+        self.file.close()
+        if not self.gone:
+            self.path.unlink(missing_ok=True)
+            self.gone = True
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with file:
-            yield path, file
+        os.fsync(number)
     finally:
+        os.close(number)
+
+
+def link_new(part: Path, path: Path) -> None:
+    """Give `part` another name that must be free. Raises FileExistsError."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _take_name(part, path)
+
+
+def _take_name(part: Path, path: Path) -> None:
+    """On a file system without hard links: claim the name first, then take it over."""
+    with path.open("xb"):
+        pass
+    try:
+        part.replace(path)
+    except OSError:
         path.unlink(missing_ok=True)
-
-
-def _locked(folder: Path, stem: str) -> tuple[Path, IO[bytes]]:
-    while True:
-        path = folder / f"{stem}-{secrets.token_hex(4)}.part"
-        file = path.open("x+b")
-        with suppress(OSError):  # a file system without locks: then nobody can take it for a leftover either
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_nlink:
-            return path, file
-        file.close()  # somebody tidied up between the two calls
+        raise
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -90,7 +90,7 @@ class Settlement:
 
     async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
         purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
-        here = await asyncio.to_thread(_from_here, steps[0].action, claim.state)
+        here = await _from_here(steps[0].action, claim.state)
         ended = here or await self._to_the_end(purchase, steps[0].action, claim.state, bill)
         try:
             return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
@@ -108,7 +108,7 @@ class Settlement:
         self, steps: Sequence[Step], ended: Ended, claim: Claim, bill: _Bill, *, last: bool
     ) -> list[Outcome]:
         """Raises GoneError where the server no longer has the outputs, unless this is the `last` try."""
-        copies = await asyncio.to_thread(_copies, claim.state, ended)
+        copies = await _copies(claim.state, ended)
         return [
             await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0, last=last)
             for index, step in enumerate(steps)
@@ -203,9 +203,9 @@ def _is_of(ended: Ended, state: KeyState) -> bool:
     return state.stage is Stage.FINISHED and state.attempt == ended.attempt
 
 
-def _from_here(action: Action, state: KeyState | None) -> Ended | None:
+async def _from_here(action: Action, state: KeyState | None) -> Ended | None:
     """The end of bought work whose outputs all lie here, without a word to the server: it may long have forgotten."""
-    if action is not Action.REDELIVER or state is None or not copies_of(state, intact=is_intact):
+    if action is not Action.REDELIVER or state is None or not await _intact_copies(state):
         return None
     return Ended(job=job_of(state), payload=dict(state.payload), attempt=state.attempt)
 
@@ -217,12 +217,16 @@ def _check_complete(ended: Ended, state: KeyState | None) -> None:
         raise MissingOutputsError(f"job {ended.job.id} had {len(state.outputs)} outputs, and shows {shown} now")
 
 
-def _copies(state: KeyState | None, ended: Ended) -> Copies:
+async def _copies(state: KeyState | None, ended: Ended) -> Copies:
     """What earlier runs delivered of these very outputs, wherever that was."""
     if state is None or not _is_of(ended, state):
         return {}
-    found = copies_of(state, intact=is_intact)
+    found = await _intact_copies(state)
     return {output.id: file for output, file in zip(state.outputs, found, strict=False)}
+
+
+async def _intact_copies(state: KeyState) -> Sequence[DeliveredFile]:
+    return await asyncio.to_thread(copies_of, state, intact=is_intact)
 
 
 def _most_downloads(payload: JsonObject) -> int | None:

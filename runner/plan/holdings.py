@@ -56,8 +56,9 @@ class Holdings:
         return self.claims.setdefault(path, claimant) == claimant
 
     def give_up(self, claimant: Claimant) -> None:
-        for path in [path for path, whose in self.claims.items() if whose == claimant]:
-            del self.claims[path]
+        for path, whose in list(self.claims.items()):  # a copy made in one go: others may claim from their threads
+            if whose == claimant:
+                del self.claims[path]
 
     def put(self, file: DeliveredFile, *, address: str, key: str) -> None:
         """`file` lies there now, for `address`."""

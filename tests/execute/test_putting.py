@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runner.execute.deliver import _link_new, _to_its_end
+from runner.execute.deliver import _to_its_end
+from runner.execute.parts import link_new
 
 
 def test_a_part_that_is_gone_leaves_nothing_under_the_results_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        _link_new(tmp_path / "gone.part", tmp_path / "result.webp")
+        link_new(tmp_path / "gone.part", tmp_path / "result.webp")
 
     assert list(tmp_path.iterdir()) == []
 
@@ -30,9 +31,9 @@ def test_without_hard_links_a_file_still_gets_its_name_and_takes_nobodys(
     for name in ("one.part", "two.part"):
         (tmp_path / name).write_bytes(name.encode())
 
-    _link_new(tmp_path / "one.part", tmp_path / "result")
+    link_new(tmp_path / "one.part", tmp_path / "result")
     with pytest.raises(FileExistsError):
-        _link_new(tmp_path / "two.part", tmp_path / "result")
+        link_new(tmp_path / "two.part", tmp_path / "result")
 
     assert (tmp_path / "result").read_bytes() == b"one.part"
 
