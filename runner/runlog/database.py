@@ -45,10 +45,14 @@ class Transaction(Protocol):
 
 
 class Database(Protocol):
-    """`listed` is a FROM clause that yields `value` for each string of a JSON array given as one `?`."""
+    """`listed` and `tabled` are FROM clauses that yield `value` for each element of a JSON array given as one `?`:
+    strings as text, rows (arrays themselves) as JSON."""
 
     @property
     def listed(self) -> str: ...
+
+    @property
+    def tabled(self) -> str: ...
 
     @property
     def locks(self) -> OwnerLocks | None:
@@ -81,6 +85,10 @@ class Database(Protocol):
 
     def shares_lease_clock(self, one: Owner, other: Owner) -> bool:
         """Whether both owners' leases run by the same clock."""
+        ...
+
+    def foreign_version(self, tx: Transaction) -> int | None:
+        """A number that stays while nobody but us writes; None where the database can't tell."""
         ...
 
     def check(self) -> tuple[str, ...]:

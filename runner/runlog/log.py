@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from runner.errors import RunnerError
-from runner.runlog import digests, history, leases, ledger, money
+from runner.runlog import digests, history, leases, money
 from runner.runlog.database import Clock, Database, Transaction
 from runner.runlog.digests import RememberedDigest
 from runner.runlog.events import Event, StoredEvent
 from runner.runlog.faults import LogUnusable
 from runner.runlog.history import Leftover, RunSummary
 from runner.runlog.leases import Fence, Lease, Watch
-from runner.runlog.ledger import Known, Lines
+from runner.runlog.ledger import Ledger, Lines
 from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.owner import Owner
 from runner.runlog.snapshot import read_states
@@ -38,8 +38,8 @@ class RunLog:
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._known = Known()
-        self._writer = GroupWriter(db, undone=self._known.forget)
+        self._ledger = Ledger(db)
+        self._writer = GroupWriter(db, settle=self._ledger.flush, undone=self._ledger.forget)
         self._watch = Watch()
         self._owners: set[str] = set()
         self._closed = False
@@ -54,7 +54,8 @@ class RunLog:
         Raises LeaseLost, OutOfOrder, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
         """
         lines = Lines.of(events, run_id=run_id, fence=fence, budget=budget)
-        await self._write(lambda tx, at: ledger.append(tx, at, lines, self._known))
+        self._require_writable()
+        await self._writer.run(lambda tx, at: self._ledger.append(tx, at, lines))
 
     async def claim(self, keys: Iterable[str], owner: Owner, ttl_s: float = LEASE_S) -> dict[str, Fence]:
         """Leases on those of `keys` that nobody alive holds; the others are missing. Ask again to wait for them."""
@@ -86,7 +87,7 @@ class RunLog:
 
     async def rebuild(self) -> None:
         """Make all that follows from the lines again."""
-        await self._write(lambda tx, _at: ledger.rebuild(tx, self._known))
+        await self._write(lambda tx, _at: self._ledger.rebuild(tx))
 
     # Reading
 
@@ -207,9 +208,18 @@ class RunLog:
                     leases.bury(tx, token)
 
     async def _write(self, work: Work[T]) -> T:
+        """`work`, which writes by itself, among the lines of others."""
+
+        def alone(tx: Transaction, at: float) -> T:
+            self._ledger.step_aside(tx)
+            return work(tx, at)
+
+        self._require_writable()
+        return await self._writer.run(alone)
+
+    def _require_writable(self) -> None:
         if self._db.read_only:
             raise LogUnusable("this run log was opened to be read, not written. Nothing was sent.")
-        return await self._writer.run(work)
 
 
 def _listed(fences: Fences) -> list[Fence]:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from typing import Literal
 
 from runner.runlog.database import Transaction
-from runner.runlog.events import Event, Failed, Finished, Intent, Refused, Starting
+from runner.runlog.events import Event, Intent, Starting
 from runner.runlog.faults import BudgetExceeded
 
 
@@ -112,38 +112,6 @@ def _check_limit(
             reserved=int(reserved),
             asked=asked,
         )
-
-
-def project(tx: Transaction, at: float, run_id: str, event: Intent | Starting | Refused | Finished | Failed) -> None:
-    """Carry a line into the table of credits."""
-    attempt = (event.key, event.attempt)
-    match event:
-        case Intent():
-            _reserve(tx, at, run_id, event)
-        case Starting():
-            _commit(tx, at, run_id, event)
-        case Refused():
-            tx.run("UPDATE money SET reserved = 0, started = 0 WHERE key = ? AND attempt = ?", attempt)
-        case Finished() | Failed():
-            sql = "UPDATE money SET spent = ?, reserved = 0 WHERE key = ? AND attempt = ?"
-            tx.run(sql, (event.spent, *attempt))
-
-
-def _reserve(tx: Transaction, at: float, run_id: str, event: Intent) -> None:
-    tx.run(
-        "INSERT INTO money (key, attempt, recipe, day, run_id, cap, reserved) VALUES (?, ?, ?, ?, ?, ?, 1) "
-        "ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day, "
-        "run_id = excluded.run_id, cap = excluded.cap, reserved = 1",
-        (event.key, event.attempt, event.recipe, utc_day(at).isoformat(), run_id, event.cap or 0),
-    )
-
-
-def _commit(tx: Transaction, at: float, run_id: str, event: Starting) -> None:
-    """The credits count for the run and the day that start the job, whenever it was made."""
-    tx.run(
-        "UPDATE money SET reserved = 1, started = 1, day = ?, run_id = ? WHERE key = ? AND attempt = ? AND started = 0",
-        (utc_day(at).isoformat(), run_id, event.key, event.attempt),
-    )
 
 
 _COLUMNS = {

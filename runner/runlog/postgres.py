@@ -68,6 +68,7 @@ class PostgresDatabase:
     """One connection writes, another reads; both are made again when the server was away."""
 
     listed = "json_array_elements_text(?::json) AS listed (value)"
+    tabled = "json_array_elements(?::json) AS tabled (value)"
     locks = None
 
     def __init__(self, url: str, *, read_only: bool) -> None:
@@ -121,6 +122,9 @@ class PostgresDatabase:
 
     def shares_lease_clock(self, one: Owner, other: Owner) -> bool:  # noqa: ARG002 - all use the database's
         return True
+
+    def foreign_version(self, tx: Transaction) -> int | None:  # noqa: ARG002 - it doesn't tell
+        return None
 
     def check(self) -> tuple[str, ...]:
         """Nothing to add to what the server checks itself."""

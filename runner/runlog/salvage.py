@@ -22,6 +22,7 @@ from runner.runlog.database import Clock, Row, Transaction
 from runner.runlog.events import KeyEvent, StoredEvent
 from runner.runlog.faults import LogBusy, LogUnusable, OutOfOrder
 from runner.runlog.fold import follow, follow_leniently
+from runner.runlog.gathered import Gathered
 from runner.runlog.owner import Life, OwnerLocks
 from runner.runlog.snapshot import read_state, write_state
 from runner.runlog.sqlite import SqliteDatabase
@@ -149,8 +150,10 @@ def _make(path: Path, tables: dict[str, list[Row]]) -> Salvaged:
     database = SqliteDatabase(path, clock=Clock())
     try:
         with database.writing() as tx:
+            gathered = Gathered(db=database)
             for stored in events:
-                ledger.project(tx, stored.at, stored.run_id, stored.event)
+                gathered.project(tx, stored.at, stored.run_id, stored.event)
+            gathered.flush(tx)
             readable = {stored.seq for stored in events}
             tables["events"] = [row for row in tables["events"] if row[0] in readable]
             states, guessed = _states(tables, events)

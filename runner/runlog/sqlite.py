@@ -30,7 +30,7 @@ QUICK_CHECK_MOST_BYTES = 4 * 1024 * 1024
 class SqliteDatabase:
     """One connection writes, another reads; each may be used by one thread at a time, which the locks see to."""
 
-    listed = "json_each(?)"
+    listed = tabled = "json_each(?)"
     machine = ""
 
     def __init__(self, path: Path | None, *, clock: Clock, read_only: bool = False) -> None:
@@ -82,6 +82,10 @@ class SqliteDatabase:
 
     def shares_lease_clock(self, one: Owner, other: Owner) -> bool:
         return one.boot_id == other.boot_id != ""
+
+    def foreign_version(self, tx: Transaction) -> int | None:
+        ((version,),) = tx.rows("PRAGMA data_version")
+        return int(version)
 
     def check(self) -> tuple[str, ...]:
         with self.reading() as tx:

@@ -40,10 +40,15 @@ class _Request:
 
 
 class GroupWriter:
-    """Runs work in transactions of `db`, in the order it came; calls `undone` when one was not kept."""
+    """Runs work in transactions of `db`, in the order it came.
 
-    def __init__(self, db: Database, *, undone: Callable[[], None]) -> None:
+    settle  called at the end of each transaction, before it is kept
+    undone  called when one was not kept
+    """
+
+    def __init__(self, db: Database, *, settle: Callable[[Transaction], None], undone: Callable[[], None]) -> None:
         self._db = db
+        self._settle = settle
         self._undone = undone
         self._waiting: deque[_Request] = deque()
         self._wake = threading.Condition()
@@ -93,6 +98,7 @@ class GroupWriter:
                         request.result = request.work(tx, at)
                     except _REFUSALS as refusal:
                         request.refusal = refusal
+                self._settle(tx)
         except BaseException as failure:  # noqa: BLE001 - the thread must live, and every caller must hear of it
             self._undone()
             return failure

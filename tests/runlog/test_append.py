@@ -176,7 +176,7 @@ def test_a_second_job_is_never_committed_to_for_one_attempt(log: RunLog) -> None
     # The fold refuses as well, but two writers with wrong states must still be caught by the table of starts.
     with log._db.writing() as tx:
         tx.rows("UPDATE keys SET state = NULL WHERE key = ?", (KEY,))
-    log._known.forget()
+    log._ledger.forget()
     with pytest.raises(AlreadyStarting, match="already committed to job j1") as caught:
         append(log, *life(job_id="j2")[:4], fence=fence)
 
