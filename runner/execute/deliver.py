@@ -18,6 +18,7 @@ from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, record_of
 from runner.execute.faults import DeliveryError
 from runner.execute.parts import Part, remove_leftovers
+from runner.execute.syncing import Syncer
 from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
@@ -77,6 +78,7 @@ class Deliverer:
     """
 
     transfer: Transfer
+    syncer: Syncer
     job: Job
     run_date: str
     password: str
@@ -117,19 +119,32 @@ class Deliverer:
             remove_leftovers(path.parent)
 
     async def _laid(self, path: Path, output: JobOutput, index: int) -> Laid:
-        """All that touches the disk is done in threads, in as few goes as can be: a thread costs more than a file."""
         half = _Half()
         try:
-            found = await _to_its_end(partial(self._begin, path, output, index, half))
-            if found is not None:
-                return found
+            if not self._begun_at_once(path, index, half):
+                found = await _to_its_end(partial(self._begin, path, output, index, half))
+                if found is not None:
+                    return found
             sha256 = await self._fetch(output, half.writable)
-            return await _to_its_end(partial(self._finish, path, output, index, half, sha256))
+            return await self._finish(path, output, index, half, sha256)
         except BaseException:
             self.holdings.give_up(self._claimant(index))
             raise
         finally:
             half.discard()
+
+    def _begun_at_once(self, path: Path, index: int, half: _Half) -> bool:
+        """A free name in a folder that this run knows needs no thread, which would cost more than the file."""
+        claimant = self._claimant(index)
+        if path.parent not in self.tidied or self._whose(path, claimant) or _exists(path):
+            return False
+        if not self.holdings.claim(str(path), claimant):
+            return False
+        try:
+            self._open(_Place(path=path, replace=False), index, half)
+        except FileNotFoundError:  # somebody removed the folder meanwhile
+            return False
+        return True
 
     def _begin(self, path: Path, output: JobOutput, index: int, half: _Half) -> Laid | None:
         """What lies there already, or None with `half` open for what shall."""
@@ -137,18 +152,25 @@ class Deliverer:
         found = self._found(path, output, index)
         if isinstance(found, Laid):
             return found
-        half.place, half.part = found, Part.in_folder(path.parent, key=self.job.key, index=index)
+        self._open(found, index, half)
         return None
 
-    def _finish(self, path: Path, output: JobOutput, index: int, half: _Half, sha256: str) -> Laid:
+    def _open(self, place: _Place, index: int, half: _Half) -> None:
+        half.part = Part.in_folder(place.path.parent, key=self.job.key, index=index)
+        half.place = place
+
+    async def _finish(self, path: Path, output: JobOutput, index: int, half: _Half, sha256: str) -> Laid:
+        """Durable first, and then under its name, so that a name always stands for the whole file."""
         part, place = half.begun
+        await self.syncer.sync(part.written())
         while not part.named(place.path, replace=place.replace):
             self.holdings.give_up(self._claimant(index))  # somebody else put a file there meanwhile
-            found = self._found(path, output, index)
+            found = await _to_its_end(partial(self._found, path, output, index))
             if isinstance(found, Laid):
                 return found
             place = found
         half.discard()
+        await self.syncer.sync(place.path.parent)
         return Laid(file=_delivered(place.path, sha256=sha256))
 
     def _found(self, path: Path, output: JobOutput, index: int) -> Laid | _Place:

@@ -40,10 +40,13 @@ class Part:
                 return cls(path=path, file=file)
             file.close()  # somebody tidied up between the two calls
 
-    def named(self, path: Path, *, replace: bool) -> bool:
-        """Whether it has this name now, durably; without `replace` somebody else's file under it stays."""
+    def written(self) -> int:
+        """All of it is with the system; the number to sync it by."""
         self.file.flush()
-        os.fsync(self.file.fileno())
+        return self.file.fileno()
+
+    def named(self, path: Path, *, replace: bool) -> bool:
+        """Whether it has this name now; without `replace` somebody else's file under it stays."""
         try:
             if replace:
                 self.path.replace(path)
@@ -52,7 +55,6 @@ class Part:
                 link_new(self.path, path)
         except FileExistsError:
             return False
-        _sync_folder(path.parent)
         return True
 
     def discard(self) -> None:
@@ -60,14 +62,6 @@ class Part:
         if not self.gone:
             self.path.unlink(missing_ok=True)
             self.gone = True
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def link_new(part: Path, path: Path) -> None:

@@ -18,6 +18,7 @@ from runner.execute.purchase import Ended, Purchase
 from runner.execute.room import Room
 from runner.execute.shown import job_of
 from runner.execute.site import Site
+from runner.execute.syncing import Syncer
 from runner.execute.trouble import as_outcome, untouched
 from runner.plan import CHANGING, Action, Holdings, Job, Step, copies_of
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
@@ -43,6 +44,7 @@ class Settlement:
     room       where a job waits for others to end
     retry_lost whether what is gone here and from the server may be bought again
     tidied     folders of results where half files of killed runs were removed; grows
+    syncer     makes files durable, those of all jobs together
     """
 
     site: Site
@@ -52,6 +54,7 @@ class Settlement:
     room: Room
     retry_lost: bool = False
     tidied: set[Path] = field(default_factory=set)
+    syncer: Syncer = field(default_factory=Syncer)
 
     async def settle(self, steps: Sequence[Step], claim: Claim) -> list[Outcome]:
         active = [step for step in steps if step.action in CHANGING and step.job is not None]
@@ -164,6 +167,7 @@ class Settlement:
     async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> list[Laid]:
         deliverer = Deliverer(
             transfer=self.site.transfer,
+            syncer=self.syncer,
             job=_job(step),
             run_date=self.site.run_date,
             password=self._password(step, ended.payload),

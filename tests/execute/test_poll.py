@@ -22,7 +22,7 @@ from runner.client.pacing import Backoff
 from runner.errors import AuthenticationError
 from runner.execute.durations import Durations
 from runner.execute.pace import Pace
-from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, TOGETHER_S, Poller
+from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, SOONER, TOGETHER_S, Poller
 from runner.state import KeyState, Stage
 from runner.wire.job import Job
 
@@ -144,7 +144,7 @@ def test_the_first_look_comes_when_such_jobs_usually_end_and_later_ones_ever_mor
 
     at = [when for when, _ in account.asked]
     waits = [round(later - earlier, 6) for earlier, later in itertools.pairwise(at)]
-    assert at[0] == pytest.approx(9.0, abs=2 * TOGETHER_S)
+    assert at[0] == pytest.approx(SOONER * 9.0, abs=2 * TOGETHER_S)
     assert waits == sorted(waits)
     assert max(waits) <= MOST_WAIT_S + 2 * TOGETHER_S
     assert at[-1] - 60.0 <= MOST_WAIT_S

@@ -1,0 +1,84 @@
+"""fsync for many who wait for it at once.
+
+A thread gives the interpreter's lock away with every call to the system, and has to wait for it again while the
+event loop is busy. So threads do nothing here but sync, several files in a go, and a folder once for all who ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+MOST_LANES = 4  # on a slow disk some syncs at once are faster than one after the other
+MOST_TOGETHER = 16
+
+Target = int | Path  # the number of an open file, or a folder
+
+
+class Syncer:
+    """What was synced is durable when the call returns. Raises OSError."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[Target, asyncio.Future[OSError | None]]] = deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+
+    async def sync(self, target: Target) -> None:
+        """A cancellation waits for the end: nobody closes a file that a thread is at work on."""
+        done: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((target, done))
+        self._open_lane()
+        try:
+            error = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait([done])
+            raise
+        if error is not None:
+            raise error
+
+    def _open_lane(self) -> None:
+        if len(self._lanes) < MOST_LANES:
+            lane = asyncio.create_task(self._work())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+
+    async def _work(self) -> None:
+        while self._waiting:
+            some = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
+            try:
+                errors = await asyncio.to_thread(_synced, [target for target, _ in some])
+                for (_, done), error in zip(some, errors, strict=True):
+                    if not done.done():
+                        done.set_result(error)
+            finally:
+                for _, done in some:
+                    done.cancel()  # only if we were cancelled ourselves
+
+
+def _synced(targets: Sequence[Target]) -> list[OSError | None]:
+    done: dict[Target, OSError | None] = {}
+    for target in targets:
+        if target not in done:
+            done[target] = _sync(target)
+    return [done[target] for target in targets]
+
+
+def _sync(target: Target) -> OSError | None:
+    try:
+        if isinstance(target, int):
+            os.fsync(target)
+        else:
+            _sync_folder(target)
+    except OSError as error:
+        return error
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
