@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -151,10 +151,10 @@ class ConversionApi:
             )
         except FOREIGN as error:
             raise translated(error, doing=doing) from None  # aiohttp's words quote URLs, tokens and all
-        return answer(response, doing=doing, hidden=self.hidden)
+        return answer(response, doing=doing, hidden=self.hidden, sent=sent)
 
 
-def answer(response: httpx.Response, *, doing: str, hidden: Hidden) -> Json:
+def answer(response: httpx.Response, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> Json:
     """The JSON of a 2xx answer (an empty body is None); everything else raises, sorted by meaning."""
     if response.is_success:
         if not response.content:
@@ -163,12 +163,16 @@ def answer(response: httpx.Response, *, doing: str, hidden: Hidden) -> Json:
             return orjson.loads(response.content)
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
-    raise refusal(response, doing=doing, hidden=hidden)
+    raise refusal(response, doing=doing, hidden=hidden, sent=sent)
 
 
-def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError | AuthenticationError:
+def refusal(
+    response: httpx.Response, *, doing: str, hidden: Hidden, sent: Mapping[str, str]
+) -> ApiError | AuthenticationError:
+    """`sent` are the headers of the request: servers repeat what they were told, and those of secrets stay hidden."""
     status = response.status_code
-    message = f"{doing}: {status} {hidden.mask(_said(response))}".rstrip()
+    secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
+    message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
     if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:  # a proxy that gave up says 408
         return OutcomeUnknownError(message)
     if status in (401, 403):
@@ -180,13 +184,12 @@ def refusal(response: httpx.Response, *, doing: str, hidden: Hidden) -> ApiError
     return RefusedError(message, status=status, retry_after_s=wait_s)
 
 
-def _said(response: httpx.Response) -> str:
+def _said(response: httpx.Response, secrets: Sequence[str]) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
         parts = _all_said(as_object(orjson.loads(response.content)))
     except (ValueError, RecursionError):
         parts = []
-    secrets = [each for name in SECRET_HEADERS if (each := response.request.headers.get(name))]
     return "; ".join(_shortened(part, secrets) for part in parts[:MOST_PARTS] if part)
 
 

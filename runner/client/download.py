@@ -75,14 +75,15 @@ class Download:
     async def _fetch_rest(self) -> None:
         doing = f"downloading {self.output.filename!r}"
         whole = not self._hasher.size_bytes
+        sent = self._headers()
         try:
-            async with self.api.http.stream("GET", self.output.uri, headers=self._headers()) as response:
+            async with self.api.http.stream("GET", self.output.uri, headers=sent) as response:
                 if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
                 if not response.is_success:
                     await response.aread()
                     whole = False
-                    raise refusal(response, doing=doing, hidden=self.api.hidden)
+                    raise refusal(response, doing=doing, hidden=self.api.hidden, sent=sent)
                 if not self._is_the_rest(response):
                     whole = True
                     self._start_over()

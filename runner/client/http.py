@@ -1,7 +1,7 @@
 """One HTTP session to one endpoint: who we are, how long we wait, and foreign errors made ours.
 
 httpx is the interface; its own asynchronous transport is ten times slower than aiohttp's at our numbers of
-requests in flight, so the session runs on httpx-aiohttp (measured in bench/transports.py).
+requests in flight, so the session runs on aiohttp (measured in bench/transports.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 import aiohttp
 import httpx
 from aiohttp.client_exceptions import UnixClientConnectorError
-from httpx_aiohttp import AiohttpTransport
 
 from runner import __version__
 from runner.client.endpoint import Endpoint
@@ -22,6 +21,7 @@ from runner.client.lean import LeanClient
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+KEEPALIVE_S = 30.0
 
 # What a request may raise: the transport lets some of aiohttp's errors through, and a bad URL is no HTTPError.
 Foreign = httpx.HTTPError | httpx.InvalidURL | aiohttp.ClientError
@@ -32,14 +32,22 @@ _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError
 @asynccontextmanager
 async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncIterator[httpx.AsyncClient]:
     """A session to `endpoint`; credentials are not part of it but given with each request that needs them."""
-    transport = AiohttpTransport(
-        uds=endpoint.socket,
-        limits=httpx.Limits(max_connections=connections, keepalive_expiry=30.0),
-        trust_env=False,
-    )
     timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None)
-    async with LeanClient(transport, timeout=timeout, user_agent=f"conversion-runner/{__version__}") as http:
+    agent = f"conversion-runner/{__version__}"
+    async with (
+        aiohttp.ClientSession(
+            connector=_connector(endpoint, connections), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        ) as session,
+        LeanClient(session, timeout=timeout, user_agent=agent) as http,
+    ):
         yield http
+
+
+def _connector(endpoint: Endpoint, connections: int) -> aiohttp.BaseConnector:
+    if endpoint.socket:
+        return aiohttp.UnixConnector(endpoint.socket, limit=connections, keepalive_timeout=KEEPALIVE_S)
+    tls = httpx.create_ssl_context(trust_env=False)
+    return aiohttp.TCPConnector(ssl=tls, limit=connections, keepalive_timeout=KEEPALIVE_S)
 
 
 def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
@@ -48,7 +56,7 @@ def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUn
     (The transport calls a refused connection a connect timeout, and one that the server dropped too. The error
     below it tells them apart.)
     """
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | aiohttp.InvalidURL):
         return ApiUnreachableError(f"{doing}: the address is not an http(s) URL; nothing was sent")
     # aiohttp's own words may quote the URL, and that of a download may hold a token.
     why = type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__

@@ -63,7 +63,7 @@ class Transfer:
             )
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None
-        shown = as_object(answer(response, doing=doing, hidden=self.api.hidden))
+        shown = as_object(answer(response, doing=doing, hidden=self.api.hidden, sent=sent))
         described = read_job({"input": [shown]}).inputs[0] if shown.get("checksum") else None
         return hasher.digests(), described
 

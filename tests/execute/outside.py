@@ -28,7 +28,6 @@ from runner.cli.running import Wishes, carry_out
 from runner.cli.session import Outside
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
-from runner.client.lean import LeanClient
 from runner.errors import RunnerError
 from runner.execute.progress import Silent
 from runner.plan import Policy, Step
@@ -119,7 +118,7 @@ class Trap:
     async def open_http(self, endpoint: Endpoint, connections: int) -> AsyncIterator[httpx.AsyncClient]:
         async with open_http(endpoint, connections=connections) as http:
             counting = CountingTransport(http, self)
-            yield LeanClient(counting, timeout=http.timeout, user_agent="rehearsal")
+            yield httpx.AsyncClient(transport=counting, timeout=http.timeout, trust_env=False)
 
     def watch_files(self) -> None:
         """Points before every step that names, renames or removes a file of the results."""
