@@ -13,7 +13,7 @@ from bench.kit.figures import Figure, compared
 from bench.kit.plan import Setup
 from bench.kit.processes import PYTHON, output
 from bench.kit.recipes import remote_jobs
-from bench.kit.remote import SOURCE, empty
+from bench.kit.remote import SOURCE
 from bench.kit.rounds import rounds
 
 
@@ -26,7 +26,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 
 def _run(setup: Setup, kind: str, jobs: int) -> float:
-    folder = empty(setup, kind)
+    folder = setup.fresh(kind)
     recipe = remote_jobs(folder, jobs, source=SOURCE)
     command = [PYTHON, "-m", "bench.kit.logged_run", kind, str(recipe), str(folder / "state"), "64"]
     with fake_api(folder) as api:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,3 +19,9 @@ class Setup:
         path = self.folder / name
         path.mkdir(parents=True, exist_ok=True)
         return path
+
+    def fresh(self, name: str) -> Path:
+        """A new one each time. Nothing is removed in between: for seconds after many files were deleted, file systems
+        (ext4) make new ones several times more slowly, and whoever comes next would pay for it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,21 +30,16 @@ class Took:
 
 def ours(setup: Setup, jobs: int, *, at_once: int, length_s: float = 0.0) -> Took:
     """`runner run`, whole: with its start, its log on this disk, every result on disk and synced."""
-    folder = empty(setup, "ours")
+    folder = setup.fresh("ours")
     recipe = remote_jobs(folder, jobs, source=SOURCE)
     command = [RUNNER, "run", str(recipe), "--state", str(folder / "state"), "--jobs", str(at_once)]
     return _took(folder, command, length_s)
 
 
 def sdk(setup: Setup, jobs: int, *, threads: int, way: str = "staged", length_s: float = 0.0) -> Took:
-    folder = empty(setup, "sdk")
+    folder = setup.fresh("sdk")
     command = [PYTHON, "-m", "bench.kit.sdk_jobs", str(threads), str(jobs), str(folder), SOURCE, way]
     return _took(folder, command, length_s)
-
-
-def empty(setup: Setup, name: str) -> Path:
-    shutil.rmtree(setup.folder / name, ignore_errors=True)
-    return setup.subfolder(name)
 
 
 def _took(folder: Path, command: list[str], length_s: float) -> Took:
