@@ -474,15 +474,7 @@ class Purchase:
         )
 
     async def _log(self, *events: Event, budget: BudgetGuard | None = None) -> None:
-        """Durable when it returns, also when we are cancelled meanwhile: cleaning up relies on the last line."""
-        written = asyncio.ensure_future(
-            self.site.log.append(*events, run_id=self.site.run_id, fence=self.fence, budget=budget)
-        )
-        try:
-            await asyncio.shield(written)
-        except asyncio.CancelledError:
-            await asyncio.wait([written])
-            raise
+        await self.site.log.append(*events, run_id=self.site.run_id, fence=self.fence, budget=budget)
 
     def _say(self, text: str) -> None:
         self.site.progress.state(self.steps[0], text)

@@ -51,6 +51,8 @@ class RunLog:
     ) -> None:
         """Write lines, all or none. Lines about a key need its fence; `budget` goes with an Intent or a Starting.
 
+        Also a cancellation waits until they are durable or refused: cleaning up relies on the last line.
+
         Raises LeaseLost, OutOfOrder, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
         """
         lines = Lines.of(events, run_id=run_id, fence=fence, budget=budget)

@@ -54,9 +54,10 @@ class GroupWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._thread: threading.Thread | None = None
+        self._rousing: asyncio.AbstractEventLoop | None = None
 
     async def run(self, work: Work[T]) -> T:
-        """What `work` answers, once what it wrote is durable. If cancelled, it may or may not have been written."""
+        """What `work` answers, once what it wrote is durable; a cancellation waits for that too."""
         loop = asyncio.get_running_loop()
         request = _Request(work=work, loop=loop, answer=loop.create_future())
         with self._wake:
@@ -66,9 +67,21 @@ class GroupWriter:
                 self._thread = threading.Thread(target=self._serve, name="run log", daemon=True)
                 self._thread.start()
             self._waiting.append(request)
-            self._wake.notify()
-        result: T = await request.answer
+        if self._rousing is not loop:
+            self._rousing = loop
+            loop.call_soon(self._rouse)
+        try:
+            result: T = await asyncio.shield(request.answer)
+        except asyncio.CancelledError:
+            await asyncio.wait([request.answer])
+            raise
         return result
+
+    def _rouse(self) -> None:
+        """Once for all who asked in one go of the event loop: waking a thread costs more than most of them ask for."""
+        self._rousing = None
+        with self._wake:
+            self._wake.notify()
 
     def close(self) -> None:
         """Write what was asked for, and stop."""
