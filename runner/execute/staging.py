@@ -6,8 +6,6 @@ first upload, and everything from there on is added in turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from runner.wire.values import JsonObject, as_list, as_object
 
 
@@ -19,11 +17,11 @@ def create_body(payload: JsonObject) -> JsonObject:
     return body | ({"input": [_as_sent(entry) for entry in leading]} if leading else {})
 
 
-def later_inputs(payload: JsonObject) -> Iterator[tuple[int, JsonObject]]:
+def later_inputs(payload: JsonObject) -> list[tuple[int, JsonObject]]:
     """The inputs that are added after the creation, with their index in the payload."""
     inputs = [as_object(entry) for entry in as_list(payload.get("input"))]
     first = _first_upload(inputs)
-    return ((index, _as_sent(entry)) for index, entry in enumerate(inputs) if index >= first)
+    return [(index, _as_sent(entry)) for index, entry in enumerate(inputs) if index >= first]
 
 
 def late_upload_options(entry: JsonObject) -> JsonObject:

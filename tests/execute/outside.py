@@ -121,10 +121,11 @@ class Trap:
             yield httpx.AsyncClient(transport=counting, timeout=http.timeout, trust_env=False)
 
     def watch_files(self) -> None:
-        """Points before every step that names, renames or removes a file of the results."""
+        """Points before every step that makes, names, renames or removes a file of the results, or syncs its folder."""
 
         def on_event(event: str, args: tuple[object, ...]) -> None:
-            if event in FILE_CALLS and _is_result(str(args[0])):
+            changes = event in FILE_CALLS or (event == "open" and int(str(args[2])) & (os.O_CREAT | os.O_DIRECTORY))
+            if changes and _is_result(str(args[0])):
                 self.pass_by(f"before {event}")
 
         sys.addaudithook(on_event)

@@ -22,12 +22,12 @@ from tests.execute.scenarios import SCENES, Build, Scene
 # that a durable line or a call went missing, or that this test no longer sees it.
 POINTS = {
     "remote": 28,
-    "upload": 31,
-    "two_conversions": 37,
+    "upload": 33,
+    "two_conversions": 40,
     "broken": 23,
     "broken_with_retry": 40,
-    "equal_bytes": 36,  # the second address gets a copy, without a download of its own
-    "budgeted": 31,
+    "equal_bytes": 39,  # the second address gets a copy, without a download of its own
+    "budgeted": 33,
 }
 
 
