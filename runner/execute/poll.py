@@ -53,8 +53,8 @@ class Poller:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def wait(self, job_id: str, *, expected_s: float = 0.0) -> Job:
-        """The job as it ended; the first look comes after about `expected_s`.
+    async def wait(self, job_id: str, *, expected_s: float = 0.0, waited_s: float = 0.0) -> Job:
+        """The job as it ended; the first look comes when it ran for about `expected_s`, of which `waited_s` are over.
 
         Raises GoneError where the server no longer knows it, and other ApiErrors.
         """
@@ -62,8 +62,9 @@ class Poller:
             raise self._bug
         ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         first_s = max(FIRST_WAIT_S, SOONER * expected_s)
+        left_s = first_s - min(max(0.0, waited_s), first_s)  # clocks may jump
         self._waits[job_id] = _Wait(
-            job_id=job_id, ended=ended, due=self._clock() + first_s, wait_s=FIRST_WAIT_S * FACTOR
+            job_id=job_id, ended=ended, due=self._clock() + left_s, wait_s=FIRST_WAIT_S * FACTOR
         )
         self._wanted.set()
         try:

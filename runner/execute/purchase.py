@@ -327,11 +327,13 @@ class Purchase:
 
     async def _is_started(self, job: wire.Job | None, *, attempt: int, payload: JsonObject, job_id: str = "") -> Ended:
         """From here on it is bought. `job` is what the server shows of it, None where it doesn't."""
+        began = self.site.now()
         job_id = job_id or (job.id if job else "")
-        await self._log(Started(key=self.job.key, attempt=attempt, job_id=job_id))
+        line = Started(key=self.job.key, attempt=attempt, job_id=job_id)
         if job is not None and job.ended:
-            return await self._ended(job, attempt=attempt, payload=payload)
-        return await self._follow(job_id, attempt=attempt, payload=payload)
+            return await self._ended(job, attempt=attempt, payload=payload, before=(line,))
+        await self._log(line)
+        return await self._follow(job_id, attempt=attempt, payload=payload, began=began)
 
     async def _refused(self, error: RefusedError, attempt: int) -> Exception:
         """A definite no: back to staged, and parked where it was for want of credits or capacity."""
@@ -381,21 +383,22 @@ class Purchase:
         if error.status in PARKED_STATUSES:
             raise ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") from error
 
-    async def _follow(self, job_id: str, *, attempt: int, payload: JsonObject) -> Ended:
+    async def _follow(self, job_id: str, *, attempt: int, payload: JsonObject, began: float | None = None) -> Ended:
+        """`began` is when it was started, where that was just now."""
         self._say("converting")
-        began = self.site.now()
+        began = self.site.now() if began is None else began
         try:
-            job = await self._end_of(job_id, attempt)
+            job = await self._end_of(job_id, attempt, began)
         except RefusedError as error:
             raise _unfollowed(error) from error
         self.site.durations.add(self.job.recipe, self.site.now() - began)
         return await self._ended(job, attempt=attempt, payload=payload)
 
-    async def _end_of(self, job_id: str, attempt: int) -> wire.Job:
+    async def _end_of(self, job_id: str, attempt: int, began: float) -> wire.Job:
         expected_s = self.site.durations.expected(self.job.recipe)
         while True:
             try:
-                return await self.site.poller.wait(job_id, expected_s=expected_s)
+                return await self.site.poller.wait(job_id, expected_s=expected_s, waited_s=self.site.now() - began)
             except GoneError as error:
                 job = await find_job(self.site.api, job_id, sleep=self.site.sleep)
                 if job is None:
@@ -403,14 +406,17 @@ class Purchase:
                 if job.ended:
                     return job
 
-    async def _ended(self, job: wire.Job, *, attempt: int, payload: JsonObject) -> Ended:
+    async def _ended(
+        self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()
+    ) -> Ended:
         ended = Ended(job=job, payload=payload, attempt=attempt)
         if ended.succeeded:
             outputs = tuple(output_records(job))
-            await self._log(Finished(key=self.job.key, attempt=attempt, spent=job.spent, outputs=outputs))
+            line: Event = Finished(key=self.job.key, attempt=attempt, spent=job.spent, outputs=outputs)
         else:
             errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
-            await self._log(Failed(key=self.job.key, attempt=attempt, spent=job.spent, errors=errors))
+            line = Failed(key=self.job.key, attempt=attempt, spent=job.spent, errors=errors)
+        await self._log(*before, line)
         return ended
 
     async def _lost(self, job_id: str, attempt: int) -> LostJobError:

@@ -30,7 +30,7 @@ DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """
-    jobs         how many jobs are under way at once
+    jobs         how many jobs the server works on for us at once; half as many more are prepared or delivered meanwhile
     lock_wait_s  how long to wait for work that another run holds
     lease_s      how long our leases last when we fall silent; they are renewed three times as often
     deadline_s   how long the run may take, None for as long as it needs
@@ -42,6 +42,10 @@ class Limits:
     lease_s: float = LEASE_S
     deadline_s: float | None = None
     policy: Policy = field(default_factory=Policy)
+
+    @property
+    def workers(self) -> int:
+        return self.jobs + self.jobs // 2
 
 
 async def run_plan(
@@ -121,7 +125,7 @@ class _Run:
         )
         workers = [
             asyncio.create_task(self._work(groups, claims, settlement))
-            for _ in range(min(self.limits.jobs, len(groups)))
+            for _ in range(min(self.limits.workers, len(groups)))
         ]
         stopping = asyncio.create_task(stop.wait())
         waiting: set[asyncio.Task[object]] = {*workers, stopping}
