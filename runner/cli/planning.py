@@ -17,7 +17,7 @@ from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
-from runner.recipe import Recipe
+from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState
 

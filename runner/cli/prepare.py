@@ -30,7 +30,8 @@ from runner.compile import (
 )
 from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
-from runner.recipe import Foreach, Loaded, Recipe, load_recipes
+from runner.recipe.load import load_recipes
+from runner.recipe.model import Foreach, Loaded, Recipe
 from runner.resources import catalog_document
 from runner.runlog import RunLog
 from runner.wire.catalog import Catalog

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.compile.items import Item
-from runner.recipe import Recipe
+from runner.recipe.model import Recipe
 from runner.recipe.template import expand, has_template
 from runner.wire.values import Json, JsonObject
 

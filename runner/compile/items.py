@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from runner.errors import Problem
-from runner.recipe import Foreach, Recipe
+from runner.recipe.model import Foreach, Recipe
 from runner.wire.values import Json
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from runner.compile.draft import Draft
-from runner.recipe import Bucket
+from runner.recipe.model import Bucket
 from runner.wire.providers import holder_of
 from runner.wire.values import Json, JsonObject, as_list, as_object
 

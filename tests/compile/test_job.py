@@ -8,7 +8,7 @@ import pytest
 
 from runner.compile import Item, compiled_json, drafts_of, shared_paths
 from runner.errors import InvalidError
-from runner.recipe import Budget, Foreach, Save
+from runner.recipe.model import Budget, Foreach, Save
 
 UPLOAD = {"input": [{"type": "upload", "source": "{item.path}"}], "conversion": [{"target": "webp"}]}
 FILES = Foreach(kind="files", patterns=("*",))
