@@ -24,6 +24,8 @@ class UploadSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
+    """`payload` has the item put in; `sources` are its local inputs."""
+
     recipe: Recipe
     item: Item
     payload: JsonObject

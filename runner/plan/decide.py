@@ -48,6 +48,8 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
+    """All that decides on a job, beside the job."""
+
     states: Mapping[str, KeyState]
     previous: Mapping[str, KeyState]
     delivered: frozenset[str]
