@@ -181,7 +181,8 @@ def _expected(payload: JsonObject, stem: str) -> Iterator[str]:
 
 
 def _named_after(conversion: JsonObject, stem: str) -> str:
-    wanted = clean_name(as_text(as_object(conversion.get("options")).get("output_filename")))
+    given = as_object(conversion.get("options")).get("output_filename")
+    wanted = clean_name(as_text(given)) if given else ""
     return f"{wanted or stem}.{file_ending(as_text(conversion.get('target')))}"
 
 

@@ -76,7 +76,7 @@ def _input(entry: JsonObject, digest: str | None, revision: str | None) -> bytes
     if revision:
         work["revision"] = rfc8785.dumps(revision)
     if kind == "upload":
-        return _joined(work | {"sha256": rfc8785.dumps(digest)})
+        return _joined(work | {"sha256": f'"{digest}"'.encode() if digest else b"null"})
     if kind == "cloud":
         parameters = rfc8785.dumps(as_object(entry.get("parameters")))
         return _joined(work | {"source": _canonical(entry.get("source")), "parameters": parameters})

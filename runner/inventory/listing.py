@@ -211,7 +211,7 @@ class _Search:
         return False
 
     def _is_excluded(self, path: str) -> bool:
-        return any(matcher.match(path) for matcher in self.excluded)
+        return bool(self.excluded) and any(matcher.match(path) for matcher in self.excluded)
 
     def _entries(self, at: str) -> Iterator[os.DirEntry[str]]:
         try:
