@@ -25,28 +25,31 @@ def schema_names() -> tuple[str, ...]:
 
 def schema_text(name: str) -> str:
     """The JSON Schema called `name`, as shipped. Raises LookupError for a name that isn't there."""
-    path = folder("schemas") / f"{name}.schema.json"
     if name not in schema_names():
         raise LookupError(f"there is no schema '{name}'; there are {', '.join(schema_names())}")
-    return path.read_text(encoding="utf-8")
+    return _text(f"{name}.schema.json")
 
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(schema_text(name))
+    """The same as a value, by a name that is known to be there."""
+    document: dict[str, Any] = json.loads(_text(f"{name}.schema.json"))
     return document
 
 
 @cache
 def catalog_document() -> dict[str, Any]:
     """The dated snapshot of targets and options, so that `check` works offline."""
-    text = (folder("schemas") / "catalog.json").read_text(encoding="utf-8")
-    document: dict[str, Any] = json.loads(text)
+    document: dict[str, Any] = json.loads(_text("catalog.json"))
     return document
 
 
 @cache
 def openapi_document() -> dict[str, Any]:
     """The API as the local server speaks it, in OpenAPI 3."""
-    document: dict[str, Any] = json.loads((folder("schemas") / "openapi.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(_text("openapi.json"))
     return document
+
+
+def _text(file: str) -> str:
+    return (folder("schemas") / file).read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from runner.cli.options import format_option, recipe_options, voice_options
 from runner.cli.terminal import is_terminal, wants_color
 from runner.cli.unserved import unserved_for
 from runner.errors import ExitCode, Problem
-from runner.recipe import Checked, check_recipes
+from runner.recipe.check import Checked, check_recipes
 from runner.wire.catalog import Catalog
 
 

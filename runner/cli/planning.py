@@ -17,13 +17,15 @@ from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
-from runner.recipe import Recipe
+from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
+    """A plan, and what it was made from."""
+
     plan: Plan
     recipes: tuple[Recipe, ...]
     problems: tuple[Problem, ...]
@@ -33,6 +35,8 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planning:
+    """Recipes that can be used, and where their work is done and remembered."""
+
     recipes: tuple[Recipe, ...]
     warnings: tuple[Problem, ...]
     endpoint: ChosenEndpoint

@@ -30,7 +30,8 @@ from runner.compile import (
 )
 from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
-from runner.recipe import Foreach, Loaded, Recipe, load_recipes
+from runner.recipe.load import load_recipes
+from runner.recipe.model import Foreach, Loaded, Recipe
 from runner.resources import catalog_document
 from runner.runlog import RunLog
 from runner.wire.catalog import Catalog
@@ -49,6 +50,8 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
+    """What a plan is made of."""
+
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
 
@@ -59,7 +62,7 @@ class _Shelf:
 
     drafts: list[tuple[Draft, list[list[FileFact]]]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    facts: dict[Path, FileFact] = field(default_factory=dict)
+    facts: dict[str, FileFact] = field(default_factory=dict)
 
     def refuse(self, address: str, problem: Problem) -> None:
         self.refusals.append(Refusal(address=address, problem=problem))
@@ -212,7 +215,7 @@ def _files_of(draft: Draft, source: UploadSource, project: Path, shelf: _Shelf) 
             message = f"{source.source!r} matches no file in {folder}"
             wrong = (FileProblem(path=source.source, code="no-match", message=message),)
     else:
-        found = shelf.facts.get(folder / source.source) or stat_file(folder, source.source, root=project)
+        found = shelf.facts.get(f"{folder}/{source.source}") or stat_file(folder, source.source, root=project)
         files, wrong = ((found,), ()) if isinstance(found, FileFact) else ((), (found,))
     for each in wrong:
         shelf.refuse(draft.address, _input_problem(draft.recipe, at, each))
@@ -256,5 +259,7 @@ def _contents(
             shelf.refuse(draft.address, _input_problem(draft.recipe, ("input", source.input_index, "source"), unread))
             return []
         digest = known.found[fact.absolute]
-        contents.append(FileContent(path=fact.absolute, size_bytes=digest.size, sha256=digest.sha256, md5=digest.md5))
+        contents.append(
+            FileContent(path=Path(fact.absolute), size_bytes=digest.size, sha256=digest.sha256, md5=digest.md5)
+        )
     return contents

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.compile.items import Item
-from runner.recipe import Recipe
-from runner.recipe.template import expand, has_template
+from runner.recipe.model import Recipe
+from runner.recipe.template import expand, has_template, names
 from runner.wire.values import Json, JsonObject
 
 GLOB_CHARACTERS = frozenset("*?[")
@@ -24,6 +24,8 @@ class UploadSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
+    """`payload` has the item put in; `sources` are its local inputs."""
+
     recipe: Recipe
     item: Item
     payload: JsonObject
@@ -44,9 +46,19 @@ def scope_of(recipe: Recipe, item: Item) -> Mapping[str, Mapping[str, Json]]:
 
 
 def drafts_of(recipe: Recipe, items: Iterable[Item]) -> tuple[Draft, ...]:
-    """One draft an item, `{run.…}` left as it stands."""
+    """One draft an item, `{run.…}` left as it stands. What is the same for all of them they share."""
     sources = tuple(_upload_inputs(recipe.job))
-    return tuple(_draft(recipe, item, sources) for item in items)
+    shared = _shared(recipe)
+    return tuple([_draft(recipe, item, sources, shared) for item in items])
+
+
+def _shared(recipe: Recipe) -> JsonObject:
+    """The fields of the job that no item has a part in."""
+    return {
+        field: expand(value, scope_of(recipe, Item()))
+        for field, value in recipe.job.items()
+        if not any(name.root == "item" for name in names(value))
+    }
 
 
 def _upload_inputs(job: JsonObject) -> Iterator[tuple[int, bool]]:
@@ -60,8 +72,11 @@ def _is_glob(source: str) -> bool:
     return not has_template(source) and not GLOB_CHARACTERS.isdisjoint(source)
 
 
-def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]]) -> Draft:
-    payload: JsonObject = expand(recipe.job, scope_of(recipe, item))
+def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]], shared: JsonObject) -> Draft:
+    scope = scope_of(recipe, item)
+    payload: JsonObject = {
+        field: shared[field] if field in shared else expand(value, scope) for field, value in recipe.job.items()
+    }
     return Draft(
         recipe=recipe,
         item=item,

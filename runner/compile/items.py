@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from runner.compile.naming import parted
 from runner.errors import Problem
-from runner.recipe import Foreach, Recipe
+from runner.recipe.model import Foreach, Recipe
 from runner.wire.values import Json
 
 
@@ -48,13 +49,19 @@ def items_of(
 
 def _items(foreach: Foreach, files: Sequence[str], table: str, objects: Sequence[tuple[str, str]]) -> Iterator[Item]:
     if foreach.kind == "files":
-        return (Item(label=path, values=_file_values(path)) for path in files)
+        return (Item(label=path, values=_listed_values(path)) for path in files)
     if foreach.kind == "bucket":
         return (Item(label=name, values=_file_values(name), revision=revision) for name, revision in objects)
     if foreach.kind == "rows":
         rows = _rows(foreach.rows or "", table)
         return (Item(label=str(number), values=row) for number, row in enumerate(rows, start=1))
     return _combinations(foreach.matrix or {})
+
+
+def _listed_values(path: str) -> dict[str, Json]:
+    """`_file_values` of a path that has no empty part and no "." in it, as in listings."""
+    folder, _, name = path.rpartition("/")
+    return {"path": path, "name": name, "stem": parted(name)[0], "dir": folder}
 
 
 def _file_values(path: str) -> dict[str, Json]:

@@ -45,6 +45,8 @@ class Job:
     draft     the recipe and the item it comes from
     contents  for each of the draft's sources the files it means
     revisions which version is meant, of inputs where that is known, by their index in the payload
+    stem      what the API will name the outputs after, or "" where only the server knows
+    expected  what it will most likely call those that are saved here, in order; empty where that can't be known
     payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
     cap       `limits.job.max_credit`
@@ -60,6 +62,8 @@ class Job:
     contents: tuple[tuple[FileContent, ...], ...]
     uploads: tuple[Upload, ...]
     save: SaveTo
+    stem: str = ""
+    expected: tuple[str, ...] = ()
     revisions: Mapping[int, str] = field(default_factory=dict)
     cap: int | None = None
     retry: int = 0
@@ -88,26 +92,13 @@ class Job:
             return ()
         return tuple(targets_of(self.payload_for(run_date=run_date)))
 
-    @property
-    def stem(self) -> str:
-        """What the API will name the outputs after, or "" where only the server knows."""
-        inputs = as_list(self.payload.get("input"))
-        if not inputs:
-            return ""
-        uploads = {upload.input_index: upload.filename for upload in self.uploads}
-        first = as_object(inputs[0])
-        return stem_of(first | {"filename": uploads[0]} if 0 in uploads else first)
-
-    def expected_paths(self, *, run_date: str) -> tuple[Path, ...]:
+    def expected_paths(self, *, run_date: str) -> tuple[str, ...]:
         """Where the outputs will most likely be saved: a file a conversion, named after the first input.
 
-        Empty where the names can't be known before. Raises InvalidError like `SaveTo.path_for`.
+        Empty where the names can't be known before. Raises InvalidError like `SaveTo.place_for`.
         """
-        if not self.stem:
-            return ()
         return tuple(
-            self.save.path_for(name, index=index, run_date=run_date)
-            for index, name in enumerate(self._expected_names())
+            [self.save.place_for(name, index=index, run_date=run_date) for index, name in enumerate(self.expected)]
         )
 
     def result_names(self, filenames: Iterable[str], *, bought_with: JsonObject) -> list[str]:
@@ -116,18 +107,6 @@ class Job:
         bought_with  the payload of the purchase: equal work may have been bought under another file's name
         """
         return names_of(filenames, bought_as=bought_stem(bought_with), wanted=self.stem)
-
-    def _expected_names(self) -> Iterator[str]:
-        """As the server makes them; the results of all conversions share one set of names."""
-        conversions = [as_object(entry) for entry in as_list(self.payload.get("conversion"))]
-        names = unique_names(self._named_after(conversion) for conversion in conversions)
-        for conversion, name in zip(conversions, names, strict=True):
-            if not conversion.get("output_target"):
-                yield name
-
-    def _named_after(self, conversion: JsonObject) -> str:
-        wanted = clean_name(as_text(as_object(conversion.get("options")).get("output_filename")))
-        return f"{wanted or self.stem}.{file_ending(as_text(conversion.get('target')))}"
 
 
 def jobs_of(
@@ -156,6 +135,7 @@ def jobs_of(
     except (ValueError, TypeError) as error:
         problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")
         return None, (problem,)
+    stem = _stem(payload, uploads)
     job = Job(
         address=draft.address,
         key=key,
@@ -171,6 +151,8 @@ def jobs_of(
             scope=draft.scope,
             on_conflict=recipe.save.on_conflict if recipe.save else "error",
         ),
+        stem=stem,
+        expected=tuple(_expected(payload, stem)),
         cap=_cap(payload),
         retry=recipe.retry,
         deadline_s=recipe.deadline_s,
@@ -179,6 +161,29 @@ def jobs_of(
         after=recipe.after,
     )
     return job, tuple(_unsafe_paths(draft, job))
+
+
+def _stem(payload: JsonObject, uploads: Sequence[Upload]) -> str:
+    inputs = as_list(payload.get("input"))
+    if not inputs:
+        return ""
+    is_local = bool(uploads) and uploads[0].input_index == 0
+    return stem_of(inputs[0] | {"filename": uploads[0].filename} if is_local else as_object(inputs[0]))
+
+
+def _expected(payload: JsonObject, stem: str) -> Iterator[str]:
+    """Names as the server makes them; the results of all conversions share one set of names."""
+    conversions = [as_object(entry) for entry in as_list(payload.get("conversion"))] if stem else []
+    names = unique_names(_named_after(conversion, stem) for conversion in conversions)
+    for conversion, name in zip(conversions, names, strict=True):
+        if not conversion.get("output_target"):
+            yield name
+
+
+def _named_after(conversion: JsonObject, stem: str) -> str:
+    given = as_object(conversion.get("options")).get("output_filename")
+    wanted = clean_name(as_text(given)) if given else ""
+    return f"{wanted or stem}.{file_ending(as_text(conversion.get('target')))}"
 
 
 def _with_uploads(
@@ -199,10 +204,8 @@ def _with_uploads(
 
 
 def _as_written(draft: Draft, content: FileContent) -> str:
-    try:
-        return content.path.relative_to(draft.recipe.folder).as_posix()
-    except ValueError:
-        return content.path.as_posix()
+    path, folder = str(content.path), f"{draft.recipe.folder}/"
+    return path.removeprefix(folder)
 
 
 def _cap(payload: JsonObject) -> int | None:
@@ -232,7 +235,7 @@ def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterato
         problem = Problem(
             place=drafts[addresses[-1]].recipe.locate(("save", "path")),
             code="shared-path",
-            message=f"{who} would all be saved as {str(path)!r}",
+            message=f"{who} would all be saved as {path!r}",
             hint=_apart([drafts[address] for address in distinct]),
         )
         yield problem, addresses

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import rfc8785
 
@@ -35,33 +36,68 @@ def job_key(
 
     Source: RFC 8785 (JSON canonicalization).
     """
-    work: JsonObject = {
-        "endpoint": endpoint,
-        "epoch": epoch,
-        "input": [
-            _input(as_object(entry), digests.get(index), (revisions or {}).get(index))
-            for index, entry in enumerate(as_list(payload.get("input")))
-        ],
-        "conversion": [_conversion(as_object(entry)) for entry in as_list(payload.get("conversion"))],
+    inputs = [
+        _input(as_object(entry), digests.get(index), (revisions or {}).get(index))
+        for index, entry in enumerate(as_list(payload.get("input")))
+    ]
+    work = {
+        "endpoint": _canonical(endpoint),
+        "epoch": _canonical(epoch),
+        "input": b"[" + b",".join(inputs) + b"]",
+        "conversion": _conversions.canonical(payload.get("conversion")),
     }
-    return f"{SCHEME}:{hashlib.sha256(rfc8785.dumps(work)).hexdigest()}"
+    return f"{SCHEME}:{hashlib.sha256(_joined(work)).hexdigest()}"
 
 
-def _input(entry: JsonObject, digest: str | None, revision: str | None) -> JsonObject:
+def _joined(members: Mapping[str, bytes]) -> bytes:
+    """An object whose values are canonical already; its names are ours, plain words in ASCII."""
+    return b"{" + b",".join([b'"%s":%s' % (name.encode(), members[name]) for name in sorted(members)]) + b"}"
+
+
+def _canonical(value: Json) -> bytes:
+    if isinstance(value, str):
+        return _canonical_text(value)
+    return b"null" if value is None else rfc8785.dumps(value)
+
+
+# What most items have in common: the type, the engine, names of providers.
+_canonical_text = lru_cache(maxsize=256)(rfc8785.dumps)
+
+
+def _input(entry: JsonObject, digest: str | None, revision: str | None) -> bytes:
     kind = entry.get("type", "remote")
-    work: JsonObject = {
-        "type": kind,
-        "engine": entry.get("engine"),
-        "options": _without_secrets(as_object(entry.get("options"))),
-        "filename": entry.get("filename"),
+    options = entry.get("options")
+    work = {
+        "type": _canonical(kind),
+        "engine": _canonical(entry.get("engine")),
+        "options": _canonical(_without_secrets(as_object(options))) if options else b"{}",
+        "filename": _canonical(entry.get("filename")),
     }
     if revision:
-        work["revision"] = revision
+        work["revision"] = rfc8785.dumps(revision)
     if kind == "upload":
-        return work | {"sha256": digest}
+        return _joined(work | {"sha256": f'"{digest}"'.encode() if digest else b"null"})
     if kind == "cloud":
-        return work | {"source": entry.get("source"), "parameters": as_object(entry.get("parameters"))}
-    return work | {"source": entry.get("identity", entry.get("source"))}
+        parameters = rfc8785.dumps(as_object(entry.get("parameters")))
+        return _joined(work | {"source": _canonical(entry.get("source")), "parameters": parameters})
+    return _joined(work | {"source": rfc8785.dumps(entry.get("identity", entry.get("source")))})
+
+
+class _Conversions:
+    """Remembers the last that it was asked about: the items of a recipe mostly share the very same object."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Json, bytes] = (None, b"[]")
+
+    def canonical(self, conversions: Json) -> bytes:
+        last, found = self._last
+        if conversions is not last:
+            found = rfc8785.dumps([_conversion(as_object(entry)) for entry in as_list(conversions)])
+            self._last = (conversions, found)
+        return found
+
+
+_conversions = _Conversions()
 
 
 def _conversion(entry: JsonObject) -> JsonObject:

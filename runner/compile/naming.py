@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
 
 from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
 from runner.wire.values import JsonObject, as_list, as_object, as_text
@@ -34,10 +33,16 @@ def safe_name(name: str, *, fallback: str) -> str:
     return _shortened(plain_name(name) or fallback)
 
 
+def parted(name: str) -> tuple[str, str]:
+    """The name of one file as its stem and its ending with the dot; a dot that it begins or ends with parts nothing."""
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if 0 < dot < len(name) - 1 else (name, "")
+
+
 def _shortened(name: str) -> str:
-    suffix = PurePosixPath(name).suffix
     if len(name.encode()) <= MOST_BYTES:
         return name
+    _, suffix = parted(name)
     room = MOST_BYTES - len(suffix.encode())
     return name.encode()[:room].decode(errors="ignore") + suffix
 
@@ -51,8 +56,8 @@ def stem_of(entry: JsonObject) -> str:
     if not given:
         return ""
     if entry.get("type") == "upload":
-        return PurePosixPath(uploaded_name(given)).stem or NAMELESS
-    return PurePosixPath(clean_name(given)).stem
+        return parted(uploaded_name(given))[0] or NAMELESS
+    return parted(clean_name(given))[0]
 
 
 def bought_stem(payload: JsonObject) -> str:

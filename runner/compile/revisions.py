@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from runner.compile.draft import Draft
-from runner.recipe import Bucket
+from runner.recipe.model import Bucket
 from runner.wire.providers import holder_of
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
@@ -29,8 +29,10 @@ def to_revalidate(payload: JsonObject) -> Iterator[tuple[int, Json]]:
 
 def revisions_of(payload: JsonObject, draft: Draft, seen: Mapping[str, str]) -> Mapping[int, str]:
     """Revisions of the inputs in `payload`, by index, as far as they are known."""
-    found = {index: seen[asked_name(source)] for index, source in to_revalidate(payload) if asked_name(source) in seen}
     bucket = draft.recipe.foreach.bucket if draft.recipe.foreach else None
+    if bucket is None and not seen:
+        return {}
+    found = {index: seen[asked_name(source)] for index, source in to_revalidate(payload) if asked_name(source) in seen}
     if bucket is not None and draft.item.revision:
         for index, entry in enumerate(map(as_object, as_list(payload.get("input")))):
             if _is_the_item(entry, bucket, draft.item.label):

@@ -6,9 +6,11 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
+from runner.compile.naming import parted
 from runner.errors import InvalidError
 from runner.recipe.template import expand
 from runner.wire.values import Json
@@ -38,26 +40,31 @@ class SaveTo:
     on_conflict: OnConflict = "error"
 
     def path_for(self, filename: str, *, index: int, run_date: str) -> Path:
+        """`place_for` as a path."""
+        return Path(self.place_for(filename, index=index, run_date=run_date))
+
+    def place_for(self, filename: str, *, index: int, run_date: str) -> str:
         """The absolute path for the output called `filename`, the `index`th of its job (from 0).
 
-        Raises InvalidError where the expanded path leaves `base`.
+        Text, since a plan asks for a million of them. Raises InvalidError where the expanded path leaves `base`.
         """
-        pure = PurePosixPath(filename)
+        stem, suffix = parted(filename)
         scope = {
             **self.scope,
             "run": {"date": run_date},
             "output": {
                 "filename": filename,
-                "stem": pure.stem,
-                "ext": pure.suffix.lstrip("."),
+                "stem": stem,
+                "ext": suffix.lstrip("."),
                 "index": index,
             },
         }
         expanded = str(expand(self.template, scope))
-        path = Path(os.path.normpath(self.folder / expanded))
-        if path == self.base or not path.is_relative_to(self.base) or "\0" in expanded:
+        whole = expanded if expanded.startswith("/") else f"{self.folder}/{expanded}"
+        path, base = os.path.normpath(whole), str(self.base)
+        if not _is_below(path, base) or "\0" in expanded:
             raise InvalidError(
-                f"the result {filename!r} would be saved as {str(path)!r}, outside of {str(self.base)!r}",
+                f"the result {filename!r} would be saved as {path!r}, outside of {base!r}",
                 hint="a name with '..' or a leading '/' got into `save.path`; use {item.name} or {item.stem} there",
             )
         return path
@@ -80,14 +87,20 @@ def save_to(
     )
 
 
+def _is_below(path: str, base: str) -> bool:
+    """Of two normal paths. To POSIX "//" is another root than "/", and no folder is above both."""
+    return path.startswith(base.rstrip("/") + "/") and path != base and path.startswith("//") == base.startswith("//")
+
+
+@lru_cache(maxsize=256)
 def _written_out(folder: Path, template: str) -> Path:
     literal = template.split("{", 1)[0]
     return Path(os.path.normpath(folder / (literal.rpartition("/")[0] or ("/" if literal.startswith("/") else ""))))
 
 
-def output_conflicts(wanted: Iterable[tuple[str, Path]]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def output_conflicts(wanted: Iterable[tuple[str, str]]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Paths that more than one result would be saved as, with the addresses that want them."""
-    by_path: dict[Path, list[str]] = defaultdict(list)
+    by_path: dict[str, list[str]] = defaultdict(list)
     for address, path in wanted:
         by_path[path].append(address)
     for path, addresses in by_path.items():

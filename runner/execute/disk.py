@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from runner.plan import Disk, Job, wanted_paths
+from runner.plan import Disk, Job, is_delivered, wanted_paths
 from runner.state import DeliveredFile, KeyState
 
 
@@ -20,38 +20,44 @@ def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) 
     records = {file for file in delivered if is_intact(file)}
     intact = {file.path for file in records}
     made = _made(states_of)
-    wanted: set[str] = set()
-    folders: set[Path] = set()
+    wanted = {file.path for file in delivered}
+    folders: set[str] = set()
     for job in jobs:
-        paths = wanted_paths(job, states.get(job.key), run_date=run_date)
-        wanted |= {str(path) for path in paths}
-        folders |= {path.parent for path in paths if str(path) not in intact} if paths else {job.save.base}
+        state = states.get(job.key)
+        if is_delivered(job, state, records):
+            continue  # nothing will be put anywhere
+        paths = wanted_paths(job, state, run_date=run_date)
+        wanted.update(paths)
+        folders.update([_folder_of(path) for path in paths if path not in intact] if paths else [str(job.save.base)])
         unnoted = tuple(_put_but_not_noted(paths, intact, made))
         records.update(unnoted)
         intact.update(file.path for file in unnoted)
-    asked = wanted | {file.path for file in delivered}
-    present = frozenset(path for path in asked if path in intact or _exists(Path(path)))
+    present = frozenset(path for path in wanted if path in intact or os.path.lexists(path))
     return Disk(
         records=frozenset(records),
         intact=frozenset(intact),
         present=present,
-        folders=frozenset(path for path in present - intact if _is_folder(Path(path))),
-        closed={str(folder): why for folder in folders if (why := _why_closed(folder))},
+        folders=frozenset(path for path in present - intact if _is_folder(path)),
+        closed={folder: why for folder in folders if (why := _why_closed(folder))},
     )
 
 
-def _why_closed(folder: Path) -> str:
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
+
+
+def _why_closed(folder: str) -> str:
     """Why no file can be made in `folder`, which may not be there yet; "" where one can."""
     while not os.path.lexists(folder):
-        folder = folder.parent
-    if not folder.is_dir():
+        folder = _folder_of(folder)
+    if not Path(folder).is_dir():
         return f"{folder} is in the way, and isn't a folder"
     return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} can't be written: Permission denied"
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(path: str) -> bool:
     try:
-        return S_ISDIR(path.lstat().st_mode)
+        return S_ISDIR(os.lstat(path).st_mode)
     except OSError:
         return False
 
@@ -71,25 +77,25 @@ def _made(states: Iterable[KeyState]) -> Mapping[int, Sequence[str]]:
 
 
 def _put_but_not_noted(
-    expected: Iterable[Path], known: set[str], made: Mapping[int, Sequence[str]]
+    expected: Iterable[str], known: set[str], made: Mapping[int, Sequence[str]]
 ) -> Iterator[DeliveredFile]:
     """Results at a place where the log doesn't know them: a run was killed after the rename, before the line.
 
     Whose result it is doesn't count: the recipe may have changed since.
     """
     for path in expected:
-        if str(path) in known:
+        if path in known:
             continue
         checksums = made.get(_size(path))
-        if checksums and _md5_of(path) in checksums:
-            found = record_of(path)
+        if checksums and _md5_of(Path(path)) in checksums:
+            found = record_of(Path(path))
             if found is not None:
                 yield found
 
 
-def _size(path: Path) -> int:
+def _size(path: Path | str) -> int:
     try:
-        return path.lstat().st_size
+        return os.lstat(path).st_size
     except OSError:
         return -1
 
@@ -130,22 +136,13 @@ def is_intact(file: DeliveredFile) -> bool:
     """Whether the file is as we left it: the same size, time and inode, or else the same bytes."""
     if not file.sha256:
         return False
-    path = Path(file.path)
     try:
-        stat = path.lstat()
+        stat = os.lstat(file.path)
         if stat.st_size != file.size_bytes:
             return False
         if (stat.st_mtime_ns, stat.st_ino) == (file.mtime_ns, file.inode):
             return True
-        with path.open("rb") as stream:
+        with Path(file.path).open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
     except OSError:
         return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        path.lstat()
-    except OSError:
-        return False
-    return True

@@ -36,8 +36,8 @@ class Digest:
 class Digests:
     """By absolute path: what was read or remembered, and what couldn't be read."""
 
-    found: Mapping[Path, Digest]
-    problems: Mapping[Path, FileProblem]
+    found: Mapping[str, Digest]
+    problems: Mapping[str, FileProblem]
 
 
 async def digests(files: Iterable[FileFact], log: RunLog, *, now: Callable[[], float], jobs: int) -> Digests:
@@ -48,8 +48,8 @@ async def digests(files: Iterable[FileFact], log: RunLog, *, now: Callable[[], f
 
     A file that can't be read is a problem and stops no other.
     """
-    found: dict[Path, Digest] = {}
-    problems: dict[Path, FileProblem] = {}
+    found: dict[str, Digest] = {}
+    problems: dict[str, FileProblem] = {}
     wanted = list({fact.absolute: fact for fact in files}.values())
     changed = _unchanged(wanted, log, into=found)
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="digest") as pool:
@@ -71,12 +71,12 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _unchanged(facts: Sequence[FileFact], log: RunLog, *, into: dict[Path, Digest]) -> list[FileFact]:
+def _unchanged(facts: Sequence[FileFact], log: RunLog, *, into: dict[str, Digest]) -> list[FileFact]:
     """Take over what is remembered; the facts of the files that have to be read."""
-    remembered = log.recall([str(fact.absolute) for fact in facts])
+    remembered = log.recall([fact.absolute for fact in facts])
     changed: list[FileFact] = []
     for fact in facts:
-        row = remembered.get(str(fact.absolute))
+        row = remembered.get(fact.absolute)
         if row is not None and _is_same(fact, row):
             into[fact.absolute] = _digest(row)
         else:
@@ -129,7 +129,7 @@ def _read_open(fact: FileFact, number: int, now: Callable[[], float]) -> Remembe
             hint="run again when whatever writes it is done",
         )
     return RememberedDigest(
-        path=str(fact.absolute),
+        path=fact.absolute,
         size=size,
         mtime_ns=after.st_mtime_ns,
         inode=after.st_ino,

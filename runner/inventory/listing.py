@@ -19,10 +19,13 @@ from runner.inventory.globs import ANY_FOLDERS, is_magic, name_matcher, path_mat
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFact:
-    """A file as a stat shows it. `path` is relative to the folder that was listed, with `/`."""
+    """A file as a stat shows it. `path` is relative to the folder that was listed, with `/`.
+
+    Text and no `Path`, here and in `Digests`: of a million files each would cost more than its stat.
+    """
 
     path: str
-    absolute: Path
+    absolute: str
     size: int
     mtime_ns: int
     inode: int
@@ -44,6 +47,8 @@ class FileProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
+    """What was found, in order of the paths."""
+
     files: tuple[FileFact, ...]
     problems: tuple[FileProblem, ...]
 
@@ -92,12 +97,18 @@ def shown(path: str) -> str:
 
 @dataclass(kw_only=True, slots=True)
 class _Search:
+    """One listing on its way; `prefix` is `folder` with its slash."""
+
     folder: Path
     root: str
     excluded: tuple[Pattern[str], ...]
     found: dict[str, FileFact] = field(default_factory=dict)
     problems: dict[str, FileProblem] = field(default_factory=dict)
     pattern: int = 0
+    prefix: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.prefix = str(self.folder).rstrip("/") + "/"
 
     def problem(self, path: str, code: str, message: str, hint: str = "") -> None:
         name = shown(path)
@@ -164,7 +175,7 @@ class _Search:
         elif self._is_readable_name(path) and (not linked or self._is_inside(path)):
             self.found[path] = FileFact(
                 path=path,
-                absolute=self.folder / path,
+                absolute=str(self.folder / path) if entry is None else self.prefix + path,
                 size=found.st_size,
                 mtime_ns=found.st_mtime_ns,
                 inode=found.st_ino,
@@ -200,7 +211,7 @@ class _Search:
         return False
 
     def _is_excluded(self, path: str) -> bool:
-        return any(matcher.match(path) for matcher in self.excluded)
+        return bool(self.excluded) and any(matcher.match(path) for matcher in self.excluded)
 
     def _entries(self, at: str) -> Iterator[os.DirEntry[str]]:
         try:

@@ -5,7 +5,7 @@ from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, 
 from runner.plan.begun import with_begun
 from runner.plan.decide import Disk, Policy, make_plan
 from runner.plan.holdings import Claimant, Holdings, copies_of
-from runner.plan.wanted import wanted_paths
+from runner.plan.wanted import is_delivered, wanted_paths
 
 __all__ = [
     "CHANGING",
@@ -22,6 +22,7 @@ __all__ = [
     "Step",
     "Upload",
     "copies_of",
+    "is_delivered",
     "make_plan",
     "wanted_paths",
     "with_begun",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
@@ -49,6 +48,8 @@ class Disk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Known:
+    """All that decides on a job, beside the job."""
+
     states: Mapping[str, KeyState]
     previous: Mapping[str, KeyState]
     delivered: frozenset[str]
@@ -121,7 +122,7 @@ def _only_copies(step: Step, known: _Known) -> Iterator[str]:
 def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
     if step.job is None or step.action not in CHANGING:
         return step
-    for path in map(str, wanted_paths(step.job, step.state, run_date=known.run_date)):
+    for path in wanted_paths(step.job, step.state, run_date=known.run_date):
         other = only.get(path)
         kept = known.holdings.others(path, address=step.address, key=step.key)
         if other is not None and other.key != step.key and not kept:
@@ -216,13 +217,13 @@ def _new(job: Job, known: _Known) -> Step:
 def _conflict(job: Job, known: _Known, state: KeyState | None = None) -> Step | None:
     """What would keep a result from its place: found before anything is bought."""
     paths = wanted_paths(job, state, run_date=known.run_date)
-    steps = (_in_the_way(str(path), job, known, state) for path in paths)
-    folders = [path.parent for path in paths] or [job.save.base]
+    steps = (_in_the_way(path, job, known, state) for path in paths)
+    folders = [path.rpartition("/")[0] or "/" for path in paths] or [str(job.save.base)]
     return next((step for step in steps if step is not None), None) or _closed(folders, job, known, state)
 
 
-def _closed(folders: Iterable[Path], job: Job, known: _Known, state: KeyState | None) -> Step | None:
-    why = next((why for folder in folders if (why := known.disk.closed.get(str(folder)))), None)
+def _closed(folders: Iterable[str], job: Job, known: _Known, state: KeyState | None) -> Step | None:
+    why = next((why for folder in folders if (why := known.disk.closed.get(folder))), None)
     return _made(job, Action.BLOCKED, f"{why}; {_bought(state)}", state=state) if why else None
 
 

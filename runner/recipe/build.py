@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from runner.recipe.layers import Merged
 from runner.recipe.model import Bucket, Budget, Foreach, Recipe, Save
@@ -34,14 +33,6 @@ def build_recipe(merged: Merged, document: JsonObject, expanded: JsonObject, nam
         after=tuple(document.get("after", ())),
         layers=merged.layers,
     )
-
-
-def default_name(file: Path) -> str:
-    """The file's name up to `.recipe.`, or up to its ending."""
-    name = file.name
-    for ending in (".toml", ".json"):
-        name = name.removesuffix(ending)
-    return name.removesuffix(".recipe") or file.name
 
 
 def seconds(duration: str) -> float:

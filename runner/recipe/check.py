@@ -1,7 +1,8 @@
 """Checks recipes, one by one and then together: every problem of all of them, each at its place.
 
 A file goes from bytes to a merged document to findings; only files with findings are parsed a second time,
-for places. Many files are checked in several processes.
+for places. Many files are checked in several processes. Recipes as values are made in `load.py`, which a check of one
+file has no time to import.
 """
 
 from __future__ import annotations
@@ -13,14 +14,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner import resources
 from runner.errors import Place, Problem
-from runner.recipe.build import build_recipe, default_name
-from runner.recipe.find import find_recipes
+from runner.recipe.find import Found, default_name, find_recipes
 from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
-from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.read import has_half_character
 from runner.recipe.rules import Unserved, name_findings, no_provider_is_missing, rule_findings, unserved_findings
@@ -30,8 +30,13 @@ from runner.recipe.suggest import did_you_mean, shown
 from runner.wire.catalog import Catalog
 from runner.wire.values import Json, JsonObject
 
+if TYPE_CHECKING:
+    from runner.recipe.model import Recipe
+
 _MANY = 200
 _MOST = 1000
+
+Build = Callable[[Merged, JsonObject, JsonObject, str], "Recipe | None"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +47,14 @@ class Wanted:
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     unserved: Unserved = no_provider_is_missing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """What a check found in `checked` files."""
+
+    problems: tuple[Problem, ...]
+    checked: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,24 +70,6 @@ class Examined:
     recipe: Recipe | None = None
 
 
-def load_recipes(
-    paths: Sequence[Path],
-    *,
-    catalog: Catalog,
-    profile: str | None = None,
-    overrides: Mapping[str, str] | None = None,
-) -> Loaded:
-    """The recipes in `paths`, files and folders, as values. Reads only; what is wrong with them is in `problems`."""
-    found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {})
-    examiner = _Examiner(wanted=wanted, build=True, is_valid=_always_tell)
-    examined = [examiner.examine(file) for file in found.files]
-    problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
-    bad = {problem.place.file for problem in problems if problem.severity == "error"}
-    recipes = tuple(one.recipe for one in examined if one.recipe is not None and one.file not in bad)
-    return Loaded(recipes=recipes, problems=problems, checked=len(found.files))
-
-
 def check_recipes(
     paths: Sequence[Path],
     *,
@@ -84,24 +79,23 @@ def check_recipes(
     processes: int | None = None,
     unserved: Unserved = no_provider_is_missing,
 ) -> Checked:
-    """The same problems as `load_recipes` finds, without making the recipes.
+    """Every problem of the recipes in `paths`, files and folders. Reads only.
 
     unserved  says of a provider how to get what is missing here to reach it, or nothing
     """
     found = find_recipes(paths)
     wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
-    problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
-    return Checked(problems=problems, checked=len(found.files))
+    return Checked(problems=all_problems(found, examined, wanted), checked=len(found.files))
 
 
 def _examine_all(files: Sequence[Path], wanted: Wanted, processes: int) -> list[Examined]:
     if len(files) < _MANY:
-        examiner = _Examiner(wanted=wanted, build=False, is_valid=_always_tell)
+        examiner = Examiner(wanted=wanted)
         return [examiner.examine(file) for file in files]
     # Loading what makes many files fast takes longer than checking a few without it.
     many = importlib.import_module("runner.recipe.many")
-    examiner = _Examiner(wanted=wanted, build=False, is_valid=many.fast_verdict(_schema()))
+    examiner = Examiner(wanted=wanted, is_valid=many.fast_verdict(_schema()))
     examined: list[Examined] = many.spread(examiner.examine, files, processes=processes)
     return examined
 
@@ -110,15 +104,21 @@ def _always_tell(_document: JsonObject) -> bool:
     return False
 
 
+def _no_recipe(_merged: Merged, _document: JsonObject, _expanded: JsonObject, _name: str) -> None:
+    return None
+
+
 def _schema() -> JsonObject:
     return resources.schema("recipe-strict")
 
 
-@dataclass(kw_only=True, slots=True)
-class _Examiner:
+@dataclass(kw_only=True, slots=True, eq=False)
+class Examiner:
+    """Looks at one file after the other; `build` makes a recipe of one without errors."""
+
     wanted: Wanted
-    build: bool
-    is_valid: Callable[[JsonObject], bool]
+    build: Build = _no_recipe
+    is_valid: Callable[[JsonObject], bool] = _always_tell
     files: Files = field(default_factory=Files)
 
     def examine(self, file: Path) -> Examined:
@@ -136,8 +136,8 @@ class _Examiner:
         for variant in merged.variants():
             problems |= dict.fromkeys(self._variant(variant, file, name))
         recipe = None
-        if self.build and not any(one.severity == "error" for one in problems):
-            recipe = build_recipe(merged, _without_profiles(document), expanded.document, name)
+        if not any(one.severity == "error" for one in problems):
+            recipe = self.build(merged, _without_profiles(document), expanded.document, name)
         return Examined(
             file=file,
             name=name,
@@ -245,7 +245,13 @@ def _problem(layers: Sequence[Layer], top: Path, finding: Finding) -> Problem:
     )
 
 
-def _all_problems(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
+def all_problems(found: Found, examined: Sequence[Examined], wanted: Wanted) -> tuple[Problem, ...]:
+    """By file and place, each once: many recipes may include the same bad file."""
+    once = dict.fromkeys((*found.problems, *_problems(examined, wanted)))
+    return tuple(sorted(once, key=lambda p: (str(p.place.file), p.place.line, p.place.column)))
+
+
+def _problems(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
     for one in examined:
         yield from one.problems
     yield from _same_names(examined)
@@ -310,9 +316,3 @@ def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Pr
 
 def _wish(readable: Sequence[Examined], code: str, message: str) -> Problem:
     return Problem(place=Place(file=readable[0].file), code=code, message=message, secret=True)
-
-
-def _ordered(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By file and place, each once: many recipes may include the same bad file."""
-    once = dict.fromkeys(problems)
-    return tuple(sorted(once, key=lambda p: (str(p.place.file), p.place.line, p.place.column)))

@@ -44,6 +44,14 @@ def find_recipes(paths: Sequence[Path]) -> Found:
     return Found(files=tuple(files), problems=tuple(problems))
 
 
+def default_name(file: Path) -> str:
+    """The file's name up to `.recipe.`, or up to its ending."""
+    name = file.name
+    for ending in (".toml", ".json"):
+        name = name.removesuffix(ending)
+    return name.removesuffix(".recipe") or file.name
+
+
 def _named(file: Path, problems: list[Problem]) -> dict[Path, None]:
     if file.name.endswith((".toml", ".json")) or not file.exists():
         return {file: None}

@@ -46,7 +46,7 @@ class Merged:
             yield _under(self, profile)
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Files:
     """Reads each included file once, however many recipes include it."""
 
@@ -58,8 +58,10 @@ class Files:
         return self._read[file]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Part:
+    """What one of the files says, in normal form."""
+
     file: Path
     document: JsonObject
 
@@ -105,7 +107,7 @@ def merge(below: JsonObject, above: JsonObject) -> JsonObject:
     return made
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Gathering:
     """One recipe's files on the way: what was found, and which files lie somewhere above already."""
 

@@ -53,8 +53,10 @@ def _hint(path: Steps) -> str:
 _PLACES = ("callback", "credentials", "download_passwords", "options", "source")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Walk:
+    """`expanded` is a document with its constants put in."""
+
     expanded: bool
 
     def below(self, value: Json, path: Steps) -> Iterator[Finding]:

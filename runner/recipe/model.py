@@ -99,11 +99,3 @@ class Loaded:
     recipes: tuple[Recipe, ...]
     problems: tuple[Problem, ...]
     checked: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Checked:
-    """What a check found in `checked` files."""
-
-    problems: tuple[Problem, ...]
-    checked: int

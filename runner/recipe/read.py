@@ -25,20 +25,19 @@ from runner.wire.values import Json, JsonObject
 MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 _EXACT = 2**53 - 1  # beyond it a double, and so JSON as most read it, has holes
-_PLACE = re.compile(r"\s*at line (\d+) column (\d+)\s*$")
 # What the text of any number, date or time shows that JSON can't carry exactly; words may look so too.
 _MAYBE_INEXACT = re.compile(rb"[0-9](?:[0-9_]{14}|[xobeE:]|-[0-9])")
 _MAYBE_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # only an escape can write one: UTF-8 can't
-_KEY = re.compile(r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*'))*""")
-_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity|[0-9]{4000,})')
-_NESTING = re.compile(r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#.*|([\[{])|([\]}])|((?:[\w-]+[ \t]*\.[ \t]*){60})""")
 _COUNTED_KEY = re.compile(rb'"\s*:')
-_LITERAL_SECRET = re.compile(
-    r"""(?:secretaccesskey|sessiontoken|keyfile|accountkey|passwords?|token|private_key)["']?\s*[=:]
+# Only files that are wrong need these, so `re` compiles them when they are first used.
+_PLACE = r"\s*at line (\d+) column (\d+)\s*$"
+_KEY = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')(?:\s*\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*'))*"""
+_CONSTANT = r'"(?:\\.|[^"\\])*"|(NaN|-?Infinity|[0-9]{4000,})'
+_NESTING = r""""(?:\\.|[^"\\\n])*"|'[^'\n]*'|#.*|([\[{])|([\]}])|((?:[\w-]+[ \t]*\.[ \t]*){60})"""
+_LITERAL_SECRET = r"""(?xi)
+    (?:secretaccesskey|sessiontoken|keyfile|accountkey|passwords?|token|private_key)["']?\s*[=:]
         (?!\s*\[?\s*\{\s*["']?(?:env|file|keyring)\b)
-        | ://[^/\s"']*:[^/\s"']*@""",
-    re.IGNORECASE | re.VERBOSE,
-)
+    | ://[^/\s"']*:[^/\s"']*@"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +74,7 @@ def read_bytes(file: Path, data: bytes) -> Read:
 
 def has_literal_secret(text: str) -> bool:
     """Whether something that looks like a secret stands in the text itself; for texts nobody could parse."""
-    return _LITERAL_SECRET.search(text) is not None
+    return re.search(_LITERAL_SECRET, text) is not None
 
 
 def _bytes_of(file: Path) -> bytes | Finding:
@@ -152,18 +151,18 @@ def _toml(file: Path, text: str, _data: bytes) -> Json | Finding:
         said = str(error)
     if "recursion" in said:
         return _too_deep(file, text)
-    place = _PLACE.search(said)
+    place = re.search(_PLACE, said)
     line, column = (int(place[1]), int(place[2])) if place else (1, 1)
     if said.startswith("duplicate key"):
         return _syntax(file, text, "duplicate-key", _repeated(text, line, column), line, column)
-    return _syntax(file, text, "syntax", _PLACE.sub("", said), line, column)
+    return _syntax(file, text, "syntax", re.sub(_PLACE, "", said), line, column)
 
 
 def _repeated(text: str, line: int, column: int) -> str:
     """What to say of a key or a table that stands at a place of a TOML file for a second time."""
     lines = text.split("\n")
     written = lines[line - 1] if line <= len(lines) else ""
-    found = _KEY.match(written, column - 1)
+    found = re.match(_KEY, written[column - 1 :])
     key = _header(written) or (found[0].strip() if found else "")
     if not key:
         return "duplicate key"
@@ -198,7 +197,7 @@ def _json(file: Path, text: str, data: bytes) -> Json | Finding:
     except RecursionError:
         return _too_deep(file, text)
     except ValueError as error:  # a constant that is not JSON, or a number of more than 4,300 digits
-        at = next((match.start(1) for match in _CONSTANT.finditer(text) if match[1]), 0)
+        at = next((match.start(1) for match in re.finditer(_CONSTANT, text) if match[1]), 0)
         return _syntax(file, text, "syntax", str(error).partition(";")[0], *_line_and_column(text, at))
     if _key_count(value) != len(_COUNTED_KEY.findall(data)):
         return _duplicate(file, text) or value
@@ -260,7 +259,7 @@ def _too_deep(file: Path, text: str) -> Finding:
 def _where_too_deep(text: str) -> int:
     """About where: the bracket that is one too many, or a key of too many parts."""
     depth = 0
-    for match in _NESTING.finditer(text):
+    for match in re.finditer(_NESTING, text):
         depth += bool(match[1]) - bool(match[2])
         if depth >= MAX_DEPTH or match[3]:
             return match.start()

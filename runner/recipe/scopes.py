@@ -23,6 +23,8 @@ OUTPUT_NAMES = frozenset({"filename", "stem", "ext", "index"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expanded:
+    """A document with its constants put in, and what is wrong with its templates."""
+
     document: JsonObject
     findings: tuple[Finding, ...]
 
@@ -57,8 +59,10 @@ def _item_names(foreach: Json) -> frozenset[str] | None:
     return FILE_NAMES if {"files", "bucket"} & kinds.keys() else frozenset()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Walk:
+    """Puts constants in; `findings` grows."""
+
     constants: Mapping[str, Mapping[str, Json]]
     findings: list[Finding]
 

@@ -53,7 +53,7 @@ class Template:
         """
         if len(self.parts) == 1 and isinstance(self.parts[0], Name):
             return _value(self.parts[0], scope)
-        return "".join(_text(part, scope) for part in self.parts)
+        return "".join([part if isinstance(part, str) else _text(part, scope) for part in self.parts])
 
 
 class UnknownName(InvalidError):
@@ -76,7 +76,7 @@ def expand(value: Json, scope: Scope) -> Json:
     """A copy of the JSON value with the templates in all its strings expanded; keys stay as they are."""
     if isinstance(value, str):
         return parsed(value).expand(scope) if "{" in value else value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: expand(inner, scope) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [expand(inner, scope) for inner in value]
@@ -118,8 +118,10 @@ def _value(name: Name, scope: Scope) -> Json:
     return known[name.name]
 
 
-def _text(part: str | Name, scope: Scope) -> str:
-    value = part if isinstance(part, str) else _value(part, scope)
+def _text(part: Name, scope: Scope) -> str:
+    value = _value(part, scope)
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

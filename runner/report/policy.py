@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from runner.recipe import Recipe
+from runner.recipe.model import Recipe
 from runner.recipe.template import expand
 from runner.wire.values import Json, as_list, as_object, as_text
 

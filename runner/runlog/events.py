@@ -30,6 +30,8 @@ class RunStarted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunEnded:
+    """A run ends; `summary` counts its outcomes."""
+
     run_id: str
     exit_code: int
     summary: Mapping[str, int]
@@ -105,6 +107,8 @@ class Starting(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(KeyEvent):
+    """It is bought."""
+
     job_id: str
 
 
@@ -119,12 +123,16 @@ class Refused(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished(KeyEvent):
+    """The job completed; its outputs are on the server for a while."""
+
     spent: int
     outputs: tuple[OutputRecord, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failed(KeyEvent):
+    """The job ended without success."""
+
     spent: int
     errors: tuple[JsonObject, ...]
 
@@ -147,6 +155,8 @@ class Delivered(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryFailed(KeyEvent):
+    """The results are not at the address yet, and why."""
+
     address: str
     message: str
 

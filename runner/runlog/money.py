@@ -31,6 +31,8 @@ class BudgetGuard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credits:
+    """What was spent, and what work under way may still cost."""
+
     spent: int
     reserved: int
 

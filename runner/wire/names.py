@@ -14,7 +14,8 @@ _MOST_BYTES = 255 - 5  # room for an extension
 def plain_name(name: str) -> str:
     """`name` as the name of one file: no folders, no control characters; empty where nothing but dots is left."""
     last = name.replace("\\", "/").rpartition("/")[2]
-    clean = "".join(char for char in last if char.isprintable()).strip()
+    printable = last if last.isprintable() else "".join(char for char in last if char.isprintable())
+    clean = printable.strip()
     return clean if clean.strip(".") else ""
 
 
@@ -32,9 +33,10 @@ def unique_names(names: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     result: list[str] = []
     for name in names:
-        path, number, unique = PurePosixPath(name), 1, name
+        number, unique = 1, name
         while unique.lower() in taken:
             number += 1
+            path = PurePosixPath(name)
             unique = f"{path.stem}-{number}{path.suffix}"
         taken.add(unique.lower())
         result.append(unique)

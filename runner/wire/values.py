@@ -11,7 +11,7 @@ JsonObject = dict[str, Any]
 
 def as_object(value: Json) -> JsonObject:
     """`value` as an object; `[]`, `null` and anything else that is no object count as empty."""
-    return dict(value) if isinstance(value, Mapping) else {}
+    return dict(value) if isinstance(value, dict | Mapping) else {}
 
 
 def as_list(value: Json) -> list[Json]:

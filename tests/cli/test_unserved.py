@@ -8,7 +8,7 @@ import pytest
 
 from runner.cli.unserved import unserved_for, unserved_here, unserved_jobs
 from runner.compile import Item, drafts_of, jobs_of
-from runner.recipe import Recipe
+from runner.recipe.model import Recipe
 
 
 @pytest.mark.parametrize(

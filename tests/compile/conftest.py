@@ -10,7 +10,7 @@ import pytest
 
 from runner.compile import FileContent, Item, Job, drafts_of, items_of, jobs_of
 from runner.errors import Problem
-from runner.recipe import Foreach, Recipe
+from runner.recipe.model import Foreach, Recipe
 
 FOLDER = Path("/srv/shop")
 

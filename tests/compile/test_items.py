@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.compile import Item, items_of
-from runner.recipe import Foreach, Recipe
+from runner.recipe.model import Foreach, Recipe
 
 
 def listed(kitchen: Any, foreach: Foreach, **found: Any) -> tuple[tuple[Item, ...], list[tuple[str, str]]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.compile import Item, compiled_json, drafts_of, shared_paths
 from runner.errors import InvalidError
-from runner.recipe import Budget, Foreach, Save
+from runner.recipe.model import Budget, Foreach, Save
 
 UPLOAD = {"input": [{"type": "upload", "source": "{item.path}"}], "conversion": [{"target": "webp"}]}
 FILES = Foreach(kind="files", patterns=("*",))
@@ -180,9 +181,27 @@ def test_a_name_that_the_server_makes_up_cannot_leave_the_folder_either(kitchen:
         job.save.path_for("../../.bashrc", index=0, run_date="2026-11-23")
 
 
+@pytest.mark.parametrize("name", ["../shop-2/a", "..", ".", "/etc/passwd", "//srv/shop/a", "a/../../b", "a\0b"])
+def test_what_is_not_below_the_folder_is_outside_however_it_is_written(kitchen: Any, name: str) -> None:
+    job = photo(kitchen, save=Save(path="{output.filename}"))
+
+    with pytest.raises(InvalidError, match="outside of"):
+        job.save.place_for(name, index=0, run_date="2026-11-23")
+
+
+def test_items_share_what_no_item_has_a_part_in(kitchen: Any) -> None:
+    made = kitchen.recipe(UPLOAD | {"conversion": [{"target": "{vars.to}"}]}, foreach=FILES, vars={"to": "webp"})
+
+    one, other = drafts_of(made, [kitchen.file_item("in/a.jpg"), kitchen.file_item("in/b.jpg")])
+
+    assert one.payload["conversion"] == [{"target": "webp"}]
+    assert one.payload["conversion"] is other.payload["conversion"]
+    assert [draft.payload["input"][0]["source"] for draft in (one, other)] == ["in/a.jpg", "in/b.jpg"]
+
+
 def test_without_save_results_keep_the_folders_of_their_inputs(kitchen: Any) -> None:
     assert photo(kitchen, "in/deep/a.jpg").expected_paths(run_date="2026-11-23") == (
-        kitchen.folder / "out/shop/in/deep/a.webp",
+        f"{kitchen.folder}/out/shop/in/deep/a.webp",
     )
 
 
@@ -212,7 +231,7 @@ def test_expected_paths_are_named_after_the_first_input(kitchen: Any, job: dict[
 
     compiled = kitchen.job_of(made, item=kitchen.file_item("in/a.jpg"), files=uploads)
 
-    assert [path.name for path in compiled.expected_paths(run_date="2026-11-23")] == names
+    assert [Path(path).name for path in compiled.expected_paths(run_date="2026-11-23")] == names
 
 
 def test_two_results_under_one_name_are_found_before_anything_is_bought(kitchen: Any) -> None:

@@ -220,3 +220,10 @@ def test_no_credential_has_a_say_in_the_key(secret: str) -> None:
 def test_what_json_cannot_carry_exactly_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"JCS|integer|UTF-8|keys|unsupported"):
         key(changed("conversion", 0, "options", to={"value": value}))
+
+
+def test_values_that_only_python_takes_for_equal_are_different_work() -> None:
+    told = [key(changed("conversion", 0, "options", "quality", to=value)) for value in (1, True, 0, False, "1", 1)]
+
+    assert len(set(told)) == 5
+    assert told[0] == told[-1]

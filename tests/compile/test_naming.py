@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.compile.naming import bought_stem, own_name, safe_name
+from runner.compile.naming import bought_stem, own_name, parted, safe_name
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,18 @@ def test_equal_work_bought_under_a_cleaned_name_still_gets_its_own() -> None:
 @pytest.mark.parametrize(("name", "safe"), [("../../x", "x"), ("a\\b", "b"), ("\x1b[2J", "[2J"), ("..", "output-1")])
 def test_a_name_from_a_server_is_the_name_of_one_file(name: str, safe: str) -> None:
     assert safe_name(name, fallback="output-1") == safe
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("a.png", ("a", ".png")),
+        ("a.tar.gz", ("a.tar", ".gz")),
+        (".bashrc", (".bashrc", "")),
+        ("a.", ("a.", "")),
+        ("a", ("a", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_name_is_parted_at_its_last_dot(name: str, parts: tuple[str, str]) -> None:
+    assert parted(name) == parts

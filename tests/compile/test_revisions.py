@@ -9,7 +9,7 @@ import pytest
 from runner.compile import Item, items_of, job_key
 from runner.compile.draft import drafts_of
 from runner.compile.job import jobs_of
-from runner.recipe import Bucket, Foreach
+from runner.recipe.model import Bucket, Foreach
 
 PLACE = {"bucket": "pictures"}
 CREDENTIALS = {"accesskeyid": "ID", "secretaccesskey": {"env": "S3"}}

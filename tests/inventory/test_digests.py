@@ -60,7 +60,7 @@ def test_both_digests_are_those_of_the_whole_content(log: RunLog, folder: Path, 
     path = folder / "a"
     path.write_bytes(content)
 
-    found = digest(log, path).found[path]
+    found = digest(log, path).found[str(path)]
 
     assert found.sha256 == hashlib.sha256(content).hexdigest() == file_sha256(path)
     assert found.md5 == hashlib.md5(content).hexdigest()
@@ -105,7 +105,7 @@ def test_a_file_whose_stat_changed_is_read_again(log: RunLog, folder: Path, chan
         os.utime(other, ns=(0, path.stat().st_mtime_ns))
         other.rename(path)
 
-    assert digest(log, path).found[path].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest(log, path).found[str(path)].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("age_s", [-5.0, 0.0, 1.9])
@@ -117,7 +117,7 @@ def test_a_file_modified_right_before_it_was_read_is_read_again(log: RunLog, fol
 
     rewrite_unseen(path, b"new")
 
-    assert digest(log, path).found[path].sha256 == hashlib.sha256(b"new").hexdigest()
+    assert digest(log, path).found[str(path)].sha256 == hashlib.sha256(b"new").hexdigest()
 
 
 def test_a_file_that_is_gone_or_became_something_else_stops_no_other(log: RunLog, folder: Path) -> None:
@@ -132,8 +132,8 @@ def test_a_file_that_is_gone_or_became_something_else_stops_no_other(log: RunLog
 
     found = asyncio.run(digests(facts, log, now=later, jobs=1))
 
-    assert set(found.found) == {paths[0]}
-    assert [found.problems[path].code for path in paths[1:]] == ["unreadable-file", "not-a-file", "not-a-file"]
+    assert set(found.found) == {str(paths[0])}
+    assert [found.problems[str(path)].code for path in paths[1:]] == ["unreadable-file", "not-a-file", "not-a-file"]
 
 
 def test_a_file_nobody_may_read_is_a_problem(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_file_nobody_may_read_is_a_problem(tmp_path: Path) -> None:
         "    path = Path(name, 'a'); path.write_bytes(b'x'); path.chmod(0)\n"
         "    with memory_log() as log:\n"
         "        fact = stat_file(path.parent, 'a', root=path.parent)\n"
-        "        print(asyncio.run(digests([fact], log, now=lambda: 0.0, jobs=1)).problems[path].message)\n"
+        "        print(asyncio.run(digests([fact], log, now=lambda: 0.0, jobs=1)).problems[str(path)].message)\n"
     )
 
     out = subprocess.run([sys.executable, "-c", script], cwd="/", check=True, capture_output=True, text=True)
@@ -162,5 +162,5 @@ def test_more_files_than_one_batch_are_all_read_and_remembered(log: RunLog, fold
 
     found = digest(log, *paths).found
 
-    assert {path: each.sha256 for path, each in found.items()} == {path: file_sha256(path) for path in paths}
+    assert {path: each.sha256 for path, each in found.items()} == {str(path): file_sha256(path) for path in paths}
     assert len(log.recall([str(path) for path in paths])) == 1100

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.compile import FileContent, Item, Job, drafts_of, jobs_of
-from runner.recipe import Foreach, Recipe, Save
+from runner.recipe.model import Foreach, Recipe, Save
 
 MakeJob = Callable[..., Job]
 FOLDER = Path("/srv/shop")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.recipe import Loaded, load_recipes
+from runner.recipe.load import load_recipes
+from runner.recipe.model import Loaded
 from runner.resources import catalog_document
 from runner.wire.catalog import Catalog
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.errors import Problem
-from runner.recipe import check_recipes, load_recipes
+from runner.recipe.check import check_recipes
+from runner.recipe.load import load_recipes
 from runner.report.findings import findings_json, findings_text
 from runner.wire.catalog import Catalog
 

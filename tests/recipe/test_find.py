@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from runner.recipe import find_recipes
+from runner.recipe.find import find_recipes
 
 
 def _touch(folder: Path, *names: str) -> None:

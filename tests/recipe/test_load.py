@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runner.recipe import Budget, Foreach, Loaded, Save, check_recipes, load_recipes
+from runner.recipe.check import check_recipes
+from runner.recipe.load import load_recipes
+from runner.recipe.model import Budget, Foreach, Loaded, Save
 from runner.report.findings import findings_text
 from runner.resources import catalog_document
 from runner.wire.catalog import Catalog

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from runner.recipe import Bucket, Foreach, Recipe
+from runner.recipe.model import Bucket, Foreach, Recipe
 from runner.report.policy import notes_of, policy_json, rights_of
 
 S3_IN = {"type": "cloud", "source": "amazons3", "parameters": {"bucket": "shop-in", "file": "raw/{item.name}"}}

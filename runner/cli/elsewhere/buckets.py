@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.cli.elsewhere.stores import resolved
 from runner.errors import InvalidError
 from runner.inventory import path_matcher
-from runner.recipe import Foreach
+from runner.recipe.model import Foreach
 from runner.server.storage.looking import listed
 from runner.server.storage.places import shelf_of
 from runner.server.storage.protocol import Site, StorageError
