@@ -18,7 +18,7 @@ from runner.execute.outcome import Outcome, Report, Status
 from runner.execute.room import Room
 from runner.execute.settle import Settlement
 from runner.execute.site import Site
-from runner.execute.trouble import as_outcome, is_hopeless, must_wait, not_begun, untouched
+from runner.execute.trouble import as_outcome, cut_off, is_hopeless, must_wait, not_begun, untouched
 from runner.execute.unasked import see_to_its_end
 from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
 from runner.state import KeyState
@@ -156,7 +156,8 @@ class _Run:
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:
-            return await settlement.settle(self._decided_again(steps, claim), claim)
+            outcomes = await settlement.settle(self._decided_again(steps, claim), claim)
+            return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
         return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
 
     async def _seen_to_its_end(self, step: Step, claim: Claim) -> Outcome:
@@ -168,7 +169,7 @@ class _Run:
         except RunnerError as raised:
             error = raised
         self._note_failure(error)
-        return as_outcome(step, error, state=claim.state)
+        return cut_off(as_outcome(step, error, state=claim.state), self.site.api.contact.lost)
 
     def _decided_again(self, steps: Sequence[Step], claim: Claim) -> Sequence[Step]:
         """The plan was made without the lease: what another run did meanwhile counts."""

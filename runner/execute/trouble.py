@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
 from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError
@@ -87,6 +89,15 @@ def _code_of_state(state: KeyState | None) -> int:
     return as_int(state.errors[0].get("code")) if state and state.errors else 0
 
 
+def cut_off(outcome: Outcome, lost: ApiUnreachableError | None) -> Outcome:
+    """`outcome`; where the deadline came while there was no connection, that is what it waited for."""
+    if lost is None or outcome.exit_code is not ExitCode.DEADLINE:
+        return outcome
+    hint = "see that the endpoint answers; nothing is lost, and the next run goes on where this one was"
+    troubles = (replace(one, message=f"{one.message}; {lost}", hint=hint) for one in outcome.errors)
+    return replace(outcome, errors=tuple(troubles))
+
+
 def must_wait(step: Step, recipes: list[str]) -> Outcome:
     """The outcome of a step whose recipe comes after others that aren't done."""
     return Outcome(
@@ -102,7 +113,10 @@ def must_wait(step: Step, recipes: list[str]) -> Outcome:
 
 def not_begun(step: Step, why: RunnerError | None, *, held_elsewhere: bool) -> Outcome:
     """The outcome of a step that this run didn't come to."""
-    if why is not None:
+    if isinstance(why, DeadlineReached):
+        trouble = Trouble(message="the deadline was reached before its turn came", hint="the next run goes on")
+        status, code = Status.PENDING, why.exit_code
+    elif why is not None:
         trouble = Trouble(message=f"not begun, since another job met this: {why}", hint=why.hint)
         status = Status.BLOCKED if isinstance(why, QuotaError) else Status.PENDING
         code = why.exit_code

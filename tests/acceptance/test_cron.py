@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pytest
 
 from tests.acceptance.command_line import RUNNER, Desk, one_file, png, serving, until
+
+
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[Mapping[str, str]]:
+    """The settings of a shell whose endpoint refuses every connection."""
+    with socket.socket() as taken:  # bound and never listening
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
+        yield {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": url}
 
 
 def test_success_and_nothing_to_do_are_silent(desk: Desk) -> None:
@@ -71,11 +86,8 @@ def test_an_endpoint_that_does_not_answer_is_8_and_the_next_run_goes_on(desk: De
     for name in ("a", "b", "c"):
         desk.write(f"{name}.png", png(color="red"))
         desk.write(f"{name}.recipe.toml", one_file(f"{name}.png"))
-    with socket.socket() as taken:  # bound and never listening: every connection is refused
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
-        more = {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": url}
-        done = Desk(folder=desk.folder, home=desk.home, more=more).runner("run", ".")
+    with nobody_listens() as shell:
+        done = replace(desk, more=shell).runner("run", ".")
 
     assert done.code == 8
     assert "Connection refused" in done.err
@@ -158,3 +170,19 @@ def test_what_lies_in_the_current_folder_is_not_imported(desk: Desk) -> None:
         desk.write(module, "raise SystemExit('imported from the project')\n")
 
     assert desk.runner("run", ".").said == (0, "", "")
+
+
+@pytest.mark.parametrize("of_the_recipe", [False, True])
+def test_a_deadline_ends_the_waiting_for_an_endpoint_that_refuses_connections(
+    desk: Desk, *, of_the_recipe: bool
+) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png", more='deadline = "1s"\n' if of_the_recipe else ""))
+    began = time.monotonic()
+    with nobody_listens() as shell:
+        done = replace(desk, more=shell).runner("run", ".", *([] if of_the_recipe else ["--deadline", "1s"]))
+
+    assert done.code == 7
+    assert "the deadline was reached" in done.err
+    assert "Connection refused" in done.err
+    assert time.monotonic() - began < 10
