@@ -47,6 +47,7 @@ class Job:
     revisions which version is meant, of inputs where that is known, by their index in the payload
     payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
+    endpoint  the one that the key holds, by name
     cap       `limits.job.max_credit`
     retry     how many further attempts a failed job may cost
     after     recipes that must be done before
@@ -61,6 +62,7 @@ class Job:
     uploads: tuple[Upload, ...]
     save: SaveTo
     revisions: Mapping[int, str] = field(default_factory=dict)
+    endpoint: str = ""
     cap: int | None = None
     retry: int = 0
     deadline_s: float | None = None
@@ -171,6 +173,7 @@ def jobs_of(
             scope=draft.scope,
             on_conflict=recipe.save.on_conflict if recipe.save else "error",
         ),
+        endpoint=endpoint,
         cap=_cap(payload),
         retry=recipe.retry,
         deadline_s=recipe.deadline_s,

@@ -133,6 +133,8 @@ class Purchase:
                 recipe=self.job.recipe,
                 account=self.site.account,
                 run_date=run_date,
+                endpoint=self.job.endpoint,
+                epoch=self.job.draft.recipe.epoch,
             ),
             budget=self._budget(),
         )

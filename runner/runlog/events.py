@@ -48,6 +48,7 @@ class Intent(KeyEvent):
     """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most.
 
     run_date  what `{run.date}` stands for in the payload ("2026-11-23"), "" in old lines
+    endpoint  the one that the key holds, by name, "" in old lines; epoch the recipe's, None in those
     """
 
     addresses: tuple[str, ...]
@@ -56,6 +57,8 @@ class Intent(KeyEvent):
     recipe: str
     account: str
     run_date: str = ""
+    endpoint: str = ""
+    epoch: int | None = None
 
     @classmethod
     def again(cls, state: KeyState) -> Intent:
@@ -72,6 +75,8 @@ class Intent(KeyEvent):
             recipe=state.recipe,
             account=state.account,
             run_date=state.run_date,
+            endpoint=state.endpoint,
+            epoch=state.epoch,
         )
 
 

@@ -135,6 +135,8 @@ def _intend(state: KeyState | None, event: Intent) -> KeyState:
         account=event.account,
         recipe=event.recipe,
         run_date=event.run_date,
+        endpoint=event.endpoint,
+        epoch=event.epoch,
         # An unstarted job that is still there keeps its name, so that it can be deleted.
         job_id="" if fresh else state.job_id,
         spent=state.spent,

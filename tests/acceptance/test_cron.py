@@ -71,6 +71,24 @@ def test_cron_that_lost_its_key_does_not_convert_somewhere_else(desk: Desk) -> N
     assert desk.runner("run", ".", "--endpoint", "local").said == (0, "", "")
 
 
+def test_a_key_alone_does_not_take_the_work_of_a_project_to_another_endpoint(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    assert desk.runner("run", ".").code == 0
+    keyed = replace(desk, more={"API2CONVERT_API_KEY": "some-key"})
+
+    run, plan = keyed.runner("run", "."), keyed.runner("plan", ".")
+    meant = keyed.runner("plan", ".", "--endpoint", "hosted")
+    desk.write("a.recipe.toml", one_file("a.png", more="epoch = 3\n"))
+    redone = keyed.runner("plan", ".", "--endpoint", "local")
+
+    assert (run.code, plan.code) == (3, 3)
+    assert "runs of this log went to local and never to hosted" in run.err
+    assert "--endpoint hosted once" in run.err
+    assert "changed: endpoint: local -> hosted " in meant.out
+    assert "changed: epoch: 0 -> 3 " in redone.out
+
+
 def test_hosted_without_a_key_is_an_error_and_not_local(desk: Desk) -> None:
     desk.write("a.png", png())
     desk.write("a.recipe.toml", one_file("a.png"))
