@@ -96,6 +96,7 @@ class KeyState:
     parked_until     seconds since the epoch before which a start was refused (402, 429), else None
     deliveries       by address
     delivery_errors  by address, why the last delivery failed
+    gone             whether the server was seen to have the outputs no more
     """
 
     key: str
@@ -120,3 +121,4 @@ class KeyState:
     parked_until: float | None = None
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     delivery_errors: Mapping[str, str] = field(default_factory=dict)
+    gone: bool = False

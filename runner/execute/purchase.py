@@ -431,7 +431,7 @@ class Purchase:
         """Bought and finished: ask for the outputs as the server has them now. Raises GoneError."""
         job = await find_job(self.site.api, state.job_id, sleep=self.site.sleep)
         if job is None:
-            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.NOT_FOUND)
+            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.GONE)
         if job.status != "completed":
             raise UndeliverableError(
                 f"job {state.job_id} was completed, and the server calls it '{job.status}' now",

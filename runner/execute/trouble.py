@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
-from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError
+from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
 from runner.state import KeyState
@@ -38,9 +38,9 @@ def as_outcome(
 ) -> Outcome:
     """What `error` means for `step`; `bought` where the work is done and only its delivery went wrong."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), Status.FAILED)
-    hint = error.hint
+    hint, gone = error.hint, False
     if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
-        status = Status.BLOCKED
+        status, gone = Status.BLOCKED, is_final(error)
         cost = spent or (state.spent if state else 0)
         hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost} credits)"
     return Outcome(
@@ -52,6 +52,7 @@ def as_outcome(
         spent=spent,
         errors=(Trouble(message=str(error), code=_code_of(error), hint=hint),),
         exit_code=error.exit_code,
+        gone=gone,
     )
 
 

@@ -326,7 +326,9 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
 
 
 def _is_forgotten(state: KeyState, known: _Known) -> bool:
-    """Whether the server no longer has the outputs."""
+    """Whether the server no longer has the outputs: a run has met that, or their time is over."""
+    if state.gone:
+        return True
     return bool(state.outputs) and known.now - (state.finished_at or 0.0) > KEPT_ON_SERVER_S
 
 

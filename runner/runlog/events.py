@@ -152,8 +152,11 @@ class Delivered(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryFailed(KeyEvent):
+    """`gone`: the server said for good that it no longer has the results."""
+
     address: str
     message: str
+    gone: bool = False
 
 
 Event = (

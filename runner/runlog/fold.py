@@ -204,6 +204,7 @@ def _delivery_failed(state: KeyState, event: DeliveryFailed, _at: float) -> dict
     return {
         "addresses": state.addresses | {event.address},
         "delivery_errors": {**state.delivery_errors, event.address: event.message},
+        "gone": state.gone or event.gone,
     }
 
 
