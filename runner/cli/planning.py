@@ -16,7 +16,7 @@ from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets
+from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState
@@ -57,7 +57,10 @@ class Planning:
             for name in budgets
             for booked in [self.log.credits(recipe=name, day_utc=today, endpoint=self.endpoint.name)]
         }
-        return replace(planned, plan=with_budgets(planned.plan, used))
+        holders = {
+            lease.key: f"pid {lease.owner.pid} on {lease.owner.host}" for lease in self.log.leases() if lease.holds
+        }
+        return replace(planned, plan=with_holders(with_budgets(planned.plan, used), holders))
 
     async def preflight(self, planned: Planned) -> Planned:
         """`planned` with what a look at sources and targets shows."""

@@ -1,5 +1,7 @@
-"""What a run would meet that its plan can't decide: budgets that don't reach. It is told and changes no action, for
-a job that costs less than its cap leaves room for others."""
+"""What a run would meet that its plan can't decide: budgets that don't reach, work that another run holds.
+
+It is told and changes no action: a job that costs less than its cap leaves room for others, and a run ends.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runner.compile import Job
-from runner.plan.actions import NOTHING, Action, Plan, Step
+from runner.plan.actions import CHANGING, NOTHING, Action, Plan, Step
 
 _BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
@@ -47,6 +49,20 @@ class _Purse:
                 f"budget.{self.short} = {self.limits[self.short]} of {self.recipe} lets {self.fit} of {self.asked} "
                 "jobs through now, each counted with its cap; jobs that cost less leave room for more"
             )
+
+
+def with_holders(plan: Plan, holders: Mapping[str, str]) -> Plan:
+    """`plan`, told which of its work a run holds at the moment; `holders` says who, by key."""
+    held = {step.key: holders[step.key] for step in plan.steps if step.action in CHANGING and step.key in holders}
+    if not held:
+        return plan
+    steps = tuple(
+        replace(step, reason=f"{step.reason}; a run holds it now") if step.key in held else step for step in plan.steps
+    )
+    who = ", ".join(sorted(set(held.values())))
+    count = sum(step.key in held for step in plan.steps)
+    note = f"another run ({who}) holds {count} of these; a run now would leave them to it, or wait with --lock-wait"
+    return replace(plan, steps=steps, notes=(*plan.notes, note))
 
 
 def with_budgets(plan: Plan, used_today: Mapping[str, int]) -> Plan:
