@@ -87,6 +87,8 @@ class KeyState:
     account          fingerprint of the API key the job belongs to
     recipe           the recipe whose budget the attempt counts against
     run_date         what `{run.date}` stands for in the payload, "" where an old log doesn't say
+    endpoint         the one that the key holds, by name, "" where an old log doesn't say
+    epoch            that of the recipe, None where an old log doesn't say
     uploads          what was sent, once staged
     spent            credits of all attempts of this key that have ended
     errors           what the server said of a failed job: `{"code", "message"}` each; why a lost one is lost
@@ -94,6 +96,7 @@ class KeyState:
     parked_until     seconds since the epoch before which a start was refused (402, 429), else None
     deliveries       by address
     delivery_errors  by address, why the last delivery failed
+    gone             whether the server was seen to have the outputs no more
     """
 
     key: str
@@ -105,6 +108,8 @@ class KeyState:
     account: str = ""
     recipe: str = ""
     run_date: str = ""
+    endpoint: str = ""
+    epoch: int | None = None
     job_id: str = ""
     uploads: tuple[StagedUpload, ...] = ()
     spent: int = 0
@@ -116,3 +121,4 @@ class KeyState:
     parked_until: float | None = None
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     delivery_errors: Mapping[str, str] = field(default_factory=dict)
+    gone: bool = False

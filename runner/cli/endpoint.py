@@ -27,7 +27,8 @@ class ChosenEndpoint:
     """
     name      as it stands in keys
     base_url  "" for the embedded server
-    said      whether somebody chose it: a flag, a setting, a key
+    said      whether somebody chose it by name or address: a flag or a setting
+    by_key    whether nothing but a key says so, which may lie in an environment for other reasons
     run_log   URL of a database that holds the run log, instead of a file in `state`
     local     the [local] settings, for the embedded server
     """
@@ -36,6 +37,7 @@ class ChosenEndpoint:
     base_url: str
     api_key: str = field(repr=False)
     said: bool
+    by_key: bool = False
     project: Path
     state: Path
     jobs: int = 8
@@ -58,9 +60,21 @@ class ChosenEndpoint:
         return hashlib.sha256(b"conversion-runner account\0" + self.api_key.encode()).hexdigest()[:16]
 
     def check_against(self, log: RunLog) -> None:
-        """Raises AuthenticationError where nobody chose an endpoint and this log has spoken to another one."""
-        others = () if self.said else sorted(log.endpoints() - {self.name})
-        if others:
+        """Raises AuthenticationError where nobody chose an endpoint and this log has spoken to another one.
+
+        A key alone chooses where the log has worked before, or an empty log: it doesn't move the work of a project.
+        """
+        known = frozenset() if self.said else log.endpoints()
+        others = sorted(known - {self.name})
+        if others and self.by_key and self.name not in known:
+            there = LOCAL if LOCAL in others else "and the address"
+            raise AuthenticationError(
+                f"API2CONVERT_API_KEY is set, but runs of this log went to {', '.join(others)} and never to "
+                f"{self.name}, where all would be bought anew; nothing was done",
+                hint=f"give --endpoint {self.name} once (or set endpoint = '{self.name}' in runner.toml) if that is "
+                f"meant, or --endpoint {there} to go on there",
+            )
+        if others and not self.by_key:
             raise AuthenticationError(
                 f"no endpoint is configured, but runs of this log went to {', '.join(others)}; nothing was done",
                 hint="set API2CONVERT_API_KEY, or give --endpoint local (or set endpoint = 'local' in "
@@ -92,7 +106,8 @@ def choose_endpoint(
         name=endpoint_name(base_url) if base_url else LOCAL,
         base_url=base_url,
         api_key=key if base_url else "",
-        said=bool(settings.endpoint or settings.base_url or key),
+        said=bool(settings.endpoint or settings.base_url),
+        by_key=bool(key) and not (settings.endpoint or settings.base_url),
         project=project,
         state=where
         if state or os.environ.get("RUNNER_STATE") or not settings.state
@@ -152,5 +167,5 @@ def _base_url(endpoint: str | None, base_url: str | None, *, has_key: bool) -> s
 
 def say_endpoint(chosen: ChosenEndpoint, *, aloud: bool) -> None:
     """On a terminal, the first line says where work is done when nobody chose."""
-    if aloud and not chosen.said and sys.stderr.isatty():
+    if aloud and not chosen.said and not chosen.by_key and sys.stderr.isatty():
         click.echo("No endpoint is configured: converting on this machine (--endpoint local says the same).", err=True)

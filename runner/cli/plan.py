@@ -85,5 +85,5 @@ def plan(
 
 
 async def _planned(planning: Planning, policy: Policy, *, preflight: bool) -> Planned:
-    planned = await planning.plan(policy)
+    planned = planning.foresee(await planning.plan(policy))
     return await planning.preflight(planned) if preflight else planned

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from runner.cli.context import RUN_LOG
@@ -16,7 +16,7 @@ from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun
+from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState
@@ -51,6 +51,20 @@ class Planning:
             command="run",
             recipes=tuple(recipe.name for recipe in self.recipes),
         )
+
+    def foresee(self, planned: Planned) -> Planned:
+        """`planned`, with what a run would meet that the plan itself can't decide."""
+        today = date.fromisoformat(planned.run_date)
+        budgets = (one.name for one in planned.recipes if one.budget)
+        used = {
+            name: booked.spent + booked.reserved
+            for name in budgets
+            for booked in [self.log.credits(recipe=name, day_utc=today, endpoint=self.endpoint.name)]
+        }
+        holders = {
+            lease.key: f"pid {lease.owner.pid} on {lease.owner.host}" for lease in self.log.leases() if lease.holds
+        }
+        return replace(planned, plan=with_holders(with_budgets(planned.plan, used), holders))
 
     async def preflight(self, planned: Planned) -> Planned:
         """`planned` with what a look at sources and targets shows."""

@@ -21,6 +21,7 @@ from runner.cli.secrets import resolve_secret
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
+from runner.client.pacing import Backoff
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
@@ -36,6 +37,7 @@ from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded
 
 SPARE_CONNECTIONS = 8
+A_LOOK = Backoff(tries=2)  # the run itself has more patience
 
 
 def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[httpx.AsyncClient]:
@@ -61,6 +63,7 @@ async def run_session(
     """What came of the run, and the problems of inputs that couldn't be used."""
     outside = outside or Outside()
     await planning.log.append(planning.run_started(run_id), run_id=run_id)
+    began = time.monotonic()
     with _stoppable() as stop:
         limits = Limits(
             jobs=wishes.jobs,
@@ -72,7 +75,10 @@ async def run_session(
         try:
             async with _open_site(planning, planned, wishes, run_id, outside) as site:
                 if wishes.warn:
-                    await _warn_of_a_log_gone_missing(planning, site)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(wishes.deadline_s):
+                            await _warn_of_a_log_gone_missing(planning, site)
+                limits = _after(limits, began)
                 report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
         except RunnerError as error:
             with suppress(RunnerError):  # the log itself may be what failed
@@ -85,13 +91,20 @@ async def run_session(
     return report, problems
 
 
+def _after(limits: Limits, began: float) -> Limits:
+    """`limits` of what is left to do: the deadline is that of the whole run, which began at `began`."""
+    if limits.deadline_s is None:
+        return limits
+    return replace(limits, deadline_s=max(0.0, limits.deadline_s - (time.monotonic() - began)))
+
+
 async def _warn_of_a_log_gone_missing(planning: Planning, site: Site) -> None:
     """A state folder that was lost, or a machine that comes and goes: what was bought is bought again, and nobody
     would know. So the first purchase of a log is preceded by one look at the account."""
     if planning.endpoint.embedded or planning.endpoint.name in planning.log.endpoints():
         return
     with suppress(RunnerError):  # whatever it is, the run will meet it and say so
-        listed = await site.api.jobs()
+        listed = await replace(site.api, backoff=A_LOOK).jobs()
         if listed.jobs:
             count = f"{len(listed.jobs)} or more" if listed.full else f"{len(listed.jobs)}"
             place = "" if planning.endpoint.run_log else f" in {planning.endpoint.state}"
@@ -118,8 +131,7 @@ async def _run_levels(
     for level in names:
         recipes = [recipe for recipe in planning.recipes if recipe.name in level]
         part = await planning.plan_to_run(limits.policy, recipes)
-        left_s = None if limits.deadline_s is None else limits.deadline_s - (time.monotonic() - began)
-        left = replace(limits, deadline_s=left_s)
+        left = _after(limits, began)
         report = await run_plan(part.plan, site, left, stop=stop, undone=undone, patience=patience)
         outcomes += report.outcomes
         problems += part.problems

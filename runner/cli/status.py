@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.options import endpoint_options, format_option
+from runner.report.findings import one_line
 
 if TYPE_CHECKING:
     from runner.runlog import RunLog
+    from runner.state import KeyState
+
+SHORT_KEY = 15
 
 
 @click.command()
@@ -53,7 +57,8 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
 def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
     from collections import Counter
 
-    states = log.states().values()
+    known = log.states()
+    states = known.values()
     return {
         "endpoint": endpoint,
         "spent": [
@@ -68,11 +73,23 @@ def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
         ],
         "stages": dict(sorted(Counter(str(state.stage) for state in states).items())),
         "leases": [
-            {"key": lease.key, "host": lease.owner.host, "pid": lease.owner.pid, "expires_in_s": lease.expires_in_s}
+            {
+                "key": lease.key,
+                "addresses": _addresses(known.get(lease.key)),
+                "host": lease.owner.host,
+                "pid": lease.owner.pid,
+                "expires_in_s": lease.expires_in_s,
+                "holds": lease.holds,
+            }
             for lease in log.leases()
         ],
         "parked": [
-            {"key": state.key, "due_in_s": round(state.parked_until - time.time(), 1), "refusal": state.refusal}
+            {
+                "key": state.key,
+                "addresses": _addresses(state),
+                "due_in_s": round(state.parked_until - time.time(), 1),
+                "refusal": state.refusal,
+            }
             for state in states
             if state.parked_until is not None and state.parked_until > time.time()
         ],
@@ -91,12 +108,12 @@ def _text(document: Mapping[str, Any]) -> str:
             f"{row['day']:<12}{row['credits']:>8}{row['reserved']:>10}  {row['endpoint']:<{width}}  {row['recipe']}"
             for row in document["spent"]
         ]
-    lines += _section(
-        "held by a run now", [f"{row['key']} (pid {row['pid']} on {row['host']})" for row in document["leases"]]
-    )
+    for title, holds in (("held by a run now", True), ("left by a run that is gone: the next one goes on", False)):
+        rows = [row for row in document["leases"] if row["holds"] is holds]
+        lines += _section(title, [f"{_named(row)} (pid {row['pid']} on {row['host']})" for row in rows])
     lines += _section(
         "parked by the server",
-        [f"{row['key']} due in {row['due_in_s']:.0f} s: {row['refusal']}" for row in document["parked"]],
+        [f"{_named(row)} due in {row['due_in_s']:.0f} s: {row['refusal']}" for row in document["parked"]],
     )
     if document["unstarted"]:
         lines += [
@@ -106,6 +123,17 @@ def _text(document: Mapping[str, Any]) -> str:
     if document["server"]:
         lines += ["", *document["server"]["lines"]]
     return "".join(f"{line}\n" for line in lines)
+
+
+def _addresses(state: KeyState | None) -> list[str]:
+    return [] if state is None else sorted(state.addresses)
+
+
+def _named(row: Mapping[str, Any]) -> str:
+    """The first address and how many more, and the beginning of the key, by which `runner log --key` finds it."""
+    addresses, key = row["addresses"], row["key"][:SHORT_KEY]
+    more = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
+    return f"{one_line(addresses[0])}{more}  {key}" if addresses else key
 
 
 def _section(title: str, rows: Sequence[str]) -> list[str]:

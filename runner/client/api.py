@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
+from runner.client.contact import Contact
 from runner.client.endpoint import Endpoint
 from runner.client.errors import (
     ApiError,
@@ -58,6 +59,7 @@ class ConversionApi:
     backoff: Backoff = field(default_factory=Backoff)
     rng: random.Random = field(default_factory=random.Random)
     hidden: Hidden = field(default_factory=Hidden)
+    contact: Contact = field(default_factory=Contact)
 
     async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
         """Create `job` unstarted. The header is sent but never relied upon: support is undocumented."""
@@ -150,7 +152,10 @@ class ConversionApi:
                 headers=sent,
             )
         except FOREIGN as error:
-            raise translated(error, doing=doing) from None  # aiohttp's words quote URLs, tokens and all
+            ours = translated(error, doing=doing)
+            self.contact.lost = ours if isinstance(ours, ApiUnreachableError) else None
+            raise ours from None  # aiohttp's words quote URLs, tokens and all
+        self.contact.lost = None
         return answer(response, doing=doing, hidden=self.hidden, sent=sent)
 
 

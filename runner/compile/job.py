@@ -49,6 +49,7 @@ class Job:
     expected  what it will most likely call those that are saved here, in order; empty where that can't be known
     payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
+    endpoint  the one that the key holds, by name
     cap       `limits.job.max_credit`
     retry     how many further attempts a failed job may cost
     after     recipes that must be done before
@@ -65,6 +66,7 @@ class Job:
     stem: str = ""
     expected: tuple[str, ...] = ()
     revisions: Mapping[int, str] = field(default_factory=dict)
+    endpoint: str = ""
     cap: int | None = None
     retry: int = 0
     deadline_s: float | None = None
@@ -153,6 +155,7 @@ def jobs_of(
         ),
         stem=stem,
         expected=tuple(_expected(payload, stem)),
+        endpoint=endpoint,
         cap=_cap(payload),
         retry=recipe.retry,
         deadline_s=recipe.deadline_s,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import httpx
+
 from runner.client.errors import ApiError, GoneError
 from runner.errors import QuotaError
 
@@ -24,6 +26,11 @@ class UndeliverableError(ApiError):
 
 class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
+
+
+def is_final(error: GoneError) -> bool:
+    """Whether it will never be there again: a 404 for a file, or a job that shows fewer outputs, may pass."""
+    return error.status == httpx.codes.GONE
 
 
 class MissingOutputsError(GoneError):

@@ -41,6 +41,7 @@ class Outcome:
     spent      credits that this run's purchase cost, counted at the first address of its key
     warnings   the server's, about a job that succeeded with a blemish
     exit_code  what this outcome alone would make the run exit with
+    gone       whether the server was seen to have the results no more
     wanted     False for work that was begun before the recipe changed, which no longer asks for it
     """
 
@@ -54,6 +55,7 @@ class Outcome:
     errors: tuple[Trouble, ...] = ()
     warnings: tuple[Trouble, ...] = ()
     exit_code: ExitCode = ExitCode.OK
+    gone: bool = False
     wanted: bool = True
 
 

@@ -133,6 +133,8 @@ class Purchase:
                 recipe=self.job.recipe,
                 account=self.site.account,
                 run_date=run_date,
+                endpoint=self.job.endpoint,
+                epoch=self.job.draft.recipe.epoch,
             ),
             budget=self._budget(),
         )
@@ -144,7 +146,8 @@ class Purchase:
         try:
             return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
         except (ApiError, BudgetExceeded, asyncio.CancelledError) as error:
-            await self._clear_away(created.id, attempt)
+            hurried = isinstance(error, asyncio.CancelledError)
+            await self._clear_away(created.id, attempt, within_s=LAST_ANSWER_S if hurried else None)
             await self._barred(error, attempt)
             raise
         except LeaseLost:
@@ -157,17 +160,23 @@ class Purchase:
         try:
             return await asyncio.shield(creating)
         except asyncio.CancelledError:
-            await asyncio.wait([creating], timeout=LAST_ANSWER_S)
+            # Where there is no connection there is no answer to wait for.
+            await asyncio.wait([creating], timeout=0 if self.site.api.contact.lost else LAST_ANSWER_S)
             if not creating.done():
                 creating.cancel()
             elif not creating.cancelled() and creating.exception() is None:
-                await self._clear_away(creating.result().id, attempt)
+                await self._clear_away(creating.result().id, attempt, within_s=LAST_ANSWER_S)
             raise
 
-    async def _clear_away(self, job_id: str, attempt: int) -> None:
+    async def _clear_away(self, job_id: str, attempt: int, *, within_s: float | None) -> None:
         """Give up an unstarted job on the way out; nothing that goes wrong here hides why we leave."""
-        with suppress(RunnerError):
-            await asyncio.shield(self._give_up_unstarted(job_id, attempt))
+
+        async def give_up() -> None:
+            async with asyncio.timeout(within_s):
+                await self._give_up_unstarted(job_id, attempt)
+
+        with suppress(RunnerError, TimeoutError):
+            await asyncio.shield(give_up())
 
     async def _delete_unnoted(self, job_id: str) -> None:
         """Whoever took the key over knows nothing of a job that we couldn't note any more, and can't start it."""
@@ -428,7 +437,7 @@ class Purchase:
         """Bought and finished: ask for the outputs as the server has them now. Raises GoneError."""
         job = await find_job(self.site.api, state.job_id, sleep=self.site.sleep)
         if job is None:
-            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.NOT_FOUND)
+            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.GONE)
         if job.status != "completed":
             raise UndeliverableError(
                 f"job {state.job_id} was completed, and the server calls it '{job.status}' now",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from runner.errors import DeadlineReached, RunnerError
@@ -18,10 +19,11 @@ from runner.execute.outcome import Outcome, Report, Status
 from runner.execute.room import Room
 from runner.execute.settle import Settlement
 from runner.execute.site import Site
-from runner.execute.trouble import as_outcome, is_hopeless, must_wait, not_begun, untouched
+from runner.execute.trouble import as_outcome, cut_off, is_hopeless, must_wait, not_begun, untouched
 from runner.execute.unasked import see_to_its_end
 from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
-from runner.state import KeyState
+from runner.runlog import DeliveryFailed
+from runner.state import KeyState, Stage
 
 CLAIM_AHEAD = 4
 DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
@@ -160,8 +162,25 @@ class _Run:
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:
-            return await settlement.settle(self._decided_again(steps, claim), claim)
+            outcomes = await settlement.settle(self._decided_again(steps, claim), claim)
+            await self._note_gone(outcomes, claim)
+            return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
         return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
+
+    async def _note_gone(self, outcomes: Sequence[Outcome], claim: Claim) -> None:
+        """The log remembers what the server no longer has, so that the next plan doesn't count on it."""
+        state = self.site.log.states([claim.key]).get(claim.key) if any(one.gone for one in outcomes) else None
+        if state is None or state.stage is not Stage.FINISHED:
+            return
+        lines = (
+            DeliveryFailed(
+                key=claim.key, attempt=state.attempt, address=one.address, message=one.errors[0].message, gone=True
+            )
+            for one in outcomes
+            if one.gone
+        )
+        with suppress(RunnerError):  # the outcome says it all the same
+            await self.site.log.append(*lines, run_id=self.site.run_id, fence=claim.fence)
 
     async def _seen_to_its_end(self, step: Step, claim: Claim) -> Outcome:
         try:
@@ -172,7 +191,7 @@ class _Run:
         except RunnerError as raised:
             error = raised
         self._note_failure(error)
-        return as_outcome(step, error, state=claim.state)
+        return cut_off(as_outcome(step, error, state=claim.state), self.site.api.contact.lost)
 
     def _decided_again(self, steps: Sequence[Step], claim: Claim) -> Sequence[Step]:
         """The plan was made without the lease: what another run did meanwhile counts."""

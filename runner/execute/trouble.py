@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
-from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError
+from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
 from runner.state import KeyState
@@ -36,9 +38,9 @@ def as_outcome(
 ) -> Outcome:
     """What `error` means for `step`; `bought` where the work is done and only its delivery went wrong."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), Status.FAILED)
-    hint = error.hint
+    hint, gone = error.hint, False
     if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
-        status = Status.BLOCKED
+        status, gone = Status.BLOCKED, is_final(error)
         cost = spent or (state.spent if state else 0)
         hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost} credits)"
     return Outcome(
@@ -50,6 +52,7 @@ def as_outcome(
         spent=spent,
         errors=(Trouble(message=str(error), code=_code_of(error), hint=hint),),
         exit_code=error.exit_code,
+        gone=gone,
     )
 
 
@@ -87,6 +90,15 @@ def _code_of_state(state: KeyState | None) -> int:
     return as_int(state.errors[0].get("code")) if state and state.errors else 0
 
 
+def cut_off(outcome: Outcome, lost: ApiUnreachableError | None) -> Outcome:
+    """`outcome`; where the deadline came while there was no connection, that is what it waited for."""
+    if lost is None or outcome.exit_code is not ExitCode.DEADLINE:
+        return outcome
+    hint = "see that the endpoint answers; nothing is lost, and the next run goes on where this one was"
+    troubles = (replace(one, message=f"{one.message}; {lost}", hint=hint) for one in outcome.errors)
+    return replace(outcome, errors=tuple(troubles))
+
+
 def must_wait(step: Step, recipes: list[str]) -> Outcome:
     """The outcome of a step whose recipe comes after others that aren't done."""
     return Outcome(
@@ -102,7 +114,10 @@ def must_wait(step: Step, recipes: list[str]) -> Outcome:
 
 def not_begun(step: Step, why: RunnerError | None, *, held_elsewhere: bool) -> Outcome:
     """The outcome of a step that this run didn't come to."""
-    if why is not None:
+    if isinstance(why, DeadlineReached):
+        trouble = Trouble(message="the deadline was reached before its turn came", hint="the next run goes on")
+        status, code = Status.PENDING, why.exit_code
+    elif why is not None:
         trouble = Trouble(message=f"not begun, since another job met this: {why}", hint=why.hint)
         status = Status.BLOCKED if isinstance(why, QuotaError) else Status.PENDING
         code = why.exit_code

@@ -4,6 +4,7 @@ from runner.compile import Job, Upload
 from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, Step
 from runner.plan.begun import with_begun
 from runner.plan.decide import Disk, Policy, make_plan
+from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, copies_of
 from runner.plan.wanted import is_delivered, wanted_paths
 
@@ -26,4 +27,6 @@ __all__ = [
     "make_plan",
     "wanted_paths",
     "with_begun",
+    "with_budgets",
+    "with_holders",
 ]

@@ -95,12 +95,14 @@ class Plan:
                it to its end, so that what it cost is known, and leaves its results alone
     holdings   whose results lie where
     preflight  what a look at sources and targets showed, where somebody asked for it
+    notes      what else a run would meet, for people
     """
 
     steps: tuple[Step, ...]
     begun: tuple[Step, ...] = ()
     holdings: Holdings = field(default_factory=Holdings)
     preflight: tuple[Sight, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def summary(self) -> Mapping[str, int]:
@@ -123,6 +125,7 @@ class Plan:
             "summary": self.summary,
             "jobs": [_step_json(step) for step in (*self.steps, *self.begun)],
             "preflight": [asdict(sight) for sight in self.preflight],
+            "notes": list(self.notes),
         }
 
 

@@ -207,11 +207,21 @@ def _new(job: Job, known: _Known) -> Step:
     if before is None:
         return _made(job, Action.RUN, "new", credits=Credits(cap=job.cap, estimate=None))
     changes = changes_between(before.payload, job.payload_for(run_date=known.run_date))
-    reason = f"changed: {changes[0]}" if changes else "changed: endpoint or epoch"
+    said = [*_moved(before, job), *map(str, changes[:1])] or ["endpoint or epoch (an old log doesn't say which)"]
+    reason = f"changed: {', '.join(said)}"
     if len(changes) > 1:
         reason += f" and {len(changes) - 1} more"
     estimate = before.spent or None
     return _made(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
+
+
+def _moved(before: KeyState, job: Job) -> Iterator[str]:
+    """What else makes other work of one payload: where it is done, and that it shall be done anew."""
+    if before.endpoint and before.endpoint != job.endpoint:
+        yield f"endpoint: {before.endpoint} -> {job.endpoint}"
+    epoch = job.draft.recipe.epoch
+    if before.epoch is not None and before.epoch != epoch:
+        yield f"epoch: {before.epoch} -> {epoch}"
 
 
 def _conflict(job: Job, known: _Known, state: KeyState | None = None) -> Step | None:
@@ -317,7 +327,9 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
 
 
 def _is_forgotten(state: KeyState, known: _Known) -> bool:
-    """Whether the server no longer has the outputs."""
+    """Whether the server no longer has the outputs: a run has met that, or their time is over."""
+    if state.gone:
+        return True
     return bool(state.outputs) and known.now - (state.finished_at or 0.0) > KEPT_ON_SERVER_S
 
 

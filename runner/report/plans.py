@@ -27,7 +27,8 @@ def plan_text(plan: Plan, *, color: bool, verbose: bool) -> str:
     """One line a job and a summary; what is skipped is listed only with `verbose`."""
     shown = [step for step in (*plan.steps, *plan.begun) if verbose or step.action not in QUIET]
     lines = [line for step in shown for line in _step(step, color=color)]
-    return "\n".join([*lines, plan_summary(plan), *_preflight(plan, color=color)]) + "\n"
+    notes = [f"Note: {printable(note)}." for note in plan.notes]
+    return "\n".join([*lines, plan_summary(plan), *notes, *_preflight(plan, color=color)]) + "\n"
 
 
 def plan_summary(plan: Plan) -> str:

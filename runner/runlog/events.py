@@ -50,6 +50,7 @@ class Intent(KeyEvent):
     """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most.
 
     run_date  what `{run.date}` stands for in the payload ("2026-11-23"), "" in old lines
+    endpoint  the one that the key holds, by name, "" in old lines; epoch the recipe's, None in those
     """
 
     addresses: tuple[str, ...]
@@ -58,6 +59,8 @@ class Intent(KeyEvent):
     recipe: str
     account: str
     run_date: str = ""
+    endpoint: str = ""
+    epoch: int | None = None
 
     @classmethod
     def again(cls, state: KeyState) -> Intent:
@@ -74,6 +77,8 @@ class Intent(KeyEvent):
             recipe=state.recipe,
             account=state.account,
             run_date=state.run_date,
+            endpoint=state.endpoint,
+            epoch=state.epoch,
         )
 
 
@@ -155,10 +160,11 @@ class Delivered(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryFailed(KeyEvent):
-    """The results are not at the address yet, and why."""
+    """The results are not at the address yet, and why; `gone` says that the server no longer has them, for good."""
 
     address: str
     message: str
+    gone: bool = False
 
 
 Event = (

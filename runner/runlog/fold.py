@@ -135,6 +135,8 @@ def _intend(state: KeyState | None, event: Intent) -> KeyState:
         account=event.account,
         recipe=event.recipe,
         run_date=event.run_date,
+        endpoint=event.endpoint,
+        epoch=event.epoch,
         # An unstarted job that is still there keeps its name, so that it can be deleted.
         job_id="" if fresh else state.job_id,
         spent=state.spent,
@@ -202,6 +204,7 @@ def _delivery_failed(state: KeyState, event: DeliveryFailed, _at: float) -> dict
     return {
         "addresses": state.addresses | {event.address},
         "delivery_errors": {**state.delivery_errors, event.address: event.message},
+        "gone": state.gone or event.gone,
     }
 
 

@@ -30,12 +30,21 @@ class Fence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """A lease for people to look at; `expires_in_s` is negative once it ran out."""
+    """A lease for people to look at; `expires_in_s` is negative once it ran out.
+
+    gone  whether its process is no more, as far as that can be told from here
+    """
 
     key: str
     fence: int
     owner: Owner
     expires_in_s: float
+    gone: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether a run would leave the work to its owner."""
+        return not self.gone and self.expires_in_s > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,14 +152,20 @@ def release(tx: Transaction, fences: Iterable[Fence]) -> None:
 
 
 def leases(tx: Transaction, db: Database) -> list[Lease]:
-    now = db.lease_now(tx)
+    now, here = db.lease_now(tx), Owner.this_process()
+    gone: dict[str, bool] = {}
     sql = (
         f"SELECT {_OWNER_COLUMNS}, keys.key, keys.fence FROM keys JOIN owners ON owners.token = keys.owner "  # noqa: S608
         "ORDER BY keys.key"
     )
-    return [
-        Lease(key=row[9], fence=row[10], owner=_owner(row), expires_in_s=float(row[7]) - now) for row in tx.rows(sql)
-    ]
+    held: list[Lease] = []
+    for row in tx.rows(sql):
+        owner = _owner(row)
+        if owner.token not in gone:
+            gone[owner.token] = _is_gone(db, owner, here)
+        expires_in_s = float(row[7]) - now
+        held.append(Lease(key=row[9], fence=row[10], owner=owner, expires_in_s=expires_in_s, gone=gone[owner.token]))
+    return held
 
 
 _OWNER_COLUMNS = (

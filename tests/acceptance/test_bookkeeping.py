@@ -17,7 +17,7 @@ import pytest
 from runner.cli.sweep import claimed, delete_one
 from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, Staged, open_log
 from runner.server.book import read_book
-from tests.acceptance.command_line import Desk, png, serving
+from tests.acceptance.command_line import Desk, png, serving, until
 
 KEY = "key-of-the-bookkeeper-0123456789"
 COLORS = ("teal", "gold", "navy", "plum", "pink", "cyan", "lime", "gray", "tan", "red")
@@ -401,3 +401,23 @@ def test_a_damaged_log_leads_to_its_repair_and_nothing_is_bought_again(desk: Des
     assert "2 keys are known" in repaired.err
     assert (starts(desk), again.err) == (2, "")
     assert [each.stat().st_size for each in place.parent.glob("runs.db.damaged-*")] == [len(data)]
+
+
+def test_status_and_plan_tell_a_run_that_works_from_one_that_was_killed(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start delay=60 #1") as shell, shell.start("run", "a.recipe.json") as run:
+        until(lambda: '"starting": 1' in shell.runner("status", "--offline", "--format", "json").out, what="the start")
+        status, plan = shell.runner("status", "--offline"), shell.runner("plan", "a.recipe.json")
+        run.kill()
+        run.wait()
+        afterwards = shell.runner("status", "--offline"), shell.runner("plan", "a.recipe.json")
+
+    held = "a[in/0.png]  k1:"
+    assert f"held by a run now\n  {held}" in status.out
+    assert f"(pid {run.pid} on " in status.out
+    assert "; a run holds it now" in plan.out
+    assert f"Note: another run (pid {run.pid} on " in plan.out
+    assert f"left by a run that is gone: the next one goes on\n  {held}" in afterwards[0].out
+    assert "held by a run now" not in afterwards[0].out
+    assert "holds" not in afterwards[1].out

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import pytest
 
 from tests.acceptance.command_line import RUNNER, Desk, one_file, png, serving, until
+
+
+@contextlib.contextmanager
+def nobody_listens() -> Iterator[Mapping[str, str]]:
+    """The settings of a shell whose endpoint refuses every connection."""
+    with socket.socket() as taken:  # bound and never listening
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
+        yield {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": url}
 
 
 def test_success_and_nothing_to_do_are_silent(desk: Desk) -> None:
@@ -56,6 +71,24 @@ def test_cron_that_lost_its_key_does_not_convert_somewhere_else(desk: Desk) -> N
     assert desk.runner("run", ".", "--endpoint", "local").said == (0, "", "")
 
 
+def test_a_key_alone_does_not_take_the_work_of_a_project_to_another_endpoint(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    assert desk.runner("run", ".").code == 0
+    keyed = replace(desk, more={"API2CONVERT_API_KEY": "some-key"})
+
+    run, plan = keyed.runner("run", "."), keyed.runner("plan", ".")
+    meant = keyed.runner("plan", ".", "--endpoint", "hosted")
+    desk.write("a.recipe.toml", one_file("a.png", more="epoch = 3\n"))
+    redone = keyed.runner("plan", ".", "--endpoint", "local")
+
+    assert (run.code, plan.code) == (3, 3)
+    assert "runs of this log went to local and never to hosted" in run.err
+    assert "--endpoint hosted once" in run.err
+    assert "changed: endpoint: local -> hosted " in meant.out
+    assert "changed: epoch: 0 -> 3 " in redone.out
+
+
 def test_hosted_without_a_key_is_an_error_and_not_local(desk: Desk) -> None:
     desk.write("a.png", png())
     desk.write("a.recipe.toml", one_file("a.png"))
@@ -71,11 +104,8 @@ def test_an_endpoint_that_does_not_answer_is_8_and_the_next_run_goes_on(desk: De
     for name in ("a", "b", "c"):
         desk.write(f"{name}.png", png(color="red"))
         desk.write(f"{name}.recipe.toml", one_file(f"{name}.png"))
-    with socket.socket() as taken:  # bound and never listening: every connection is refused
-        taken.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v2"
-        more = {"API2CONVERT_API_KEY": "some-key", "API2CONVERT_BASE_URL": url}
-        done = Desk(folder=desk.folder, home=desk.home, more=more).runner("run", ".")
+    with nobody_listens() as shell:
+        done = replace(desk, more=shell).runner("run", ".")
 
     assert done.code == 8
     assert "Connection refused" in done.err
@@ -158,3 +188,19 @@ def test_what_lies_in_the_current_folder_is_not_imported(desk: Desk) -> None:
         desk.write(module, "raise SystemExit('imported from the project')\n")
 
     assert desk.runner("run", ".").said == (0, "", "")
+
+
+@pytest.mark.parametrize("of_the_recipe", [False, True])
+def test_a_deadline_ends_the_waiting_for_an_endpoint_that_refuses_connections(
+    desk: Desk, *, of_the_recipe: bool
+) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png", more='deadline = "1s"\n' if of_the_recipe else ""))
+    began = time.monotonic()
+    with nobody_listens() as shell:
+        done = replace(desk, more=shell).runner("run", ".", *([] if of_the_recipe else ["--deadline", "1s"]))
+
+    assert done.code == 7
+    assert "the deadline was reached" in done.err
+    assert "Connection refused" in done.err
+    assert time.monotonic() - began < 10

@@ -253,15 +253,22 @@ def test_a_result_that_expired_is_blocked_and_bought_again_only_with_leave(desk:
         assert known.runner("run", ".", "--endpoint", server["base_url"]).code == 0
     (desk.folder / "out/a/a.webp").unlink()
 
-    with serving(desk, *serve, "--faults", "download expired #1-2") as server:
+    with serving(desk, *serve, "--faults", "download expired #1") as server:
         command = ("run", ".", "--endpoint", server["base_url"], "--format", "json")
         blocked = known.runner(*command)
+        plan = planned(known, "--endpoint", server["base_url"])
+        leave = planned(known, "--endpoint", server["base_url"], "--retry-lost")
+        again = known.runner(*command)
         bought = known.runner(*command, "--retry-lost")
 
     (job,) = blocked.json["jobs"]
     assert (blocked.code, job["status"], job["spent"]) == (6, "blocked", 0)
     assert job["errors"][0]["code"] == 410
     assert "--retry-lost" in job["errors"][0]["hint"]
+    assert plan["a"]["action"] == "blocked"
+    assert "the server no longer has it; --retry-lost or a new epoch buys it again" in plan["a"]["reason"]
+    assert (leave["a"]["action"], leave["a"]["credits"]["estimate"]) == ("retry", 1)
+    assert again.json["jobs"][0]["status"] == "blocked"
     assert bought.code == 0, bought.err
     assert bought.json["jobs"][0]["spent"] == 1
     assert desk.delivered() == {"a/a.webp"}

@@ -75,6 +75,31 @@ def test_the_same_plan_is_the_same_bytes(runner: Runner, shop: Path, tmp_path: P
     assert one.stdout == two.stdout
 
 
+def test_a_plan_says_which_jobs_the_budget_has_no_room_for_and_changes_nothing(runner: Runner, shop: Path) -> None:
+    shop.write_text(f"limits.job.max_credit = 2\nbudget = {{ day = 3 }}\n{RECIPE}")
+
+    plan, text = runner("plan", shop, "--format", "json"), runner("plan", shop)
+
+    assert {address: (row["action"], row["reason"]) for address, row in jobs(plan).items()} == {
+        "shop[in/a.png]": ("run", "new"),
+        "shop[in/b.png]": ("run", "new; budget.day has no room for it now"),
+    }
+    assert "Note: budget.day = 3 of shop lets 1 of 2 jobs through now" in text.stdout
+    assert json.loads(plan.stdout)["notes"][0].startswith("budget.day = 3 of shop")
+
+
+def test_a_plan_counts_what_the_day_has_spent_already(runner: Runner, shop: Path) -> None:
+    head = "limits.job.max_credit = 2\nbudget = {{ day = {} }}\n{}"
+    shop.write_text(head.format(9, RECIPE))
+    assert runner("run", shop).returncode == 0
+
+    shop.write_text(head.format(5, RECIPE.replace("width = 8", "width = 9")))
+    plan = jobs(runner("plan", shop, "--format", "json"))
+
+    assert "budget.day" not in plan["shop[in/a.png]"]["reason"]
+    assert plan["shop[in/b.png]"]["reason"].endswith("; budget.day has no room for it now")
+
+
 @pytest.mark.parametrize(("flags", "code"), [([], 0), (["--detailed-exitcode"], 10)])
 def test_changes_are_an_exit_code_only_when_asked_for(runner: Runner, shop: Path, flags: list[str], code: int) -> None:
     assert runner("plan", shop, *flags).returncode == code

@@ -78,7 +78,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Failed, **KEYED, spent=NUMBER, errors=st.tuples(OBJECT)),
     st.builds(Lost, **KEYED, reason=TEXT),
     st.builds(Delivered, **KEYED, address=TEXT, save=TEXT, files=st.lists(FILES, max_size=2).map(tuple)),
-    st.builds(DeliveryFailed, **KEYED, address=TEXT, message=TEXT),
+    st.builds(DeliveryFailed, **KEYED, address=TEXT, message=TEXT, gone=st.booleans()),
 )
 SCHEMA = resources.schema("event")
 
