@@ -13,13 +13,15 @@ from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
 from runner.execute.faults import MissingOutputsError
+from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
-from runner.execute.purchase import Ended, Purchase
+from runner.execute.purchase import Purchase
 from runner.execute.room import Room
 from runner.execute.shown import job_of
 from runner.execute.site import Site
 from runner.execute.syncing import Syncer
 from runner.execute.trouble import as_outcome, untouched
+from runner.execute.work import Work
 from runner.plan import CHANGING, Action, Holdings, Job, Step, copies_of
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile, KeyState, Stage
@@ -92,7 +94,7 @@ class Settlement:
         return None
 
     async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
-        purchase = Purchase(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence)
+        purchase = Purchase.of(Work(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence))
         here = await _from_here(steps[0].action, claim.state)
         ended = here or await self._to_the_end(purchase, steps[0].action, claim.state, bill)
         try:
@@ -123,8 +125,8 @@ class Settlement:
         if action is Action.REDELIVER and state is not None and ended.attempt == state.attempt:
             return ended
         bill.spent += ended.job.spent
-        while not ended.succeeded and ended.attempt <= purchase.job.retry:
-            state = self.site.log.states([purchase.job.key])[purchase.job.key]
+        while not ended.succeeded and ended.attempt <= purchase.work.job.retry:
+            state = self.site.log.states([purchase.work.job.key])[purchase.work.job.key]
             ended = await self._within_budget(purchase, Action.RETRY, state)
             bill.spent += ended.job.spent
         return ended
@@ -141,7 +143,7 @@ class Settlement:
             except BudgetExceeded as error:
                 if error.reserved == 0 or not await self.room.wait():
                     raise
-                state = self.site.log.states([purchase.job.key]).get(purchase.job.key)
+                state = self.site.log.states([purchase.work.job.key]).get(purchase.work.job.key)
 
     async def _hand_over(
         self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int, last: bool

@@ -12,12 +12,12 @@ from runner.client.errors import GoneError, RefusedError
 from runner.errors import ExitCode
 from runner.execute.claims import Claim
 from runner.execute.faults import LostJobError
+from runner.execute.following import end_line
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import find_job
-from runner.execute.shown import output_records
 from runner.execute.site import Site
 from runner.plan import Step
-from runner.runlog import Abandoned, Event, Failed, Finished, Lost, Refused, Started
+from runner.runlog import Abandoned, Event, Lost, Refused, Started
 from runner.state import UNDER_WAY, KeyState, Stage
 from runner.wire.job import Job
 from runner.wire.status import UNSTARTED, StatusCode
@@ -41,7 +41,7 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
         reason = f"job {state.job_id} was started, and the server no longer knows it"
         await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
         raise LostJobError(f"{reason}; {UNASKED}")
-    await _log(site, claim, _end(state, job))
+    await _log(site, claim, end_line(job, key=state.key, attempt=state.attempt))
     return _ended(step, job)
 
 
@@ -66,14 +66,6 @@ async def _waited_for(site: Site, state: KeyState) -> Job | None:
         return await site.poller.wait(state.job_id)
     except GoneError:
         return await find_job(site.api, state.job_id, sleep=site.sleep)
-
-
-def _end(state: KeyState, job: Job) -> Event:
-    if job.status == "completed":
-        outputs = tuple(output_records(job))
-        return Finished(key=state.key, attempt=state.attempt, spent=job.spent, outputs=outputs)
-    errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
-    return Failed(key=state.key, attempt=state.attempt, spent=job.spent, errors=errors)
 
 
 def _ended(step: Step, job: Job) -> Outcome:

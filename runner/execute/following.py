@@ -1,0 +1,109 @@
+"""A job that was started, to its end: waiting for it, noting what it cost and made, and finding it again later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
+from runner.errors import RunnerError
+from runner.execute.faults import LostJobError, UndeliverableError, UnfollowedError
+from runner.execute.parking import PARKED_STATUSES
+from runner.execute.shown import output_records
+from runner.execute.work import Work
+from runner.runlog import Event, Failed, Finished, Lost, Started
+from runner.state import KeyState
+from runner.wire import job as wire
+from runner.wire.status import StatusCode
+from runner.wire.values import JsonObject
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """A job that has ended, and the payload it was bought with."""
+
+    job: wire.Job
+    payload: JsonObject
+    attempt: int
+
+    @property
+    def succeeded(self) -> bool:
+        return self.job.status == StatusCode.COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Following:
+    work: Work
+
+    async def is_started(self, job: wire.Job | None, *, attempt: int, payload: JsonObject, job_id: str = "") -> Ended:
+        """From here on it is bought. `job` is what the server shows of it, None where it doesn't."""
+        began = self.work.site.now()
+        job_id = job_id or (job.id if job else "")
+        line = Started(key=self.work.job.key, attempt=attempt, job_id=job_id)
+        if job is not None and job.ended:
+            return await self._ended(job, attempt=attempt, payload=payload, before=(line,))
+        await self.work.log(line)
+        return await self.follow(job_id, attempt=attempt, payload=payload, began=began)
+
+    async def follow(self, job_id: str, *, attempt: int, payload: JsonObject, began: float | None = None) -> Ended:
+        """`began` is when it was started, where that was just now."""
+        self.work.say("converting")
+        began = self.work.site.now() if began is None else began
+        try:
+            job = await self._end_of(job_id, attempt, began)
+        except RefusedError as error:
+            raise _unfollowed(error) from error
+        self.work.site.durations.add(self.work.job.recipe, self.work.site.now() - began)
+        return await self._ended(job, attempt=attempt, payload=payload)
+
+    async def _end_of(self, job_id: str, attempt: int, began: float) -> wire.Job:
+        expected_s = self.work.site.durations.expected(self.work.job.recipe)
+        while True:
+            try:
+                return await self.work.site.poller.wait(
+                    job_id, expected_s=expected_s, waited_s=self.work.site.now() - began
+                )
+            except GoneError as error:
+                job = await self.work.find(job_id)
+                if job is None:
+                    raise await self.lost(job_id, attempt) from error
+                if job.ended:
+                    return job
+
+    async def _ended(
+        self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()
+    ) -> Ended:
+        await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt))
+        return Ended(job=job, payload=payload, attempt=attempt)
+
+    async def lost(self, job_id: str, attempt: int) -> LostJobError:
+        reason = f"job {job_id} was started, and the server no longer knows it"
+        await self.work.log(Lost(key=self.work.job.key, attempt=attempt, reason=reason))
+        return LostJobError(reason, hint="--retry-lost buys it again")
+
+    async def again(self, state: KeyState) -> Ended:
+        """Bought and finished: ask for the outputs as the server has them now. Raises GoneError."""
+        job = await self.work.find(state.job_id)
+        if job is None:
+            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.GONE)
+        if job.status != "completed":
+            raise UndeliverableError(
+                f"job {state.job_id} was completed, and the server calls it '{job.status}' now",
+                hint="nothing was bought again; raise epoch to buy it anew",
+            )
+        return Ended(job=job, payload=dict(state.payload), attempt=state.attempt)
+
+
+def end_line(job: wire.Job, *, key: str, attempt: int) -> Finished | Failed:
+    """What the log says of a job that has ended."""
+    if job.status == StatusCode.COMPLETED:
+        return Finished(key=key, attempt=attempt, spent=job.spent, outputs=tuple(output_records(job)))
+    errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
+    return Failed(key=key, attempt=attempt, spent=job.spent, errors=errors)
+
+
+def _unfollowed(error: RefusedError) -> RunnerError:
+    """A refusal to say how a started job is: it runs, and the next run asks again."""
+    message = f"{error}; the job was started, and the next run asks for it again"
+    return UnfollowedError(message) if error.status in PARKED_STATUSES else OutcomeUnknownError(message)

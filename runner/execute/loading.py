@@ -1,0 +1,74 @@
+"""Adding to an unstarted job what its creation couldn't hold, and holding what the API shows of it against ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from runner.client.digest import Digests
+from runner.client.errors import ChangedFileError, RefusedError
+from runner.client.pacing import MOST_WAIT_S
+from runner.execute.shown import compare
+from runner.execute.staging import late_upload_options, later_inputs
+from runner.execute.work import Work
+from runner.plan import Upload
+from runner.runlog import Staged
+from runner.state import StagedUpload
+from runner.wire import job as wire
+from runner.wire.values import JsonObject, as_object, as_text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loading:
+    work: Work
+
+    async def load(self, created: wire.Job, body: JsonObject, attempt: int) -> Staged:
+        """Add what the creation could not hold, in the recipe's order: inputs are numbered as they arrive."""
+        uploads = {upload.input_index: upload for upload in self.work.job.uploads}
+        sent: list[StagedUpload] = []
+        for index, entry in later_inputs(body):
+            upload = uploads.get(index)
+            if upload is None:
+                await self.work.site.api.add_input(created.id, entry)
+            else:
+                sent.append(await self._upload(created, upload, entry))
+        return Staged(key=self.work.job.key, attempt=attempt, uploads=tuple(sent))
+
+    async def _upload(self, created: wire.Job, upload: Upload, entry: JsonObject) -> StagedUpload:
+        self.work.say("uploading")
+        digests, shown = await self._send(created, upload, entry)
+        if digests.sha256 != upload.content.sha256:
+            raise ChangedFileError(f"{upload.content.path} changed while the run went on; run again")
+        shown = shown or await self._shown_input(created.id)
+        compare(upload, digests, shown)
+        options = late_upload_options(entry)
+        if options and shown is not None:
+            await self.work.site.api.set_input_options(created.id, shown.id, options)
+        return StagedUpload(
+            path=as_text(entry.get("source")), size=digests.size_bytes, sha256=digests.sha256, md5=digests.md5
+        )
+
+    async def _send(self, created: wire.Job, upload: Upload, entry: JsonObject) -> tuple[Digests, wire.JobInput | None]:
+        """The upload; only what was turned away at the door (429) is sent again."""
+        api = self.work.site.api
+        waits = api.backoff.waits(api.rng)
+        while True:
+            try:
+                return await self.work.site.transfer.upload(
+                    created,
+                    upload.content.path,
+                    filename=upload.filename,
+                    size_bytes=upload.content.size_bytes,
+                    decrypt_password=as_text(as_object(entry.get("credentials")).get("decrypt_password")),
+                    progress=self.work.moved,
+                )
+            except RefusedError as error:
+                wait_s = next(waits, None)
+                if wait_s is None or error.status != httpx.codes.TOO_MANY_REQUESTS:
+                    raise
+                await self.work.site.sleep(max(wait_s, min(error.retry_after_s or 0.0, MOST_WAIT_S)))
+
+    async def _shown_input(self, job_id: str) -> wire.JobInput | None:
+        inputs = (await self.work.site.api.job(job_id)).inputs
+        return inputs[-1] if inputs else None

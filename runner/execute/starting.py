@@ -1,0 +1,139 @@
+"""The only place that starts jobs: the commit point, the purchase, and what a refusal of it means.
+
+Safe to repeat for one job id: it is started once whoever asks.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
+from runner.client.pacing import MOST_WAIT_S, Backoff
+from runner.errors import RunnerError
+from runner.execute.faults import ParkedError
+from runner.execute.following import Ended, Following
+from runner.execute.parking import PARK_S, PARKED_STATUSES
+from runner.execute.work import Work
+from runner.runlog import Event, Refused, Starting
+from runner.state import Stage
+from runner.wire import job as wire
+from runner.wire.status import UNSTARTED
+from runner.wire.values import JsonObject
+
+START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
+_BOUGHT_NOTHING = {
+    True: "nothing was bought",
+    False: "an earlier start got no answer, the job is shown as not started, and the next run starts this very job",
+}
+
+
+class _TooManyError(RefusedError):
+    """The start was refused since too many jobs run (429); it may be asked for again."""
+
+    @classmethod
+    def of(cls, error: RefusedError, *, certain: bool) -> _TooManyError:
+        made = cls(str(error), status=error.status, retry_after_s=error.retry_after_s)
+        made.certain = certain
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    work: Work
+    following: Following
+
+    async def job(
+        self,
+        job_id: str,
+        *,
+        attempt: int,
+        payload: JsonObject,
+        before: tuple[Event, ...] = (),
+        again: bool = False,
+    ) -> Ended:
+        """The commit point and the purchase. Safe to repeat for one job id: it is started once whoever asks.
+
+        before  lines that become durable together with the commit
+        again   an earlier start may have been heard, or may still be: its credits are reserved, and a no proves nothing
+
+        Too many running jobs (429) are waited for; what is refused to the end is parked.
+        """
+        waits = START_BACKOFF.waits(self.work.site.api.rng)
+        while True:
+            try:
+                return await self._once(job_id, attempt=attempt, payload=payload, before=before, again=again)
+            except _TooManyError as error:
+                wait_s, asked_s = next(waits, None), error.retry_after_s or 0.0
+                if wait_s is None or asked_s > MOST_WAIT_S:
+                    raise ParkedError(f"{error}; {_BOUGHT_NOTHING[error.certain]}") from error
+                again = again or not error.certain
+                self.work.say("waiting for a place")
+                await self.work.site.sleep(max(wait_s, asked_s))
+                before = ()
+
+    async def _once(
+        self, job_id: str, *, attempt: int, payload: JsonObject, before: tuple[Event, ...], again: bool
+    ) -> Ended:
+        async with self.work.site.pace.slot():
+            self.work.say("starting")
+            budget = None if again else self.work.budget()
+            await self.work.log(*before, Starting(key=self.work.job.key, attempt=attempt, job_id=job_id), budget=budget)
+            try:
+                started = await self.work.site.api.start_job(job_id)
+            except RefusedError as error:
+                if error.certain and not again and not isinstance(error, GoneError):
+                    raise await self._refused(error, attempt) from error
+                started = await self._started_all_the_same(error, job_id, attempt)
+            self.work.site.pace.went_well()
+            return await self.following.is_started(started, attempt=attempt, payload=payload, job_id=job_id)
+
+    async def _refused(self, error: RefusedError, attempt: int) -> Exception:
+        """A definite no: back to staged, and parked where it was for want of credits or capacity."""
+        await self._log_refused(error, attempt)
+        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+            self.work.site.pace.too_many()
+            return _TooManyError.of(error, certain=True)
+        return ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") if error.status in PARKED_STATUSES else error
+
+    async def _log_refused(self, error: RefusedError, attempt: int) -> None:
+        parked = error.status in PARKED_STATUSES
+        wait_s = error.retry_after_s if error.retry_after_s is not None else PARK_S[error.status] if parked else 0.0
+        until = self.work.site.now() + wait_s if parked else None
+        await self.work.log(
+            Refused(key=self.work.job.key, attempt=attempt, status=error.status, message=str(error), until=until)
+        )
+
+    async def _started_all_the_same(self, error: RefusedError, job_id: str, attempt: int) -> wire.Job:
+        """The job, started, although a start of it was refused: an earlier one was heard.
+
+        Where the server shows it unstarted the key stays at its commit point, and with it this one job id: an
+        earlier start may still be on its way, from a lost connection or from a run that was suspended. Whenever it
+        arrives it starts the job that the next run starts too.
+        """
+        job = await self.work.find(job_id)
+        if job is None:
+            raise await self.following.lost(job_id, attempt) from error
+        if job.status not in UNSTARTED:
+            return job
+        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+            self.work.site.pace.too_many()
+            raise _TooManyError.of(error, certain=False) from error
+        if error.status in PARKED_STATUSES:
+            raise ParkedError(f"{error}; {_BOUGHT_NOTHING[False]}") from error
+        if isinstance(error, GoneError):
+            raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
+        raise error
+
+    async def barred(self, error: BaseException, attempt: int) -> None:
+        """The log says why nothing was bought. Raises ParkedError where that was for want of credits or capacity."""
+        if not isinstance(error, RefusedError):
+            return
+        state = self.work.state()
+        if state is not None and state.stage in (Stage.INTENT, Stage.CREATED):
+            with suppress(RunnerError):  # why we leave says more
+                await self._log_refused(error, attempt)
+        if error.status in PARKED_STATUSES:
+            raise ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") from error
