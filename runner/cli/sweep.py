@@ -71,26 +71,42 @@ async def _foreign(chosen: ChosenEndpoint) -> Found:
     from runner.cli.reach import open_api
 
     async with open_api(chosen) as api:
-        return {"deleted": [], "held": [], "foreign": sorted(await _unstarted(api))}
+        return {"deleted": [], "held": [], "foreign": sorted(await _unstarted(api)), "gone": []}
 
 
 async def _sweep(chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], *, dry_run: bool) -> Found:
     from runner.cli.reach import open_api
 
     if chosen.embedded and not ours:
-        return {"deleted": [], "held": [], "foreign": []}
+        return {"deleted": [], "held": [], "foreign": [], "gone": []}
     async with open_api(chosen) as api:
         unstarted = await _unstarted(api)
         there = [left for left in ours if left.job_id in unstarted]
         foreign = sorted(unstarted - {left.job_id for left in there})
-        async with claimed(log, {left.key for left in there}) as fences:
-            free = [left for left in there if left.key in fences and _is_free(left, _state(log, left))]
+        async with claimed(log, {left.key for left in ours}) as fences:
+            mine = [left for left in ours if left.key in fences and _is_free(left, _state(log, left))]
+            free = [left for left in mine if left in there]
             held = [left.job_id for left in there if left not in free]
-            if dry_run or not free:
-                return {"deleted": [left.job_id for left in free], "held": held, "foreign": foreign}
-            deleted = await _delete(api, log, chosen, free, fences)
+            gone = await _gone(api, [left for left in mine if left not in there])
+            deleted = [left.job_id for left in free]
+            if not dry_run and (free or gone):
+                deleted = await _delete(api, log, chosen, [*gone, *free], fences)
     held += [left.job_id for left in free if left.job_id not in deleted]
-    return {"deleted": deleted, "held": held, "foreign": foreign}
+    lost = [left.job_id for left in gone]
+    return {
+        "deleted": [job_id for job_id in deleted if job_id not in lost],
+        "held": held,
+        "foreign": foreign,
+        "gone": lost,
+    }
+
+
+async def _gone(api: ConversionApi, absent: Sequence[Leftover]) -> list[Leftover]:
+    """Those that were deleted: whoever did it was killed before the log knew it."""
+    from runner.execute.presence import find_job, is_void
+
+    found = await asyncio.gather(*(find_job(api, left.job_id, sleep=asyncio.sleep) for left in absent))
+    return [left for left, job in zip(absent, found, strict=True) if job is None or is_void(job)]
 
 
 async def _unstarted(api: ConversionApi) -> set[str]:
@@ -182,5 +198,7 @@ async def delete_one(api: ConversionApi, log: RunLog, run_id: str, left: Leftove
 def _text(found: Mapping[str, Sequence[str]], *, dry_run: bool) -> str:
     lines = [f"{'would delete' if dry_run else 'deleted'} {job_id}" for job_id in found["deleted"]]
     lines += [f"left alone {job_id}: a run is at work on it, or it was started" for job_id in found["held"]]
+    forgot = "would forget" if dry_run else "forgot"
+    lines += [f"{forgot} {job_id}: it was deleted before" for job_id in found["gone"]]
     lines += [f"not ours {job_id}: unstarted, and unknown to this log" for job_id in found["foreign"]]
     return "".join(f"{line}\n" for line in lines or ["Nothing to sweep."])

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from runner.client.api import ConversionApi
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError
 from runner.wire.job import Job
+from runner.wire.status import StatusCode
 
 SECOND_LOOK_S = 1.0
 
@@ -49,3 +50,8 @@ async def _require_api(api: ConversionApi, denied: GoneError) -> None:
         f"{denied}; nor does it know any other call of the API",
         hint="check API2CONVERT_BASE_URL: the job may be there all the same",
     )
+
+
+def is_void(job: Job) -> bool:
+    """Canceled, and cost nothing: no purchase."""
+    return job.status == StatusCode.CANCELED and job.spent == 0

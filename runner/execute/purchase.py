@@ -15,6 +15,7 @@ from runner.client.errors import ApiError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.execute.following import Ended, Following
 from runner.execute.loading import Loading
+from runner.execute.presence import is_void
 from runner.execute.staging import create_body, later_inputs
 from runner.execute.starting import Start
 from runner.execute.work import Work
@@ -32,7 +33,7 @@ from runner.runlog import (
 from runner.state import KeyState, Stage
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.status import UNSTARTED, StatusCode
+from runner.wire.status import UNSTARTED
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 CREATIONS = 3
@@ -179,7 +180,7 @@ class Purchase:
         asks for otherwise by now (another limit, say); the others are started."""
         if state.stage is Stage.STAGED:
             job, payload = await self.work.find(state.job_id), dict(state.payload)
-            if job is not None and job.status not in UNSTARTED and not _is_void(job):
+            if job is not None and job.status not in UNSTARTED and not is_void(job):
                 # Somebody else started it. It is ours all the same, and this attempt has no other.
                 await self.work.log(Starting(key=self.work.job.key, attempt=state.attempt, job_id=state.job_id))
                 return await self.following.is_started(job, attempt=state.attempt, payload=payload)
@@ -197,7 +198,7 @@ class Purchase:
         """A lost job, which may be bought again: unless the server has it after all."""
         job = await self.work.find(state.job_id)
         payload = dict(state.payload)
-        if job is None or _is_void(job):
+        if job is None or is_void(job):
             return await self.buy(attempt=state.attempt + 1)
         if job.status in UNSTARTED:
             return await self.start.job(state.job_id, attempt=state.attempt, payload=payload, again=True)
@@ -213,7 +214,7 @@ class Purchase:
             return
         if state.stage is Stage.STAGED:
             job = await self.work.find(job_id)
-            if job is not None and job.status not in UNSTARTED and not _is_void(job):
+            if job is not None and job.status not in UNSTARTED and not is_void(job):
                 return
             # Should we be suspended here, whoever takes over would start what we delete when we wake up.
             await self.work.log(Intent.again(state))
@@ -223,11 +224,6 @@ class Purchase:
             return
         if state.job_id:
             await self.work.log(Abandoned(key=self.work.job.key, attempt=attempt, job_id=job_id))
-
-
-def _is_void(job: wire.Job) -> bool:
-    """Canceled, and cost nothing: no purchase."""
-    return job.status == StatusCode.CANCELED and job.spent == 0
 
 
 _FREE = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})

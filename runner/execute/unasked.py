@@ -14,13 +14,13 @@ from runner.execute.claims import Claim
 from runner.execute.faults import LostJobError
 from runner.execute.following import end_line
 from runner.execute.outcome import Outcome, Status, Trouble
-from runner.execute.presence import find_job
+from runner.execute.presence import find_job, is_void
 from runner.execute.site import Site
 from runner.plan import Step
 from runner.runlog import Abandoned, Event, Lost, Refused, Started
 from runner.state import UNDER_WAY, KeyState, Stage
 from runner.wire.job import Job
-from runner.wire.status import UNSTARTED, StatusCode
+from runner.wire.status import UNSTARTED
 
 UNASKED = "the recipe changed meanwhile and no longer asks for it"
 
@@ -52,7 +52,7 @@ async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job |
         with suppress(RefusedError):  # the server may keep unstarted jobs; they are free
             await site.api.delete_job(state.job_id)
         shown = await find_job(site.api, state.job_id, sleep=site.sleep)
-    if shown is None or shown.status in UNSTARTED or (shown.status == StatusCode.CANCELED and not shown.spent):
+    if shown is None or shown.status in UNSTARTED or is_void(shown):
         refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
         return None

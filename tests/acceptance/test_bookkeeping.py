@@ -261,11 +261,28 @@ def test_sweep_says_what_it_would_delete_and_leaves_what_is_held_or_not_ours(des
         again = shell.runner("sweep", "--dry-run")
 
     free = ours - {held}
-    assert dry == swept == {"deleted": [*free], "held": [held], "foreign": [foreign]}
+    assert dry == swept == {"deleted": [*free], "held": [held], "foreign": [foreign], "gone": []}
     assert set(before) == {*ours, foreign}
     assert after == {held, foreign}
     assert [(run["command"], run["exit_code"]) for run in runs] == [("sweep", 0), ("run", 4)]
     assert again.out == f"would delete {held}\nnot ours {foreign}: unstarted, and unknown to this log\n"
+
+
+def test_sweep_forgets_what_was_deleted_by_one_who_was_killed_before_the_log_knew_it(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start quota #1") as shell:
+        shell.runner("run", "a.recipe.json")
+        (made,) = read_book(desk.folder / "server")
+        headers = {"X-Oc-Api-Key": shell.more["API2CONVERT_API_KEY"]}
+        httpx.delete(f"{shell.more['API2CONVERT_BASE_URL']}/jobs/{made}", headers=headers).raise_for_status()
+        dry = shell.runner("sweep", "--dry-run")
+        swept = shell.runner("sweep", "--format", "json").json
+        again = shell.runner("sweep", "--format", "json").json
+
+    assert dry.out == f"would forget {made}: it was deleted before\n"
+    assert swept == {"deleted": [], "held": [], "foreign": [], "gone": [made]}
+    assert again["gone"] == []
 
 
 def test_sweep_deletes_nothing_that_a_run_took_over_meanwhile(tmp_path: Path) -> None:
