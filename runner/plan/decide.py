@@ -94,7 +94,7 @@ def make_plan(
     )
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
     steps = _onto_ours(tuple(_shared_purchases(decided)), known)
-    return Plan(steps=steps + tuple(_orphans(alive, recipes, states)), holdings=known.holdings)
+    return Plan(steps=steps + tuple(_orphans(alive, recipes, known.previous)), holdings=known.holdings)
 
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
@@ -398,9 +398,9 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _orphans(alive: frozenset[str], recipes: frozenset[str], states: Mapping[str, KeyState]) -> Iterator[Step]:
-    for address, state in sorted(_by_address(states.values()).items()):
-        if address not in alive and address.partition("[")[0] in recipes:
+def _orphans(alive: frozenset[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
+    for address, state in sorted((address, by_address[address]) for address in by_address.keys() - alive):
+        if address.partition("[")[0] in recipes:
             yield Step(
                 address=address,
                 key=state.key,
