@@ -211,12 +211,14 @@ def _with_uploads(
     inputs: list[Json] = []
     uploads: list[Upload] = []
     for index, entry in enumerate(as_list(payload.get("input"))):
-        for content in found.get(index, ()):
-            named = as_text(as_object(entry).get("filename")) or content.path.name
-            uploads.append(Upload(input_index=len(inputs), filename=named, content=content))
-            inputs.append(as_object(entry) | {"source": _as_written(draft, content)})
         if index not in found:
             inputs.append(entry)
+            continue
+        written = as_object(entry)
+        for content in found[index]:
+            named = as_text(written.get("filename")) or content.path.name
+            uploads.append(Upload(input_index=len(inputs), filename=named, content=content))
+            inputs.append(written | {"source": _as_written(draft, content)})
     return payload | ({"input": inputs} if "input" in payload else {}), tuple(uploads)
 
 

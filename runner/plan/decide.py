@@ -99,8 +99,17 @@ def make_plan(
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
     """The newest state of each address: later ones of the fold's order win."""
-    ordered = sorted(states, key=lambda state: (state.finished_at or state.started_at or 0.0, state.key))
-    return {address: state for state in ordered for address in state.addresses}
+    newest: dict[str, KeyState] = {}
+    for state in states:
+        for address in state.addresses:
+            other = newest.setdefault(address, state)
+            if other is not state and _age(other) < _age(state):
+                newest[address] = state
+    return newest
+
+
+def _age(state: KeyState) -> tuple[float, str]:
+    return (state.finished_at or state.started_at or 0.0, state.key)
 
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
@@ -134,7 +143,9 @@ def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
 def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
     """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
     wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
-    held = _names_held(known.states.values()) if any(wanted.values()) else {}
+    if not any(wanted.values()):
+        return tuple(steps)
+    held = _names_held(known.states.values())
     return tuple(
         _told(step, [name for name in wanted.get(step.address, ()) if held.get(name, step.key) != step.key])
         for step in steps
