@@ -22,10 +22,11 @@ _LEFT_OUT_PREFIXES = ("RUNNER_", "API2CONVERT_")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """`cpu_s` counts all descendants that were waited for."""
+    """`cpu_s` counts all descendants that were waited for; `peak_mib` is the most that one of them held at once."""
 
     wall_s: float
     cpu_s: float
+    peak_mib: float
 
 
 class UnexpectedExit(Exception):
@@ -59,7 +60,7 @@ def spend(
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in good:
         raise UnexpectedExit(f"{' '.join(command)[:300]} ended with {process.returncode}: {words.decode()[-2000:]}")
-    return Spent(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime)
+    return Spent(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, peak_mib=usage.ru_maxrss / 1024)
 
 
 def wall_s(command: Sequence[str], *, folder: Path | None = None, good: Sequence[int] = (0,)) -> float:

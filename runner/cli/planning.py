@@ -12,6 +12,7 @@ from pathlib import Path
 from runner.cli.context import RUN_LOG
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.prepare import Prepared, Refusal, load, prepare
+from runner.cli.uncollected import uncollected
 from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
@@ -86,7 +87,10 @@ class Planning:
 
     async def plan(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
         """The plan of all recipes, or of some of them."""
-        wanted = self.recipes if recipes is None else recipes
+        with uncollected():
+            return await self._plan(policy, self.recipes if recipes is None else recipes)
+
+    async def _plan(self, policy: Policy, wanted: Sequence[Recipe]) -> Planned:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)

@@ -95,11 +95,14 @@ def run(
 
 def _say(done: object, *, aloud: bool, quiet: bool, seconds: float) -> None:
     from runner.cli.running import Done
+
+    assert isinstance(done, Done)
+    if not (aloud or done.problems or done.report.exit_code or any(one.errors for one in done.report.outcomes)):
+        return
     from runner.cli.terminal import wants_color
     from runner.report.findings import findings_text
     from runner.report.outcomes import folders_text, summary_text, troubles_text, warnings_text
 
-    assert isinstance(done, Done)
     color = wants_color(sys.stderr)
     if done.problems:
         sent = "Their items were left out." if any(one.key for one in done.report.outcomes) else "Nothing was sent."

@@ -47,6 +47,7 @@ class Job:
     revisions which version is meant, of inputs where that is known, by their index in the payload
     stem      what the API will name the outputs after, or "" where only the server knows
     expected  what it will most likely call those that are saved here, in order; empty where that can't be known
+    places    where those will most likely lie, as far as that is the same on every day
     payload   the job document as the API takes it, arrays as arrays, secrets as references, `{run.…}`
               unexpanded; local files stand in `input` as `{"type": "upload", "source": path as written}`
     endpoint  the one that the key holds, by name
@@ -65,6 +66,7 @@ class Job:
     save: SaveTo
     stem: str = ""
     expected: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
     revisions: Mapping[int, str] = field(default_factory=dict)
     endpoint: str = ""
     cap: int | None = None
@@ -99,9 +101,7 @@ class Job:
 
         Empty where the names can't be known before. Raises InvalidError like `SaveTo.place_for`.
         """
-        return tuple(
-            [self.save.place_for(name, index=index, run_date=run_date) for index, name in enumerate(self.expected)]
-        )
+        return self.places or self.save.places_for(self.expected, run_date=run_date)
 
     def result_names(self, filenames: Iterable[str], *, bought_with: JsonObject) -> list[str]:
         """What the outputs are called here that the server calls `filenames`, each its own name.
@@ -137,7 +137,9 @@ def jobs_of(
     except (ValueError, TypeError) as error:
         problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")
         return None, (problem,)
-    stem = _stem(payload, uploads)
+    stem, save = _stem(payload, uploads), _save_of(draft)
+    expected = tuple(_expected(payload, stem))
+    places, unsafe = _places(draft, save, expected)
     job = Job(
         address=draft.address,
         key=key,
@@ -147,14 +149,10 @@ def jobs_of(
         contents=tuple(tuple(files) for files in contents),
         uploads=uploads,
         revisions=revisions,
-        save=save_to(
-            folder=recipe.folder,
-            template=recipe.save.path if recipe.save else None,
-            scope=draft.scope,
-            on_conflict=recipe.save.on_conflict if recipe.save else "error",
-        ),
+        save=save,
         stem=stem,
-        expected=tuple(_expected(payload, stem)),
+        expected=expected,
+        places=places if save.is_the_same_every_day else (),
         endpoint=endpoint,
         cap=_cap(payload),
         retry=recipe.retry,
@@ -163,7 +161,26 @@ def jobs_of(
         day_budget=recipe.budget.day if recipe.budget else None,
         after=recipe.after,
     )
-    return job, tuple(_unsafe_paths(draft, job))
+    return job, unsafe
+
+
+def _save_of(draft: Draft) -> SaveTo:
+    save = draft.recipe.save
+    return save_to(
+        folder=draft.recipe.folder,
+        template=save.path if save else None,
+        scope=draft.scope,
+        on_conflict=save.on_conflict if save else "error",
+    )
+
+
+def _places(draft: Draft, save: SaveTo, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
+    """Where results of these names would lie on some day, or why they may not."""
+    try:
+        return save.places_for(names, run_date="0000-00-00"), ()
+    except InvalidError as error:
+        place, message = draft.recipe.locate(("save", "path")), f"{draft.address}: {error}"
+        return (), (Problem(place=place, code="unsafe-save-path", message=message, hint=error.hint),)
 
 
 def _stem(payload: JsonObject, uploads: Sequence[Upload]) -> str:
@@ -197,35 +214,25 @@ def _with_uploads(
     inputs: list[Json] = []
     uploads: list[Upload] = []
     for index, entry in enumerate(as_list(payload.get("input"))):
-        for content in found.get(index, ()):
-            named = as_text(as_object(entry).get("filename")) or content.path.name
-            uploads.append(Upload(input_index=len(inputs), filename=named, content=content))
-            inputs.append(as_object(entry) | {"source": _as_written(draft, content)})
         if index not in found:
             inputs.append(entry)
+            continue
+        written = as_object(entry)
+        for content in found[index]:
+            named = as_text(written.get("filename")) or content.path.name
+            uploads.append(Upload(input_index=len(inputs), filename=named, content=content))
+            inputs.append(written | {"source": _as_written(draft, content)})
     return payload | ({"input": inputs} if "input" in payload else {}), tuple(uploads)
 
 
 def _as_written(draft: Draft, content: FileContent) -> str:
-    path, folder = str(content.path), f"{draft.recipe.folder}/"
-    return path.removeprefix(folder)
+    folder = str(draft.recipe.folder).rstrip("/")  # "/" itself ends in one
+    return str(content.path).removeprefix(f"{folder}/")
 
 
 def _cap(payload: JsonObject) -> int | None:
     limits = as_object(as_object(payload.get("limits")).get("job"))
     return as_int(limits["max_credit"]) if "max_credit" in limits else None
-
-
-def _unsafe_paths(draft: Draft, job: Job) -> Iterator[Problem]:
-    try:
-        job.expected_paths(run_date="0000-00-00")
-    except InvalidError as error:
-        yield Problem(
-            place=draft.recipe.locate(("save", "path")),
-            code="unsafe-save-path",
-            message=f"{job.address}: {error}",
-            hint=error.hint,
-        )
 
 
 def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:

@@ -41,17 +41,17 @@ def job_key(
         for index, entry in enumerate(as_list(payload.get("input")))
     ]
     work = {
-        "endpoint": _canonical(endpoint),
-        "epoch": _canonical(epoch),
-        "input": b"[" + b",".join(inputs) + b"]",
-        "conversion": _conversions.canonical(payload.get("conversion")),
+        b"conversion": _conversions.canonical(payload.get("conversion")),
+        b"endpoint": _canonical(endpoint),
+        b"epoch": _canonical(epoch),
+        b"input": b"[" + b",".join(inputs) + b"]",
     }
     return f"{SCHEME}:{hashlib.sha256(_joined(work)).hexdigest()}"
 
 
-def _joined(members: Mapping[str, bytes]) -> bytes:
-    """An object whose values are canonical already; its names are ours, plain words in ASCII."""
-    return b"{" + b",".join([b'"%s":%s' % (name.encode(), members[name]) for name in sorted(members)]) + b"}"
+def _joined(members: Mapping[bytes, bytes]) -> bytes:
+    """An object whose values are canonical already; its names are ours, plain words in the order of the alphabet."""
+    return b"{" + b",".join([b'"%s":%s' % member for member in members.items()]) + b"}"
 
 
 def _canonical(value: Json) -> bytes:
@@ -65,22 +65,23 @@ _canonical_text = lru_cache(maxsize=256)(rfc8785.dumps)
 
 
 def _input(entry: JsonObject, digest: str | None, revision: str | None) -> bytes:
-    kind = entry.get("type", "remote")
-    options = entry.get("options")
+    kind, options = entry.get("type", "remote"), entry.get("options")
     work = {
-        "type": _canonical(kind),
-        "engine": _canonical(entry.get("engine")),
-        "options": _canonical(_without_secrets(as_object(options))) if options else b"{}",
-        "filename": _canonical(entry.get("filename")),
+        b"engine": _canonical(entry.get("engine")),
+        b"filename": _canonical(entry.get("filename")),
+        b"options": _canonical(_without_secrets(as_object(options))) if options else b"{}",
     }
-    if revision:
-        work["revision"] = rfc8785.dumps(revision)
-    if kind == "upload":
-        return _joined(work | {"sha256": f'"{digest}"'.encode() if digest else b"null"})
     if kind == "cloud":
-        parameters = rfc8785.dumps(as_object(entry.get("parameters")))
-        return _joined(work | {"source": _canonical(entry.get("source")), "parameters": parameters})
-    return _joined(work | {"source": rfc8785.dumps(entry.get("identity", entry.get("source")))})
+        work[b"parameters"] = rfc8785.dumps(as_object(entry.get("parameters")))
+    if revision:
+        work[b"revision"] = rfc8785.dumps(revision)
+    if kind == "upload":
+        work[b"sha256"] = f'"{digest}"'.encode() if digest else b"null"
+    else:
+        source = entry.get("source")
+        work[b"source"] = _canonical(source if kind == "cloud" else entry.get("identity", source))
+    work[b"type"] = _canonical(kind)
+    return _joined(work)
 
 
 class _Conversions:

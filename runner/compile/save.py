@@ -39,6 +39,14 @@ class SaveTo:
     scope: Mapping[str, Mapping[str, Json]]
     on_conflict: OnConflict = "error"
 
+    @property
+    def is_the_same_every_day(self) -> bool:
+        return "{run." not in self.template
+
+    def places_for(self, names: Iterable[str], *, run_date: str) -> tuple[str, ...]:
+        """`place_for` of all outputs of a job."""
+        return tuple([self.place_for(name, index=index, run_date=run_date) for index, name in enumerate(names)])
+
     def path_for(self, filename: str, *, index: int, run_date: str) -> Path:
         """`place_for` as a path."""
         return Path(self.place_for(filename, index=index, run_date=run_date))
@@ -60,7 +68,7 @@ class SaveTo:
             },
         }
         expanded = str(expand(self.template, scope))
-        whole = expanded if expanded.startswith("/") else f"{self.folder}/{expanded}"
+        whole = expanded if expanded.startswith("/") else f"{str(self.folder).rstrip('/')}/{expanded}"
         path, base = os.path.normpath(whole), str(self.base)
         if not _is_below(path, base) or "\0" in expanded:
             raise InvalidError(

@@ -6,7 +6,7 @@ is followed as long as it stays within the project.
 
 from __future__ import annotations
 
-import difflib
+import importlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -192,7 +192,7 @@ class _Search:
         """The name beside it that was perhaps meant."""
         at, slash, name = path.rpartition("/")
         there = [entry.name for entry in self._entries(at + slash) if entry.name != name]
-        near = difflib.get_close_matches(name, there, n=1, cutoff=0.75)
+        near = importlib.import_module("difflib").get_close_matches(name, there, n=1, cutoff=0.75)
         return f"did you mean '{shown(at + slash + near[0])}'?" if near else "paths are relative to the recipe"
 
     def _is_readable_name(self, path: str) -> bool:

@@ -94,13 +94,22 @@ def make_plan(
     )
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
     steps = _onto_ours(tuple(_shared_purchases(decided)), known)
-    return Plan(steps=steps + tuple(_orphans(alive, recipes, states)), holdings=known.holdings)
+    return Plan(steps=steps + tuple(_orphans(alive, recipes, known.previous)), holdings=known.holdings)
 
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
     """The newest state of each address: later ones of the fold's order win."""
-    ordered = sorted(states, key=lambda state: (state.finished_at or state.started_at or 0.0, state.key))
-    return {address: state for state in ordered for address in state.addresses}
+    newest: dict[str, KeyState] = {}
+    for state in states:
+        for address in state.addresses:
+            other = newest.setdefault(address, state)
+            if other is not state and _age(other) < _age(state):
+                newest[address] = state
+    return newest
+
+
+def _age(state: KeyState) -> tuple[float, str]:
+    return (state.finished_at or state.started_at or 0.0, state.key)
 
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
@@ -134,7 +143,9 @@ def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
 def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
     """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
     wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
-    held = _names_held(known.states.values()) if any(wanted.values()) else {}
+    if not any(wanted.values()):
+        return tuple(steps)
+    held = _names_held(known.states.values())
     return tuple(
         _told(step, [name for name in wanted.get(step.address, ()) if held.get(name, step.key) != step.key])
         for step in steps
@@ -410,9 +421,9 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _orphans(alive: frozenset[str], recipes: frozenset[str], states: Mapping[str, KeyState]) -> Iterator[Step]:
-    for address, state in sorted(_by_address(states.values()).items()):
-        if address not in alive and address.partition("[")[0] in recipes:
+def _orphans(alive: frozenset[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
+    for address, state in sorted((address, by_address[address]) for address in by_address.keys() - alive):
+        if address.partition("[")[0] in recipes:
             yield Step(
                 address=address,
                 key=state.key,

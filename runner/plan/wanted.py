@@ -14,7 +14,7 @@ def wanted_paths(job: Job, state: KeyState | None, *, run_date: str) -> tuple[st
         return job.expected_paths(run_date=run_date)
     names = job.result_names((output.filename for output in state.outputs), bought_with=as_object(state.payload))
     try:
-        return tuple([job.save.place_for(name, index=index, run_date=run_date) for index, name in enumerate(names)])
+        return job.save.places_for(names, run_date=run_date)
     except InvalidError:  # a name that leads out of the folder is refused when it is delivered
         return job.expected_paths(run_date=run_date)
 

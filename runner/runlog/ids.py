@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from datetime import UTC, datetime
 
 _PARTS_OF_A_SECOND = 4096
@@ -12,4 +12,4 @@ _MICROSECONDS = 1_000_000
 def new_run_id(now: datetime) -> str:
     """A fresh id like `20261123T152600-ab12cd`: the second in UTC, the part of it, and chance. `now` has a zone."""
     part = now.microsecond * _PARTS_OF_A_SECOND // _MICROSECONDS
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{part:03x}{secrets.randbelow(4096):03x}"
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{part:03x}{int.from_bytes(os.urandom(2)) & 0xFFF:03x}"

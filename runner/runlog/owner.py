@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import socket
 from dataclasses import dataclass
 from enum import Enum
@@ -41,7 +40,7 @@ class Owner:
     @classmethod
     def this_process(cls) -> Owner:
         return cls(
-            token=secrets.token_hex(8),
+            token=os.urandom(8).hex(),
             host=socket.gethostname(),
             boot_id=_boot_id(),
             pid_namespace=_pid_namespace(),

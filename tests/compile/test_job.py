@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner.compile import Item, compiled_json, drafts_of, shared_paths
+from runner.compile.save import save_to
 from runner.errors import InvalidError
 from runner.recipe.model import Budget, Foreach, Save
 
@@ -187,6 +188,12 @@ def test_what_is_not_below_the_folder_is_outside_however_it_is_written(kitchen: 
 
     with pytest.raises(InvalidError, match="outside of"):
         job.save.place_for(name, index=0, run_date="2026-11-23")
+
+
+def test_a_recipe_may_lie_at_the_root() -> None:
+    save = save_to(folder=Path("/"), template="out/{output.filename}", scope={}, on_conflict="error")
+
+    assert save.place_for("a.webp", index=0, run_date="2026-11-23") == "/out/a.webp"
 
 
 def test_items_share_what_no_item_has_a_part_in(kitchen: Any) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.compile import job_key
+from runner.wire.secrets import PLACEHOLDER
 
 WORK: dict[str, Any] = {
     "input": [
@@ -227,3 +228,51 @@ def test_values_that_only_python_takes_for_equal_are_different_work() -> None:
 
     assert len(set(told)) == 5
     assert told[0] == told[-1]
+
+
+def test_a_key_put_together_from_parts_is_that_of_the_whole_document() -> None:
+    whole: dict[str, Any] = {
+        "endpoint": "local",
+        "epoch": 3,
+        "input": [
+            {"type": "upload", "engine": None, "options": {}, "filename": "a.jpg", "sha256": "a" * 64},
+            {
+                "type": "cloud",
+                "engine": None,
+                "options": {},
+                "filename": None,
+                "revision": "v1",
+                "source": "amazons3",
+                "parameters": {"bucket": "photos", "file": "b.tif"},
+            },
+            {
+                "type": "remote",
+                "engine": "auto",
+                "options": {"page": 1, "password": PLACEHOLDER},
+                "filename": None,
+                "revision": "\u00e9",
+                "source": "https://example.com/c.png",
+            },
+            {"type": "gdrive_picker", "engine": None, "options": {}, "filename": None, "source": "file-id"},
+        ],
+        "conversion": [
+            {
+                "category": "image",
+                "target": "webp",
+                "options": {"quality": 82, "download_password": PLACEHOLDER},
+                "metadata": {"title": "A"},
+                "output_target": [{"type": "ftp", "parameters": {"host": "h", "file": "f"}}],
+            },
+            {
+                "category": "document",
+                "target": "pdf",
+                "options": {"password": PLACEHOLDER},
+                "metadata": {},
+                "output_target": [],
+            },
+        ],
+    }
+
+    told = key(epoch=3, revisions={1: "v1", 2: "\u00e9"})
+
+    assert told == f"k1:{hashlib.sha256(rfc8785.dumps(whole)).hexdigest()}"
