@@ -15,8 +15,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -100,17 +101,26 @@ def _azure(plan: dict[str, Any]) -> tuple[Move, Move]:
 
 
 def _ftplib(plan: dict[str, Any]) -> tuple[Move, Move]:
-    ftp = ftplib.FTP()
-    ftp.connect(plan["parameters"]["host"], plan["parameters"]["port"])
-    ftp.login(plan["credentials"]["username"], plan["credentials"]["password"])
+    """A session for each file, as ours has it, and to its end.
+
+    The login is part of both sides. So is the answer to QUIT: vsftpd says that a transfer is complete before it closes
+    the file, which takes half a second for 1 GiB, and answers nothing until then. Ours asks for the size and renames.
+    """
+
+    @contextmanager
+    def session() -> Iterator[ftplib.FTP]:
+        with ftplib.FTP() as ftp:
+            ftp.connect(plan["parameters"]["host"], plan["parameters"]["port"])
+            ftp.login(plan["credentials"]["username"], plan["credentials"]["password"])
+            yield ftp
 
     def down(name: str, path: Path) -> None:
-        with path.open("wb") as file:
+        with path.open("wb") as file, session() as ftp:
             ftp.retrbinary(f"RETR {name}", file.write, blocksize=256 * 1024)
         _summed(path)
 
     def up(name: str, path: Path) -> None:
-        with path.open("rb") as file:
+        with path.open("rb") as file, session() as ftp:
             ftp.storbinary(f"STOR {name}", file, blocksize=256 * 1024)
 
     return down, up

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import apsw
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runner.server.answers import ApiError, error_answer
 from runner.server.api import catalog, contracts, documents, download, jobs, parts, presets, stats, upload
 from runner.server.api.house import House
-from runner.server.request_ids import RequestIds
-from runner.wire.headers import REQUEST_ID
+from runner.server.request_ids import request_id_of, with_request_id
 
 Handler = Callable[[House, Request], Awaitable[Response]]
 
@@ -81,49 +79,53 @@ ROUTES: tuple[Entry, ...] = (
 PREFIXES = ("/v2", "")
 
 
-def make_app(house: House) -> Starlette:
+def make_app(house: House) -> ASGIApp:
     grouped: dict[str, dict[str, Handler]] = {}
     for entry in ROUTES:
         grouped.setdefault(entry.path, {})[entry.method] = entry.handler
     routes = [
-        Route(prefix + path, _endpoint(house, handlers), methods=list(handlers))
-        for prefix in PREFIXES
-        for path, handlers in grouped.items()
+        Route(prefix + path, _Endpoint(house, handlers)) for prefix in PREFIXES for path, handlers in grouped.items()
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _our_fault})
-    app.add_middleware(RequestIds)
     # A redirect would lose the body, and clients with keys never follow one.
-    app.router.redirect_slashes = False
-    return app
+    return Router(routes, redirect_slashes=False, default=_nowhere)
 
 
-def _endpoint(house: House, handlers: dict[str, Handler]) -> Callable[[Request], Awaitable[Response]]:
-    by_method = {**handlers, **({"HEAD": handlers["GET"]} if "GET" in handlers else {})}
+class _Endpoint:
+    """One path. ASGI itself, and errors are answered here: that spares every request four layers of Starlette's."""
 
-    async def endpoint(request: Request) -> Response:
+    def __init__(self, house: House, handlers: dict[str, Handler]) -> None:
+        self._house = house
+        self._by_method = {**handlers, **({"HEAD": handlers["GET"]} if "GET" in handlers else {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, request_id = Request(scope, receive, send), request_id_of(scope)
         try:
-            return await by_method[request.method](house, request)
-        except ApiError as error:
-            return error_answer(error)
-        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError) as error:
-            message = f"The server could not write its state: {error}; nothing was changed"
-            return error_answer(ApiError(HTTPStatus.INSUFFICIENT_STORAGE, message))
+            answer = await self._handler(request.method)(self._house, request)
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is answered
+            answer = _error_answer(request, error, request_id)
+        await with_request_id(answer, request_id)(scope, receive, send)
 
-    return endpoint
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    status = HTTPStatus(error.status_code if isinstance(error, HTTPException) else 500)
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return error_answer(ApiError(status, status.description or status.phrase, headers=headers))
+    def _handler(self, method: str) -> Handler:
+        if handler := self._by_method.get(method):
+            return handler
+        raise _plain(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(self._by_method)})
 
 
-async def _our_fault(request: Request, error: Exception) -> Response:
-    request_id = str(request.scope.get("request_id", ""))
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    answer = error_answer(_plain(HTTPStatus.NOT_FOUND))
+    await with_request_id(answer, request_id_of(scope))(scope, receive, send)
+
+
+def _plain(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> ApiError:
+    return ApiError(status, status.description or status.phrase, headers=headers)
+
+
+def _error_answer(request: Request, error: Exception, request_id: str) -> Response:
+    if isinstance(error, ApiError):
+        return error_answer(error)
+    if isinstance(error, apsw.FullError | apsw.IOError | apsw.ReadOnlyError):
+        message = f"The server could not write its state: {error}; nothing was changed"
+        return error_answer(ApiError(HTTPStatus.INSUFFICIENT_STORAGE, message))
     _log.error("%s %s failed (request %s)", request.method, request.url.path, request_id, exc_info=error)
-    failed = ApiError(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        f"The server failed; its log says why (request {request_id})",
-        headers={REQUEST_ID: request_id},
-    )
-    return error_answer(failed)
+    message = f"The server failed; its log says why (request {request_id})"
+    return error_answer(ApiError(HTTPStatus.INTERNAL_SERVER_ERROR, message))

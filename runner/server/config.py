@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Literal
@@ -125,7 +126,12 @@ class ServerConfig:
     @property
     def is_everywhere(self) -> bool:
         """Whether it listens on every address of the machine."""
-        try:
-            return self.uds is None and ip_address(self.host).is_unspecified
-        except ValueError:
-            return not self.host
+        return self.uds is None and _is_everywhere(self.host)
+
+
+@lru_cache(maxsize=8)
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return not host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -39,6 +40,11 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._between = False
         self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if self.cycle is not None and not isinstance(self.cycle.transport, _Joining):
+            self.cycle.transport = _Joining(self.transport, self.loop)  # type: ignore[assignment]  # all that it uses
 
     def on_body(self, body: bytes) -> None:
         self._fruitless_bytes = 0
@@ -89,3 +95,38 @@ class Connection(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         self.transport.close()
+
+
+class _Joining:
+    """What one answer is written to: its head goes out together with the beginning of its body.
+
+    uvicorn writes them one after the other: that is two calls of the system and two packets for every small answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+        self._is_under_way = False  # what comes now, goes at once
+
+    def write(self, data: bytes) -> None:
+        if self._is_under_way:
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+            self._loop.call_soon(self._flush)  # at the end of this turn, where no body follows at once
+        else:
+            self._is_under_way = True
+            self._transport.write(self._head + data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head and not self._is_under_way:
+            self._is_under_way = True
+            self._transport.write(self._head)

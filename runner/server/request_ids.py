@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Scope
 
 from runner.server.jobs.ids import new_key
 from runner.wire.headers import REQUEST_ID
@@ -13,23 +14,14 @@ _HEADER = REQUEST_ID.lower().encode()
 _PLAIN = re.compile(rb"[\w.\-]{1,128}\Z", re.ASCII)
 
 
-class RequestIds:
-    """ASGI: `scope["request_id"]` for whoever is inside, a header for whoever asked."""
+def request_id_of(scope: Scope) -> str:
+    """The id of the request; a new one with every call where the client sent none."""
+    for name, value in scope["headers"]:
+        if name == _HEADER and _PLAIN.match(value):
+            return str(value, "ascii")
+    return new_key()
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = next((value for name, value in scope["headers"] if name == _HEADER), b"")
-        request_id = given if _PLAIN.match(given) else new_key().encode()
-        scope["request_id"] = request_id.decode()
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (_HEADER, request_id)]
-            await send(message)
-
-        await self._app(scope, receive, sending)
+def with_request_id(answer: Response, request_id: str) -> Response:
+    answer.raw_headers.append((_HEADER, request_id.encode()))
+    return answer

@@ -25,6 +25,7 @@ from runner.server.connection import Connection
 
 _BACKLOG = 1024
 _GRACE_S = 10
+_GARBAGE = 20_000
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -127,6 +128,8 @@ class _Server(uvicorn.Server):
         # What is there now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        # Requests under way aren't garbage, and at every 700th object it would walk through hundreds of them.
+        gc.set_threshold(_GARBAGE, 10, 10)
         self._on_ready()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from runner.server.api.access import Keys
+from runner.server.store.database import Database
 from tests.server.served import RUNNER, serving
 
 
@@ -34,6 +37,21 @@ def test_a_key_is_good_at_once_and_revoked_at_once_while_the_server_runs(tmp_pat
     assert (before, after) == (200, 401)
     assert (row["account"], row["label"], row["revoked"]) == ("billing", "nightly job", None)
     assert "revoked" in keys(state, "list")
+
+
+def test_a_key_is_looked_up_once_for_what_came_together_and_again_for_what_comes_later(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "server.db")
+        found = Keys(database, ())
+        key = await found.make()
+        together = {id(found.caller_of(key)) for _ in range(3)}
+        await database.write(lambda db: db.execute("update keys set revoked = 1").fetchall())
+
+        assert len(together) == 1
+        assert found.caller_of(key) is None
+        database.close()
+
+    asyncio.run(run())
 
 
 def test_a_key_made_before_the_first_start_is_good(tmp_path: Path) -> None:

@@ -116,3 +116,18 @@ def test_trailers_and_what_is_said_of_chunks_have_an_end_too(served: Served, end
 def flood(connection: socket.socket) -> None:
     for _ in range(1000):
         connection.sendall(b"x" * 65536)
+
+
+def test_a_small_answer_comes_in_one_piece(served: Served) -> None:
+    with connected(served) as connection:
+        for _ in range(20):
+            send(connection, GET)
+            head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+            assert int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) == len(body)
+
+
+def test_a_path_says_which_methods_it_has(served: Served) -> None:
+    answer = httpx.put(f"{served.base_url}/jobs", headers={"X-Request-Id": "mine"})
+
+    assert (answer.status_code, answer.headers["x-request-id"]) == (405, "mine")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}

@@ -282,7 +282,7 @@ def test_a_job_whose_request_goes_away_while_it_is_written_is_converted_all_the_
             jobs.listeners.append(listen)
             async with held_writer(api.opened.house.database):
                 asking = asyncio.create_task(api.http.post("/jobs", json=body))
-                await waiting_until(lambda: bool(jobs._under_way) or asking.done())
+                await waiting_until(lambda: bool(api.opened.house.database._gathered) or asking.done())
                 asking.cancel()
                 await asyncio.wait([asking])
             await asyncio.wait_for(ended.wait(), PATIENCE_S)

@@ -27,7 +27,7 @@ from PIL import Image
 from runner.server.assembly import StateLocked, running, state_lock
 from runner.server.book import read_book
 from runner.server.config import ServerConfig
-from runner.server.store.database import Database, StoreError
+from runner.server.store.database import Database, StoreError, Table
 from runner.server.store.jobs import JobStore
 from runner.server.store.migrations import MIGRATIONS
 from tests.server.conftest import PATIENCE_S
@@ -285,6 +285,56 @@ def test_one_failing_write_doesnt_take_its_neighbours_with_it(tmp_path: Path) ->
         database.close()
 
     asyncio.run(run())
+
+
+def test_rows_that_wait_together_are_one_statement_and_a_bad_one_fails_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "x.db")
+        parts, told = Table("parts", ("id", "job_id")), list[str]()
+
+        async def insert(part: str) -> None:
+            await database.insert(parts, (part, "job"), lambda _: told.append(part))
+
+        names = [f"{number:03}" for number in range(150)]
+        results = await asyncio.gather(*(insert(part) for part in [*names, "007"]), return_exceptions=True)
+
+        assert [type(one) for one in results if one] == [apsw.ConstraintError]
+        assert [row[0] for row in database.rows("select id from parts order by id")] == told == names
+        database.close()
+
+    asyncio.run(run())
+
+
+def test_an_insert_whose_caller_has_gone_is_written_and_heard_of(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "x.db")
+        told: list[None] = []
+        inserting = asyncio.create_task(database.insert(Table("parts", ("id", "job_id")), ("a", "b"), told.append))
+        await asyncio.sleep(0)
+        inserting.cancel()
+        await asyncio.gather(inserting, return_exceptions=True)
+        await database.write(lambda _: None)
+
+        assert told == [None]
+        assert database.rows("select id from parts") == [("a",)]
+        database.close()
+
+    asyncio.run(run())
+
+
+def test_what_waits_when_the_database_is_closed_is_written_all_the_same(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "x.db")
+        parts = Table("parts", ("id", "job_id"))
+        waiting = [asyncio.create_task(database.insert(parts, (str(number), "job"))) for number in range(5)]
+        await asyncio.sleep(0)
+        database.close()
+        await asyncio.gather(*waiting)
+
+    asyncio.run(run())
+    reopened = Database(tmp_path / "x.db")
+    assert len(reopened.rows("select id from parts")) == 5
+    reopened.close()
 
 
 def test_what_a_write_answered_is_there_for_whoever_opens_the_file(tmp_path: Path, with_server: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from runner.server.answers import not_found, unauthorized
+from runner.server.api.heads import header
 from runner.server.jobs.ids import new_key
 from runner.server.store.database import Database
 from runner.server.store.jobs import Held, JobStore
@@ -18,6 +20,8 @@ from runner.wire.headers import API_KEY, TOKEN
 ACCOUNT = "main"
 
 _MADE_AT_START = "made at the start"
+_KEY_HEADERS = tuple(name.lower().encode() for name in API_KEY)
+_TOKEN_HEADERS = tuple(name.lower().encode() for name in TOKEN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +39,21 @@ class Keys:
     def __init__(self, database: Database, given: tuple[str, ...]) -> None:
         self._db = database
         self._given = {digest_of(key): ACCOUNT for key in given}
+        # Forgotten when the event loop comes round, before it reads more: a request is never judged by what was known
+        # before it came, so a key that was revoked meanwhile is good no more.
+        self._this_turn: dict[bytes, Caller] = {}
 
     def caller_of(self, key: str) -> Caller | None:
         digest = digest_of(key)
+        if known := self._this_turn.get(digest):
+            return known
         account = self._given.get(digest) or self._stored(digest)
-        return Caller(account=account, key_id=id_of(digest)) if account else None
+        if not account:
+            return None
+        if not self._this_turn:
+            asyncio.get_running_loop().call_soon(self._this_turn.clear)
+        caller = self._this_turn[digest] = Caller(account=account, key_id=id_of(digest))
+        return caller
 
     def _stored(self, digest: bytes) -> str | None:
         row = self._db.row("select account from keys where hash = ? and revoked is null", (digest,))
@@ -73,7 +87,7 @@ class Door:
 
     def visitor(self, request: Request) -> Caller | None:
         """Who sent `request` to a page that is open to everybody; None without a key, 401 with a wrong one."""
-        return self.account_caller(request) if _header(request, API_KEY) else None
+        return self.account_caller(request) if _one_of(request, _KEY_HEADERS) else None
 
     def held(self, request: Request, job_id: str) -> tuple[Caller, Held]:
         """The job of that id, for who may see it: 401 for strangers and other jobs' tokens, 404 where none is."""
@@ -86,23 +100,26 @@ class Door:
         return caller, held
 
     def _by_own_token(self, request: Request, job_id: str, held: Held | None) -> tuple[Caller, Held]:
-        token = _header(request, TOKEN)
+        token = _one_of(request, _TOKEN_HEADERS)
         if held is None or not token or not _same(held.token, token):
             raise unauthorized()
         return Caller(account=held.account, only_job=job_id), held
 
     def _by_key(self, request: Request) -> Caller | None:
-        key = _header(request, API_KEY)
+        key = _one_of(request, _KEY_HEADERS)
         return self._keys.caller_of(key) if key else None
 
     def _by_token(self, request: Request) -> Caller | None:
-        token = _header(request, TOKEN)
+        token = _one_of(request, _TOKEN_HEADERS)
         found = self._jobs.job_of_token(token) if token.isascii() and token else None
         return Caller(account=found[1], only_job=found[0]) if found else None
 
 
-def _header(request: Request, names: tuple[str, str]) -> str:
-    return request.headers.get(names[0]) or request.headers.get(names[1]) or ""
+def _one_of(request: Request, names: tuple[bytes, ...]) -> str:
+    for name in names:
+        if value := header(request, name):
+            return value
+    return ""
 
 
 def _same(one: str, other: str) -> bool:

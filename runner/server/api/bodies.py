@@ -5,9 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from runner.server.answers import EMPTY_BODY_CODE, ApiError
+from runner.server.api.heads import header
 from runner.wire.values import Json
 
 _DEEPEST = 64
@@ -15,17 +16,18 @@ _DEEPEST = 64
 
 async def read_body(request: Request, most: int) -> bytes:
     """The body; raises 413 beyond `most` bytes."""
-    announced = request.headers.get("content-length", "")
+    announced = header(request, b"content-length")
     if announced.isdigit() and int(announced) > most:
         raise _too_large(most)
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                raise _too_large(most)
-    except ClientDisconnect as error:
-        raise ApiError(HTTPStatus.BAD_REQUEST, "The body broke off") from error
+    body, is_whole = bytearray(), False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ApiError(HTTPStatus.BAD_REQUEST, "The body broke off")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _too_large(most)
+        is_whole = not message.get("more_body", False)
     return bytes(body)
 
 

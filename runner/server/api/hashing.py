@@ -28,8 +28,11 @@ class Hashing:
 
     async def of(self, body: Json) -> HashPassword:
         """Gives the hashes of what passwords `body` sets, all made by now and under one salt."""
+        passwords = passwords_in(body)
+        if not passwords:
+            return _unasked_for
         salt = new_salt()
-        return hasher(salt, {one: await self._hashed(one, salt) for one in passwords_in(body)})
+        return hasher(salt, {one: await self._hashed(one, salt) for one in passwords})
 
     async def opens(self, hashes: Iterable[str], given: str) -> bool:
         """Whether `given`, one password or several with commas between, has one of `hashes`."""
@@ -43,3 +46,8 @@ class Hashing:
 
     async def _hashed(self, password: str, salt: bytes) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password, salt)
+
+
+def _unasked_for(password: str) -> str:
+    """The hash of a password that wasn't found beforehand: a body with too many, which is refused after all."""
+    return hash_password(password, new_salt())

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.hashing import Hashing
+from runner.server.api.heads import header
 from runner.server.api.streams import Streams
 from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
@@ -53,10 +54,10 @@ class House:
 
         One that listens on every address has no address of its own: then it is what the client has called it by.
         """
-        host = request.headers.get("host", "")
-        if self.config.base_url or not self.config.is_everywhere or not _HOST.match(host):
+        if self.config.base_url or not self.config.is_everywhere:
             return self.base_url
-        return f"http://{host}/v2"
+        host = header(request, b"host")
+        return f"http://{host}/v2" if _HOST.match(host) else self.base_url
 
     @property
     def desk(self) -> Desk:

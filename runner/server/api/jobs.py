@@ -16,6 +16,7 @@ from starlette.responses import Response
 from runner.server.answers import ApiError, conflict, invalid, json_answer, not_found, raw_json
 from runner.server.api.access import Caller
 from runner.server.api.bodies import parse, read_body
+from runner.server.api.heads import header
 from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
@@ -30,6 +31,7 @@ from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
 
+_IDEMPOTENCY_KEY = IDEMPOTENCY_KEY.lower().encode()
 _STATUSES = [{"code": code, "info": INFO[code]} for code in StatusCode]
 
 
@@ -63,16 +65,19 @@ async def create_job(house: House, request: Request) -> Response:
     given = parse(body)
     hashed = await house.hashing.of(given)
     presets = house.presets_of(caller)
-    intake = new_job(given, account=caller.account, now=time.time(), presets=presets, hashed=hashed)
-    job = replace(intake.job, key_id=caller.key_id)
-    check_input_count(len(job.inputs), job.limits, house.config.contract)
-    stored = await _stored(house, caller, replace(intake, job=job), idempotency)
+    intake = new_job(
+        given, account=caller.account, key_id=caller.key_id, now=time.time(), presets=presets, hashed=hashed
+    )
+    check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
+    stored = await _stored(house, caller, intake, idempotency)
     if isinstance(stored, Repeat):
         return _repeated(house, request, caller, body, stored)
-    return _document(house, request, stored, 201, house.purse.headers(caller.account))
+    return raw_json(with_base(stored, house.base_of(request)), 201, house.purse.headers(caller.account))
 
 
-async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tuple[str, bytes] | None) -> Job | Repeat:
+async def _stored(
+    house: House, caller: Caller, intake: Intake, idempotency: tuple[str, bytes] | None
+) -> bytes | Repeat:
     """Take the inputs in and write the job; where that can't be, or it was done before, nothing of it is left."""
     job, kept = intake.job, False
     try:
@@ -82,9 +87,9 @@ async def _stored(house: House, caller: Caller, intake: Intake, idempotency: tup
             job = await _admitted(house, caller, job)
         with house.purse.place(job.account) if job.process else nullcontext():
             kept = True  # should we be cancelled from here on, the store goes on without us
-            repeat = await house.jobs.create(job, idempotency=idempotency)
-        kept = repeat is None
-        return repeat or job
+            stored = await house.jobs.create(job, idempotency=idempotency)
+        kept = not isinstance(stored, Repeat)
+        return stored
     except Exception:
         kept = False
         raise
@@ -104,7 +109,7 @@ async def _admitted(house: House, caller: Caller, job: Job) -> Job:
 
 
 def _idempotency(house: House, request: Request, caller: Caller, body: bytes) -> tuple[str, bytes] | None:
-    key = request.headers.get(IDEMPOTENCY_KEY) if house.config.assumptions.idempotency == "honoured" else None
+    key = header(request, _IDEMPOTENCY_KEY) if house.config.assumptions.idempotency == "honoured" else ""
     if not key:
         return None
     if len(key) > 255:

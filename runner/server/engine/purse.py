@@ -64,6 +64,8 @@ class Purse:
 
     def left(self, account: str, *, but_for: str = "") -> int | None:
         """Credits that are neither spent nor held by jobs other than `but_for`; None where there is no end."""
+        if not self.is_counted:
+            return None
         held = {
             job_id: count for job_id, (owner, count) in self._held.items() if owner == account and job_id != but_for
         }

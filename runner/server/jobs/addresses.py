@@ -35,6 +35,8 @@ def is_masked(address: str) -> bool:
 
 def hide(job: Job, vault: Vault) -> Job:
     """`job` as it may be written down; what it lacks then is in the vault."""
+    if not job.callback and not job.inputs:
+        return job
     for part_id, address in _addresses(job):
         if not is_masked(address):
             vault.put(job.id, part_id, {_URL: address})
@@ -70,5 +72,5 @@ def _addresses(job: Job) -> Iterator[tuple[str, str]]:
     """Those with something to hide."""
     named = [(ADDRESS + one.id, one.source) for one in job.inputs if one.type == "remote"]
     for part_id, address in (*named, (_CALLBACK, job.callback)):
-        if address != masked(address) or is_masked(address):
+        if address and (address != masked(address) or is_masked(address)):
             yield part_id, address

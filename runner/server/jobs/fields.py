@@ -80,7 +80,7 @@ class Fields:
         return number
 
     def table(self, name: str) -> JsonObject:
-        return dict(self.part(name).items())
+        return dict(self.part(name).items()) if name in self else {}
 
     def items(self) -> ItemsView[str, Json]:
         return self._object.items()
@@ -89,7 +89,7 @@ class Fields:
         return Fields(self._object.get(name), _join(self._at, name), self.problems)
 
     def array(self, name: str) -> list[Fields]:
-        return fields_of(self._object.get(name), _join(self._at, name), self.problems)
+        return fields_of(self._object.get(name), _join(self._at, name), self.problems) if name in self else []
 
     def texts(self, name: str, *, most: int) -> list[str]:
         value = self._object.get(name)

@@ -38,7 +38,7 @@ class Intake:
     credentials: dict[str, JsonObject] = field(default_factory=dict)
 
 
-def new_job(body: Json, *, account: str, now: float, presets: FindPreset, hashed: HashPassword) -> Intake:
+def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindPreset, hashed: HashPassword) -> Intake:
     """A job from the body of `POST /jobs`, its inputs not admitted yet; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
@@ -50,6 +50,7 @@ def new_job(body: Json, *, account: str, now: float, presets: FindPreset, hashed
         id=job_id,
         token=new_token(job_id),
         account=account,
+        key_id=key_id,
         created_at=at,
         modified_at=at,
         process=fields.flag("process", default=True),

@@ -12,6 +12,8 @@ from runner.wire.status import StatusCode
 
 
 class Phase(StrEnum):
+    __hash__ = str.__hash__  # an enum's own is written in Python, and phases are looked up all the time
+
     STAGED_INCOMPLETE = "staged-incomplete"
     STAGED_FETCHING = "staged-fetching"
     STAGED_READY = "staged-ready"

@@ -53,10 +53,14 @@ def _passwords_of(entry: dict[str, Json]) -> Iterator[str]:
 
 def _objects(value: Json) -> list[dict[str, Json]]:
     """What counts as an array of objects: a bare one, too."""
+    if value is None:
+        return []
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
 def _texts(value: Json) -> list[str]:
+    if value is None:
+        return []
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str) and one]
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import apsw
 import orjson
@@ -38,6 +39,7 @@ class ObservedApp:
     ) -> None:
         self._app = app
         self._words = words | {""}  # what stands before the first slash
+        self._route = cache(self._shown)  # of the patterns of routes, which are few
         self._gauges = gauges
         self._trouble = trouble
         self._requests = Requests()
@@ -72,13 +74,16 @@ class ObservedApp:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Status 0: no answer was given."""
-        parts = scope["path"].removeprefix("/v2").split("/", _DEEPEST)
-        route = "/".join([part if part in self._words else "*" for part in parts])
+        route = self._route(scope["route"].path) if "route" in scope else self._shown(scope["path"])
         self._requests.add(scope["method"], route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
-            about = {"job": parts[2]} if len(parts) > 2 and parts[1] == "jobs" and _ID.match(parts[2]) else {}
             ms = round(seconds * 1000, 1)
+            about = _job_in(scope["path"])
             log_event(_log, "request", method=scope["method"], route=route, status=status, ms=ms, **about)
+
+    def _shown(self, path: str) -> str:
+        parts = path.removeprefix("/v2").split("/", _DEEPEST)
+        return "/".join([part if part in self._words else "*" for part in parts])
 
     async def _health(self, send: Send, *, with_body: bool) -> None:
         try:
@@ -93,6 +98,11 @@ class ObservedApp:
     async def _metrics(self, send: Send, *, with_body: bool) -> None:
         text = exposition(self._requests.samples()) + self._requests.histogram() + exposition(self._gauges())
         await _send(send, 200, CONTENT_TYPE, text.encode(), with_body=with_body)
+
+
+def _job_in(path: str) -> dict[str, str]:
+    parts = path.removeprefix("/v2").split("/", 3)
+    return {"job": parts[2]} if len(parts) > 2 and parts[1] == "jobs" and _ID.match(parts[2]) else {}
 
 
 async def _send(send: Send, status: int, content_type: str, body: bytes, *, with_body: bool) -> None:

@@ -1,7 +1,11 @@
 """SQLite with group commit: one thread writes, and what waits together becomes durable together.
 
-`write` returns when its change is on the disk (WAL, synchronous FULL), so an answer that waits for it promises
-something. Reads go through a connection of the event loop's own and see only what is durable.
+`write` and `insert` return when their change is on the disk (WAL, synchronous FULL), so an answer that waits for them
+promises something. Reads go through a connection of the event loop's own and see only what is durable.
+
+What is to be written is gathered on the event loop for as long as the thread is busy, and handed over at once: with
+every call into SQLite the thread gives away the interpreter's lock and has to win it back from the loop, which costs
+both of them more than most statements. So a batch is few calls, and rows for one table are one.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import apsw
 
@@ -24,6 +29,7 @@ Value = str | bytes | int | float | None
 Row = tuple[Value, ...]
 
 _MOST_AT_ONCE = 256
+_MOST_ROWS = 64  # of one statement: it is prepared once for every number of them
 
 
 class StoreError(Exception):
@@ -31,13 +37,35 @@ class StoreError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Write(Generic[T]):
+class Table:
+    """Where rows are inserted."""
+
+    name: str
+    columns: tuple[str, ...]
+
+    def insertion(self, rows: int) -> str:
+        marks = f"({', '.join('?' * len(self.columns))})"
+        return f"insert into {self.name} ({', '.join(self.columns)}) values {', '.join([marks] * rows)}"  # noqa: S608
+
+
+class _Write(NamedTuple, Generic[T]):
     change: Callable[[apsw.Connection], T]
     done: asyncio.Future[T]
+    then: Callable[[T], None] | None = None
+
+
+class _Insert(NamedTuple):
+    table: Table
+    row: Row
+    done: asyncio.Future[None]
+    then: Callable[[None], None] | None = None
+
+
+_Entry = _Write[object] | _Insert
 
 
 class Database:
-    """Open with `Database(path)`, close with `close()`; `write` only from the loop it was started on."""
+    """Open with `Database(path)`, close with `close()`; written to from one event loop only."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -46,7 +74,9 @@ class Database:
             self._reader = connect(path)
         except apsw.Error as error:
             raise StoreError(f"{path} can't be used: {error}; move it away, or give another state folder") from error
-        self._queue: queue.SimpleQueue[_Write[object] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
+        self._gathered: list[_Entry] = []
+        self._is_busy = False  # the thread has a batch, or is about to get one
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
@@ -66,53 +96,99 @@ class Database:
         finally:
             self._reader.execute("commit")
 
-    async def write(self, change: Callable[[apsw.Connection], T]) -> T:
-        """Run `change` in a transaction; returns its result once it is durable, or raises what it raised."""
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Write(change, done))  # type: ignore[arg-type]  # a queue of writes of any result
+    async def write(self, change: Callable[[apsw.Connection], T], then: Callable[[T], None] | None = None) -> T:
+        """Run `change` in a transaction; returns its result once it is durable, or raises what it raised.
+
+        then  called with the result before anybody is told, on the loop and also when the caller has gone
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        self._gather(_Write(change, done, then), loop)  # type: ignore[arg-type]  # writes of any result
         return await done  # a caller that goes away doesn't undo it
 
+    async def insert(self, table: Table, row: Row, then: Callable[[None], None] | None = None) -> None:
+        """As `write`, for a row that nothing else has to be looked at for: many of them are one statement."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._gather(_Insert(table, row, done, then), loop)
+        await done
+
     def close(self) -> None:
-        """Finish what was queued, then close."""
+        """Finish what was gathered, then close."""
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
         self._queue.put(None)
         self._thread.join()
         self._reader.close()
         self._writer.close()
 
+    def _gather(self, entry: _Entry, loop: asyncio.AbstractEventLoop) -> None:
+        self._gathered.append(entry)
+        if not self._is_busy:
+            self._is_busy = True
+            loop.call_soon(self._hand_over)  # with what else comes in this turn of the loop
+
+    def _hand_over(self) -> None:
+        batch, self._gathered = self._gathered[:_MOST_AT_ONCE], self._gathered[_MOST_AT_ONCE:]
+        self._is_busy = bool(batch)
+        if batch:
+            self._queue.put(batch)
+
     def _work(self) -> None:
-        while True:
-            batch, last = self._next_batch()
-            self._commit(batch)
-            if last:
-                return
+        while (batch := self._queue.get()) is not None:
+            results = self._committed(batch)
+            # A loop that has ended has nobody who waits.
+            with contextlib.suppress(RuntimeError):
+                batch[0].done.get_loop().call_soon_threadsafe(self._deliver, batch, results)
 
-    def _next_batch(self) -> tuple[list[_Write[object]], bool]:
-        batch: list[_Write[object]] = []
-        entry = self._queue.get()
-        while entry is not None:
-            batch.append(entry)
-            if len(batch) >= _MOST_AT_ONCE:
-                return batch, False
-            try:
-                entry = self._queue.get_nowait()
-            except queue.Empty:
-                return batch, False
-        return batch, True
+    def _deliver(self, batch: list[_Entry], results: Sequence[object]) -> None:
+        self._hand_over()
+        for one, result in zip(batch, results, strict=True):
+            _settle(one, result)
 
-    def _commit(self, batch: list[_Write[object]]) -> None:
-        if not batch:
-            return
+    def _committed(self, batch: list[_Entry]) -> list[object]:
+        """The results of `batch`, or the error that each of it deserves."""
         try:
             with _transaction(self._writer):
-                results = [one.change(self._writer) for one in batch]
+                return _written(self._writer, batch)
         except Exception as error:  # noqa: BLE001  # whatever it was, its own caller has to hear of it
             if len(batch) == 1:
-                _settle(batch, [error])
-            else:  # one of them is at fault: alone each gets what it deserves
-                for one in batch:
-                    self._commit([one])
-            return
-        _settle(batch, results)
+                return [error]
+        # One of them is at fault: alone each gets what it deserves.
+        return [result for one in batch for result in self._committed([one])]
+
+
+def _settle(one: _Entry, result: Any) -> None:
+    """Whatever goes wrong here is its own caller's: the others have to hear of theirs."""
+    try:
+        if one.then and not isinstance(result, Exception):
+            one.then(result)
+    except Exception as error:  # noqa: BLE001
+        result = error
+    if one.done.done():
+        return
+    if isinstance(result, Exception):
+        one.done.set_exception(result)
+    else:
+        one.done.set_result(result)
+
+
+def _written(connection: apsw.Connection, batch: list[_Entry]) -> list[object]:
+    """Rows first: nobody who waits in the same batch can have seen another's change."""
+    rows: dict[Table, list[Row]] = {}
+    for one in batch:
+        if isinstance(one, _Insert):
+            rows.setdefault(one.table, []).append(one.row)
+    for table, some in rows.items():
+        _insert_rows(connection, table, some)
+    return [one.change(connection) if isinstance(one, _Write) else None for one in batch]
+
+
+def _insert_rows(connection: apsw.Connection, table: Table, rows: list[Row]) -> None:
+    for at in range(0, len(rows), _MOST_ROWS):
+        some = rows[at : at + _MOST_ROWS]
+        connection.execute(table.insertion(len(some)), tuple(chain.from_iterable(some)))
 
 
 @contextlib.contextmanager
@@ -125,22 +201,6 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
         if connection.in_transaction:  # a full disk rolls back by itself
             connection.execute("rollback")
         raise
-
-
-def _settle(batch: list[_Write[object]], results: Sequence[object]) -> None:
-    """Hand results back to the loop in one call; a loop that has ended has nobody who waits."""
-    with contextlib.suppress(RuntimeError):
-        batch[0].done.get_loop().call_soon_threadsafe(_deliver, batch, results)
-
-
-def _deliver(batch: list[_Write[object]], results: Sequence[object]) -> None:
-    for one, result in zip(batch, results, strict=True):
-        if one.done.done():
-            continue
-        if isinstance(result, Exception):
-            one.done.set_exception(result)
-        else:
-            one.done.set_result(result)
 
 
 def connect(path: Path) -> apsw.Connection:

@@ -8,6 +8,7 @@ that a job was started once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import time
@@ -29,7 +30,7 @@ from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
 from runner.server.jobs.record import Job, Moment, dump_record, load_record, timestamp
 from runner.server.jobs.vault import Changes, Vault
 from runner.server.store.callbacks import SealedUrl, note_callback
-from runner.server.store.database import Database, Value
+from runner.server.store.database import Database, Row, Table, Value
 from runner.server.store.deliveries import forget_deliveries
 from runner.server.store.migrations import NEVER
 from runner.server.store.usage import note_usage
@@ -40,6 +41,7 @@ T = TypeVar("T")
 PAGE = 50
 _HAS_ENDED = "select 1 from jobs where id = ? and expires is not null"
 _MOST_RECENT = 1024
+_JOBS = Table("jobs", ("id", "account", "status", "token", "expires", "document", "record"))
 
 _log = logging.getLogger(__name__)
 
@@ -183,23 +185,28 @@ class JobStore:
         row = self._db.row("select job_id, body_mac from idempotency where account = ? and key = ?", (account, key))
         return Repeat(job_id=_text(row[0]), body_mac=_bytes(row[1])) if row else None
 
-    async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> Repeat | None:
-        """Write a new job; with an `Idempotency-Key` that was used before, write nothing and say which.
+    async def create(self, job: Job, *, idempotency: tuple[str, bytes] | None = None) -> bytes | Repeat:
+        """Write a new job, and return its document as clients see it; with an `Idempotency-Key` that was used before,
+        write nothing and say which.
 
         It goes on when the caller is cancelled.
         """
-        return await self._to_the_end(self._create(job, idempotency))
-
-    async def _create(self, job: Job, idempotency: tuple[str, bytes] | None) -> Repeat | None:
         kept = hide(job, self._vault)
         secrets = self._vault.changes(job.id)
         line = _Line(job=kept, document=self.render(kept), expires=self._expires(job), secrets=secrets)
-        repeat = await self._db.write(partial(_insert, line, idempotency))
+        shown = line.document if kept is job else self.render(job)
+        then = partial(self._created, job, shown, secrets)
+        if not (idempotency or secrets or job.inputs or job.phase in RUNNING):
+            await self._db.insert(_JOBS, _row(line), then)
+            return shown
+        repeat = await self._db.write(partial(_insert, line, idempotency), then)
+        return shown if repeat is None else repeat
+
+    def _created(self, job: Job, shown: bytes, secrets: Changes, repeat: Repeat | None) -> None:
         if repeat is None:
             self._vault.written(job.id, secrets)
-            self._remember(job, line.document if kept is job else self.render(job))
+            self._remember(job, shown)
             self._announce(None, job)
-        return repeat
 
     async def change(self, job_id: str, edit: Edit) -> Job:
         """Replace a job by what `edit` makes of it, durably; one change of a job at a time.
@@ -240,6 +247,8 @@ class JobStore:
     async def close(self) -> None:
         """Wait for the writes whose callers have gone."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        with contextlib.suppress(apsw.Error):
+            await self._db.write(lambda _: None)  # when it is through, what was created before is announced
 
     async def _to_the_end(self, work: Coroutine[object, object, T]) -> T:
         """Its result; cancelling the wait for it leaves it alone."""
@@ -322,15 +331,16 @@ def _insert(line: _Line, idempotency: tuple[str, bytes] | None, db: apsw.Connect
     job = line.job
     if idempotency is not None and (used := _claim(db, job, *idempotency)):
         return used
-    columns = (job.id, job.account, STATUS[job.phase], job.token, line.expires)
-    db.execute(
-        "insert into jobs (id, account, status, token, expires, document, record) values (?, ?, ?, ?, ?, ?, ?)",
-        (*columns, line.document, dump_record(job)),
-    )
+    db.execute(_JOBS.insertion(1), _row(line))
     _note_secrets(job.id, line.secrets, db)
     _note_parts(db, None, job)
     _note_in_book(db, None, job)
     return None
+
+
+def _row(line: _Line) -> Row:
+    job = line.job
+    return (job.id, job.account, STATUS[job.phase], job.token, line.expires, line.document, dump_record(job))
 
 
 def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat | None:
