@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runner.cli.context import RUN_LOG
+from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.unserved import unserved_here, unserved_jobs
@@ -143,7 +143,7 @@ def open_planning(
     loaded = load(paths, profile=profile, overrides=overrides)
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
     if not read_only:
-        _keep_out_of_git(chosen.state)
+        keep_out_of_git(chosen.state)
     with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
@@ -152,14 +152,6 @@ def open_planning(
             endpoint=chosen,
             log=log,
         )
-
-
-def _keep_out_of_git(state: Path) -> None:
-    """State is not for git, wherever the project keeps it. What can't be written here is told when it matters."""
-    with suppress(OSError):
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (state / ".gitignore").open("x", encoding="ascii") as file:
-            file.write("*\n")
 
 
 def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:
