@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 import click
 
 from runner.cli.context import keep_out_of_git, state_above
+from runner.cli.embedded import note_served
 from runner.cli.options import format_option
 from runner.cli.serve_contract import contract_options
 from runner.cli.serve_keys import keys as keys_command
@@ -207,6 +208,7 @@ def _place(error: OSError, config: ServerConfig) -> str:
 
 def _begun(ready: Ready, style: str, config: ServerConfig) -> None:
     keep_out_of_git(state_above(config.state_dir))
+    note_served(config.state_dir, ready.base_url)
     _say_ready(ready, style, given=config.api_keys)
 
 

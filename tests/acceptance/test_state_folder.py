@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.acceptance.command_line import Desk, one_file, png, serving
@@ -42,3 +44,21 @@ def test_a_leftover_that_only_a_server_knows_is_listed_without_a_log(desk: Desk)
 
     assert done.said == (0, "Nothing to sweep.\n", "")
     assert not (desk.folder / ".runner").exists()
+
+
+def test_a_run_says_at_once_that_a_server_of_somebody_else_holds_the_folder(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+
+    with serving(desk) as server:
+        began = time.monotonic()
+        done = desk.runner("run", ".")
+        took_s = time.monotonic() - began
+        shell = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": server["api_key"]})
+        told = shell.runner("run", ".", "--endpoint", server["base_url"])
+
+    assert done.code == 75
+    assert f"another server (process {server['pid']}, {server['base_url']}) keeps its state in" in done.err
+    assert f"--endpoint {server['base_url']}" in done.err
+    assert took_s < 15
+    assert told.code == 0, told.err
