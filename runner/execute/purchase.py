@@ -123,6 +123,7 @@ class Purchase:
         run_date = run_date or self.site.run_date
         payload = self.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self._resolve)
+        self._hide_queries(body)
         await self._log(
             Intent(
                 key=self.job.key,
@@ -469,7 +470,14 @@ class Purchase:
     def _hide_secrets(self, payload: Mapping[str, Json]) -> None:
         """An earlier run told the server these; what can't be resolved any more can't be hidden either."""
         with suppress(InvalidError):
-            fill_secrets(dict(payload), self._resolve)
+            self._hide_queries(fill_secrets(dict(payload), self._resolve))
+
+    def _hide_queries(self, body: JsonObject) -> None:
+        """What stands behind the ? of a source or a callback may be a signature."""
+        inputs = (as_object(entry) for entry in as_list(body.get("input")))
+        sources = (entry.get("source") for entry in inputs if entry.get("type", "remote") == "remote")
+        for address in (*sources, body.get("callback")):
+            self.site.api.hidden.add(as_text(address).partition("?")[2])
 
     def _budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""
