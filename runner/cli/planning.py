@@ -12,14 +12,16 @@ from pathlib import Path
 from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.prepare import Prepared, Refusal, load, prepare
-from runner.cli.unserved import unserved_here, unserved_jobs
+from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
-from runner.state import UNDER_WAY, KeyState
+from runner.state import UNDER_WAY, KeyState, Stage
+
+_BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +125,14 @@ class Planning:
         """What this machine can't do is refused before anything is bought, if it is to be done here."""
         if not self.endpoint.embedded:
             return prepared
-        refused = {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
+        unmade = list(unmade_jobs(prepared.jobs))
+        bought = self.log.states(job.key for job, _ in unmade) if unmade else {}
+        refused = {
+            job.address: problem
+            for job, problem in unmade
+            if job.key not in bought or bought[job.key].stage not in _BOUGHT  # what is made already is no trouble
+        }
+        refused |= {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
         jobs = tuple(job for job in prepared.jobs if job.address not in refused)
         more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
         return replace(prepared, jobs=jobs, refusals=(*prepared.refusals, *more))

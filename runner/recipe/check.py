@@ -23,7 +23,16 @@ from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.model import Checked, Loaded, Recipe
 from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.read import has_half_character
-from runner.recipe.rules import Unserved, name_findings, no_provider_is_missing, rule_findings, unserved_findings
+from runner.recipe.rules import (
+    Unmade,
+    Unserved,
+    all_is_made,
+    name_findings,
+    no_provider_is_missing,
+    rule_findings,
+    unmade_findings,
+    unserved_findings,
+)
 from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, shown
@@ -42,6 +51,7 @@ class Wanted:
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     unserved: Unserved = no_provider_is_missing
+    unmade: Unmade = all_is_made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,13 +93,15 @@ def check_recipes(
     overrides: Mapping[str, str] | None = None,
     processes: int | None = None,
     unserved: Unserved = no_provider_is_missing,
+    unmade: Unmade = all_is_made,
 ) -> Checked:
     """The same problems as `load_recipes` finds, without making the recipes.
 
     unserved  says of a provider how to get what is missing here to reach it, or nothing
+    unmade    says of a category and a target why it can't be made, or nothing
     """
     found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved, unmade=unmade)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     problems = _ordered((*found.problems, *_all_problems(examined, wanted)))
     return Checked(problems=problems, checked=len(found.files))
@@ -162,6 +174,7 @@ class _Examiner:
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
         yield from unserved_findings(document, self.wanted.unserved)
+        yield from unmade_findings(document, self.wanted.unmade, self.wanted.catalog)
 
 
 def _at_most(findings: Iterator[Finding], file: Path) -> list[Finding]:

@@ -36,6 +36,14 @@ _DECRYPT = frozenset({"decrypt_password"})
 Unserved = Callable[[str], str]
 
 
+# Says of a category ("" where none is named) and a target why it can't be made, or nothing.
+Unmade = Callable[[str, str], str]
+
+
+def all_is_made(_category: str, _target: str) -> str:
+    return ""
+
+
 def no_provider_is_missing(_provider: str) -> str:
     return ""
 
@@ -51,6 +59,20 @@ def unserved_findings(document: JsonObject, unserved: Unserved) -> Iterator[Find
         for number, target in enumerate(map(as_object, as_list(entry.get("output_target")))):
             at: Steps = ("conversion", index, "output_target", number, "type")
             yield from _unserved(target.get("type"), at, unserved)
+
+
+def unmade_findings(document: JsonObject, unmade: Unmade, catalog: Catalog) -> Iterator[Finding]:
+    """Warnings for targets that there are, and whoever would do the work can't make."""
+    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
+        category, target = entry.get("category", ""), entry.get("target")
+        if isinstance(category, str) and isinstance(target, str) and catalog.find(target, category or None):
+            why = unmade(category, target)
+            if why:
+                at: Steps = ("conversion", index, "target")
+                yield Finding(path=at, code="unserved-target", message=why, hint=NOT_MADE_HERE, severity="warning")
+
+
+NOT_MADE_HERE = "the hosted API may (--endpoint hosted), or another server"
 
 
 def _unserved(provider: Json, path: Steps, unserved: Unserved) -> Iterator[Finding]:
