@@ -22,7 +22,7 @@ from runner.recipe.normal import job_of
 from runner.recipe.options import conversion_findings
 from runner.recipe.story import misplaced_reference
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
-from runner.recipe.template import has_template
+from runner.recipe.template import ROOTS, has_template
 from runner.wire.catalog import Catalog
 from runner.wire.providers import LISTED, PROVIDERS, listing_of
 from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
@@ -100,6 +100,42 @@ def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Itera
     if isinstance(save, str):
         yield from _inside(save, ("save", "path"), folder, absolute=True)
         yield from _no_folder(save)
+        yield from _no_home(save)
+        yield from _stray_braces(save)
+
+
+def _no_home(save: str) -> Iterator[Finding]:
+    if save.startswith("~"):
+        message = f"{shown(save)} would make a folder called {shown(save.partition('/')[0])}: there is no shell here"
+        hint = "write the path out, or one relative to the recipe; ./~ is a folder of that name"
+        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
+
+
+_UNCLOSED = re.compile(r"\{(?:item|vars|recipe|run|output)\.[^{}]*(?:\{|$)")
+_BRACED = re.compile(r"\{(\w+)(?:\.([^{}]*))?\}")
+_OF_OUTPUT = ("filename", "stem", "ext", "index")
+
+
+def _stray_braces(save: str) -> Iterator[Finding]:
+    """Braces that open none of the known names, so they are just braces, and look as if they were meant to."""
+    for found in _UNCLOSED.finditer(save):
+        message = f"{shown(found[0])} isn't closed, so the file's name would hold it as it stands"
+        yield _no_template(message)
+    for found in _BRACED.finditer(save):
+        root, name = found[1], found[2]
+        if root in ROOTS and name is not None:
+            continue
+        meant = f"{{output.{root}}}" if root in _OF_OUTPUT and name is None else ""
+        near = nearest(root, ROOTS)
+        if near and not meant:
+            meant = f"{{{near}.{name or 'NAME'}}}"
+        if meant:
+            message = f"{shown(found[0])} is no template, so the file's name would hold it as it stands"
+            yield _no_template(f"{message}; did you mean '{meant}'?")
+
+
+def _no_template(message: str) -> Finding:
+    return Finding(path=("save", "path"), code="no-template", message=message, severity="warning")
 
 
 def _no_folder(save: str) -> Iterator[Finding]:
