@@ -286,7 +286,8 @@ def _bad_order(examined: Sequence[Examined]) -> Iterator[Problem]:
             if place is not None:
                 near = did_you_mean(name, names - {one.name})
                 message = f"no recipe here is called {shown(name)}{near}"
-                yield Problem(place=place, severity="warning", code="unknown-recipe", message=message)
+                hint = "" if near else "give its file to this command too: what isn't given isn't waited for"
+                yield Problem(place=place, severity="warning", code="unknown-recipe", message=message, hint=hint)
         if one.after and _reaches(one.name, after):
             place = place_in((Layer(file=one.file),), ("after",))
             yield Problem(place=place, code="circle", message=f"{shown(one.name)} comes after itself")
