@@ -12,7 +12,7 @@ import click
 from runner import resources
 from runner.cli.options import format_option, recipe_options, voice_options
 from runner.cli.terminal import is_terminal, wants_color
-from runner.cli.unserved import unserved_for
+from runner.cli.unserved import unmade_for, unserved_for
 from runner.errors import ExitCode, Problem
 from runner.recipe.check import Checked, check_recipes
 from runner.wire.catalog import Catalog
@@ -39,8 +39,14 @@ def check(
     Exits 0 when the recipes are fine and 5 when one is not; warnings count only with --strict.
     """
     catalog = Catalog.read(resources.catalog_document())
-    unserved = unserved_for(recipes)
-    checked = check_recipes(recipes, catalog=catalog, profile=profile, overrides=overrides, unserved=unserved)
+    checked = check_recipes(
+        recipes,
+        catalog=catalog,
+        profile=profile,
+        overrides=overrides,
+        unserved=unserved_for(recipes),
+        unmade=unmade_for(recipes),
+    )
     if style == "json":
         _print_json(checked)
     else:

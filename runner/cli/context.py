@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 SETTINGS_FILE = "runner.toml"
@@ -34,6 +35,19 @@ def find_state(paths: Sequence[Path], state: Path | None, env: Mapping[str, str]
     if said is not None:
         return Path(os.path.abspath(said))
     return find_project(paths) / STATE_FOLDER
+
+
+def state_above(server: Path) -> Path:
+    """The state folder that a server's own lies in; that itself where it lies elsewhere."""
+    return server.parent if server.parent.name == STATE_FOLDER else server
+
+
+def keep_out_of_git(state: Path) -> None:
+    """State is not for git, wherever the project keeps it. What can't be written here is told when it matters."""
+    with suppress(OSError):
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (state / ".gitignore").open("x", encoding="ascii") as file:
+            file.write("*\n")
 
 
 def _above(paths: Sequence[Path]) -> list[Path]:

@@ -21,21 +21,30 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+import click
+
 from runner.cli.seal_key import default_seal_key
 from runner.client.endpoint import Endpoint
 from runner.compile import LOCAL
-from runner.errors import UnreachableError
+from runner.errors import LockedError, UnreachableError
+from runner.runlog.owner import process_started
 
 LEAVE_S = 5.0
 READY_S = 30.0
 ASK_AGAIN_S = 0.05
+QUIET_S = 1.0  # a wait that is no longer isn't worth a word
 GUESTS = "guests.lock"
 ADDRESS = "address.json"
+SERVED = "served.json"
+EMBEDDED = "runner.server.embedded"
 
 
 @contextmanager
 def embedded_server(state: Path, *, settings: Mapping[str, object]) -> Iterator[Endpoint]:
-    """An endpoint on this machine that keeps its state in `state`. Raises UnreachableError when it can't start."""
+    """An endpoint on this machine that keeps its state in `state`.
+
+    Raises UnreachableError when it can't start, LockedError where a server that no run started uses the folder.
+    """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (state / GUESTS).open("a") as guests, ExitStack() as stack:
         fcntl.flock(guests, fcntl.LOCK_SH)
@@ -53,16 +62,66 @@ def _start_or_join(state: Path, settings: Mapping[str, object], stack: ExitStack
             return _remembered(state, answer)
         if answer.get("error") != "locked":
             raise UnreachableError(f"the local server did not start: {answer.get('message') or answer.get('error')}")
-        joined = _join(state)
+        joined = _join_when_ready(state, give_up)
         if joined is not None:
             return joined
-        if time.monotonic() > give_up:
-            raise UnreachableError(
-                f"another server keeps its state in {state}, and no run started it",
-                hint="use it (--endpoint with its base URL, its key in API2CONVERT_API_KEY), stop it, or give one of "
-                "the two another --state",
-            )
+
+
+def _join_when_ready(state: Path, give_up: float) -> Endpoint | None:
+    """The server of another run as soon as it answers; None where it has gone meanwhile. Raises LockedError."""
+    tell = time.monotonic() + QUIET_S
+    while True:
+        joined, holder = _join(state), _holder(state)
+        if joined is not None or process_started(holder) is None:
+            time.sleep(0 if joined else ASK_AGAIN_S)
+            return joined
+        if not _is_embedded(holder) or time.monotonic() > give_up:
+            raise _held(state, holder)
+        if time.monotonic() > tell:
+            click.echo(f"waiting for the local server that another run starts (process {holder})", err=True)
+            tell = give_up
         time.sleep(ASK_AGAIN_S)
+
+
+def _holder(state: Path) -> str:
+    """The process that the server's lock names, "0" where it doesn't."""
+    try:
+        return str(int((state / "lock").read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return "0"
+
+
+def _is_embedded(pid: str) -> bool:
+    """Whether that is a server which a run has started; so it seems where that can't be seen."""
+    try:
+        return EMBEDDED in Path("/proc", pid, "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return True
+
+
+def _held(state: Path, holder: str) -> LockedError:
+    told = served(state)
+    url = told.get("base_url", "") if told.get("pid") == holder else ""
+    return LockedError(
+        f"another server (process {holder}{f', {url}' if url else ''}) keeps its state in {state}, and no run "
+        "started it; nothing was done",
+        hint=f"use it (--endpoint {url or 'with its base URL'}, its key in API2CONVERT_API_KEY), stop it, or give one "
+        "of the two another --state",
+    )
+
+
+def note_served(state: Path, base_url: str) -> None:
+    """For `served`: how a server that no run started is reached, without its key."""
+    with suppress(OSError):
+        (state / SERVED).write_text(json.dumps({"base_url": base_url, "pid": str(os.getpid())}), encoding="utf-8")
+
+
+def served(state: Path) -> Mapping[str, str]:
+    try:
+        told: dict[str, str] = json.loads((state / SERVED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told
 
 
 def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Mapping[str, str]:
@@ -74,7 +133,7 @@ def _start(state: Path, settings: Mapping[str, object], stack: ExitStack) -> Map
     log = stack.enter_context(os.fdopen(number, "ab"))
     server = subprocess.Popen(
         # -P: what lies in the current folder, perhaps a folder called `runner`, is not for the server to import.
-        [sys.executable, "-P", "-m", "runner.server.embedded"],
+        [sys.executable, "-P", "-m", EMBEDDED],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,

@@ -113,7 +113,7 @@ def choose_endpoint(
         if state or os.environ.get("RUNNER_STATE") or not settings.state
         else Path(os.path.abspath(project / settings.state)),
         jobs=settings.jobs,
-        run_log=settings.run_log.get_secret_value() if settings.run_log else "",
+        run_log=_run_log(settings.run_log.get_secret_value() if settings.run_log else "", project),
         local=settings.local.model_dump(exclude_none=True),
     )
 
@@ -131,6 +131,19 @@ def _settings(file: Path | None, endpoint: str | None) -> Settings:
         from runner.cli.wrong_settings import unreadable
 
         raise unreadable(error, file) from None
+
+
+def _run_log(text: str, project: Path) -> str:
+    """A URL, or the path of a database. Raises InvalidError for what is neither, without it: it may hold a password."""
+    if not text or "://" in text:
+        return text
+    path = project / text
+    if path.suffix != ".db" and not path.is_file():
+        raise InvalidError(
+            "run_log (RUNNER_RUN_LOG) is neither a postgresql:// URL nor a database; nothing was done",
+            hint="write postgresql://HOST/DATABASE, or the path of a file that ends in .db",
+        )
+    return str(path)
 
 
 def _key(text: str) -> str:

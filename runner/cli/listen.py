@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runner.cli.context import keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.options import endpoint_options, format_option
 from runner.cli.serve_options import environment_only, read_secret
@@ -113,10 +114,15 @@ async def _serve(
             mailbox=Mailbox(folder),
             secret=secret,
             confirm=confirm,
-            ended=partial(say_ended, chosen.state / WAKE_FILE),
+            ended=partial(_wake, chosen.state),
             forward_to=forward,
         )
         await serve_app(make_receiver(reception), listening, ready)
+
+
+def _wake(state: Path, job_id: str) -> None:
+    keep_out_of_git(state)
+    say_ended(state / WAKE_FILE, job_id)
 
 
 @asynccontextmanager

@@ -76,6 +76,9 @@ def plan(
         click.echo(plan_summary(planned.plan))
     else:
         click.echo(plan_text(planned.plan, color=wants_color(sys.stdout), verbose=verbose), nl=False)
+    if planned.warnings and not quiet:
+        text = findings_text(planned.warnings, checked=0, color=wants_color(sys.stderr), base=Path.cwd(), closing=False)
+        click.echo(text, err=True, nl=False)
     if planned.problems:
         text = findings_text(planned.problems, checked=len(planned.recipes), color=wants_color(sys.stderr))
         click.echo(text, err=True, nl=False)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runner.cli.context import RUN_LOG
+from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
-from runner.cli.unserved import unserved_here, unserved_jobs
+from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
-from runner.state import UNDER_WAY, KeyState
+from runner.state import UNDER_WAY, KeyState, Stage
+
+_BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +133,14 @@ class Planning:
         """What this machine can't do is refused before anything is bought, if it is to be done here."""
         if not self.endpoint.embedded:
             return prepared
-        refused = {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
+        unmade = list(unmade_jobs(prepared.jobs))
+        bought = self.log.states(job.key for job, _ in unmade) if unmade else {}
+        refused = {
+            job.address: problem
+            for job, problem in unmade
+            if job.key not in bought or bought[job.key].stage not in _BOUGHT  # what is made already is no trouble
+        }
+        refused |= {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
         jobs = tuple(job for job in prepared.jobs if job.address not in refused)
         more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
         return replace(prepared, jobs=jobs, refusals=(*prepared.refusals, *more))
@@ -151,7 +160,7 @@ def open_planning(
     loaded = load(paths, profile=profile, overrides=overrides)
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
     if not read_only:
-        _keep_out_of_git(chosen.state)
+        keep_out_of_git(chosen.state)
     with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
@@ -160,14 +169,6 @@ def open_planning(
             endpoint=chosen,
             log=log,
         )
-
-
-def _keep_out_of_git(state: Path) -> None:
-    """State is not for git, wherever the project keeps it. What can't be written here is told when it matters."""
-    with suppress(OSError):
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (state / ".gitignore").open("x", encoding="ascii") as file:
-            file.write("*\n")
 
 
 def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:

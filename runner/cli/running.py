@@ -32,11 +32,13 @@ class Wishes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """A run that ended. `problems` are those of inputs that can't be used; `recipes` how many there were."""
+    """A run that ended. `problems` are those of inputs that can't be used, `warnings` those of recipes; `recipes` how
+    many there were."""
 
     report: Report
     problems: tuple[Problem, ...]
     recipes: int
+    warnings: tuple[Problem, ...] = ()
 
 
 def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
@@ -57,4 +59,4 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
             ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
             run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
         problems = planned.problems
-    return Done(report=report, problems=problems, recipes=len(planned.recipes))
+    return Done(report=report, problems=problems, recipes=len(planned.recipes), warnings=planned.warnings)

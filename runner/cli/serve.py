@@ -11,6 +11,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
+from runner.cli.context import keep_out_of_git, state_above
+from runner.cli.embedded import note_served
 from runner.cli.options import format_option
 from runner.cli.serve_contract import contract_options
 from runner.cli.serve_keys import keys as keys_command
@@ -131,7 +133,7 @@ def serve(
     mask = os.umask(0o077)  # what a server writes is for its owner alone, whatever the mode of its folder
     try:
         with logging_json(operating.log_level):
-            run_loop(serve_forever(config, lambda ready: _say_ready(ready, style, given=config.api_keys)))
+            run_loop(serve_forever(config, lambda ready: _begun(ready, style, config)))
     except StateLocked as error:
         raise LockedError(str(error), hint="stop that server, or give this one another --state") from error
     except StoreError as error:
@@ -202,6 +204,12 @@ def _parts(text: str) -> SplitResult | None:
 
 def _place(error: OSError, config: ServerConfig) -> str:
     return str(error.filename or config.uds or f"{config.host}:{config.port}")
+
+
+def _begun(ready: Ready, style: str, config: ServerConfig) -> None:
+    keep_out_of_git(state_above(config.state_dir))
+    note_served(config.state_dir, ready.base_url)
+    _say_ready(ready, style, given=config.api_keys)
 
 
 def _say_ready(ready: Ready, style: str, *, given: Collection[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from runner.cli.context import keep_out_of_git, state_above
 from runner.cli.options import format_option
 from runner.errors import InvalidError
 from runner.server.api.access import ACCOUNT
@@ -59,6 +60,7 @@ def add(state: Path, account: str, label: str, style: str) -> None:
         raise InvalidError("a label must be one line of printable text")
     with _readable():
         key = add_key(state, account=account, label=label)
+        keep_out_of_git(state_above(state))
     click.echo(json.dumps({"api_key": key, "account": account, "label": label}) if style == "json" else key)
 
 

@@ -40,7 +40,7 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     from runner.runlog import open_log
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
-    with open_log(chosen.log_place(RUN_LOG)) as log:
+    with open_log(chosen.log_place(RUN_LOG), read_only=True) as log:
         document = _document(log, endpoint=chosen.name)
         today = datetime.now(UTC).date()
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent

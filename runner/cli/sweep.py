@@ -48,7 +48,9 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state)
     try:
-        with open_log(chosen.log_place(RUN_LOG)) as log:
+        place = chosen.log_place(RUN_LOG)
+        # A log that isn't there has nothing to sweep, and looking makes none.
+        with open_log(place, read_only=isinstance(place, Path) and not place.exists()) as log:
             chosen.check_against(log)
             ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
             found = run_async(_sweep(chosen, log, ours, dry_run=dry_run))
@@ -129,6 +131,9 @@ async def claimed(
     """Leases on those of `keys` that no run is at work on, renewed for as long as the block lasts."""
     from runner.runlog import Owner
 
+    if not keys:
+        yield {}
+        return
     fences = await log.claim(keys, Owner.this_process(), ttl_s=lease_s)
 
     async def renew() -> None:

@@ -76,6 +76,10 @@ def _rows(name: str, table: str) -> Iterator[dict[str, Json]]:
         return
     reader = csv.DictReader(io.StringIO(table, newline=""), strict=True)
     try:
+        named = Counter(name for name in reader.fieldnames or () if name)
+        twice = [column for column, count in named.items() if count > 1]
+        if twice:
+            raise ValueError(f"{name}:1: there are several columns called {', '.join(map(repr, twice))}")
         for row in reader:
             if None in row or None in row.values():
                 raise ValueError(f"{name}:{reader.line_num}: the row has more or fewer cells than the header")

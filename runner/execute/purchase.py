@@ -87,6 +87,7 @@ class Purchase:
         run_date = run_date or self.work.site.run_date
         payload = self.work.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self.work.resolve)
+        self.work.hide_queries(body)
         await self.work.log(
             Intent(
                 key=self.work.job.key,

@@ -14,7 +14,7 @@ from runner.runlog import BudgetGuard, Event, Fence
 from runner.state import KeyState
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +46,14 @@ class Work:
     def hide_secrets(self, payload: Mapping[str, Json]) -> None:
         """An earlier run told the server these; what can't be resolved any more can't be hidden either."""
         with suppress(InvalidError):
-            fill_secrets(dict(payload), self.resolve)
+            self.hide_queries(fill_secrets(dict(payload), self.resolve))
+
+    def hide_queries(self, body: JsonObject) -> None:
+        """What stands behind the ? of a source or a callback may be a signature."""
+        inputs = (as_object(entry) for entry in as_list(body.get("input")))
+        sources = (entry.get("source") for entry in inputs if entry.get("type", "remote") == "remote")
+        for address in (*sources, body.get("callback")):
+            self.site.api.hidden.add(as_text(address).partition("?")[2])
 
     def budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""

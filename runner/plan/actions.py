@@ -12,6 +12,7 @@ from runner.compile import Job
 from runner.errors import ExitCode
 from runner.plan.holdings import Holdings
 from runner.state import KeyState
+from runner.wire.addresses import MASK
 from runner.wire.values import Json
 
 
@@ -38,6 +39,8 @@ class Change:
     after: Json
 
     def __str__(self) -> str:
+        if self.before == self.after and MASK in str(self.after):
+            return f"{self.path}: {_shown(self.after)}, in what is hidden here"
         return f"{self.path}: {_shown(self.before)} -> {_shown(self.after)}"
 
 

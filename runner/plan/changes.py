@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 
 from runner.plan.actions import Change
+from runner.wire.addresses import masked
 from runner.wire.values import Json
 
 # What never changes a key, so it can't be why the work is new; and the digest gets words of its own.
 SILENT = frozenset({"callback", "notify_status", "limits", "credentials", "download_passwords", "process"})
 # An input's content, by what tells one version from the next.
 _CONTENT = re.compile(r"(input\[\d+\])\.(?:sha256|revision)")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 SILENT_SUFFIXES = ("fail_on_input_error", "fail_on_conversion_error")
 
 
@@ -37,8 +39,17 @@ def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
 def _change(path: str, before: Json, after: Json) -> Change:
     content = _CONTENT.fullmatch(path)
     if content is None:
-        return Change(path=path, before=before, after=after)
+        return Change(path=path, before=_unsigned(before), after=_unsigned(after))
     return Change(path=f"{content[1]} content", before=_short(before), after=_short(after))
+
+
+def _unsigned(value: Json) -> Json:
+    """`value` as it may be shown: what stands behind the ? of an address may be a signature."""
+    if isinstance(value, str):
+        return masked(value) if _ADDRESS.match(value) else value
+    if isinstance(value, Mapping):
+        return {name: _unsigned(inner) for name, inner in value.items()}
+    return [_unsigned(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _same(before: Json, after: Json) -> bool:

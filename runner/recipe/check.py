@@ -23,7 +23,16 @@ from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.read import has_half_character
-from runner.recipe.rules import Unserved, name_findings, no_provider_is_missing, rule_findings, unserved_findings
+from runner.recipe.rules import (
+    Unmade,
+    Unserved,
+    all_is_made,
+    name_findings,
+    no_provider_is_missing,
+    rule_findings,
+    unmade_findings,
+    unserved_findings,
+)
 from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, shown
@@ -47,6 +56,7 @@ class Wanted:
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     unserved: Unserved = no_provider_is_missing
+    unmade: Unmade = all_is_made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,13 +88,15 @@ def check_recipes(
     overrides: Mapping[str, str] | None = None,
     processes: int | None = None,
     unserved: Unserved = no_provider_is_missing,
+    unmade: Unmade = all_is_made,
 ) -> Checked:
     """Every problem of the recipes in `paths`, files and folders. Reads only.
 
     unserved  says of a provider how to get what is missing here to reach it, or nothing
+    unmade    says of a category and a target why it can't be made, or nothing
     """
     found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved, unmade=unmade)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     return Checked(problems=all_problems(found, examined, wanted), checked=len(found.files))
 
@@ -162,6 +174,7 @@ class Examiner:
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
         yield from unserved_findings(document, self.wanted.unserved)
+        yield from unmade_findings(document, self.wanted.unmade, self.wanted.catalog)
 
 
 def _at_most(findings: Iterator[Finding], file: Path) -> list[Finding]:
@@ -279,7 +292,8 @@ def _bad_order(examined: Sequence[Examined]) -> Iterator[Problem]:
             if place is not None:
                 near = did_you_mean(name, names - {one.name})
                 message = f"no recipe here is called {shown(name)}{near}"
-                yield Problem(place=place, severity="warning", code="unknown-recipe", message=message)
+                hint = "" if near else "give its file to this command too: what isn't given isn't waited for"
+                yield Problem(place=place, severity="warning", code="unknown-recipe", message=message, hint=hint)
         if one.after and _reaches(one.name, after):
             place = place_in((Layer(file=one.file),), ("after",))
             yield Problem(place=place, code="circle", message=f"{shown(one.name)} comes after itself")

@@ -22,7 +22,7 @@ from runner.recipe.normal import job_of
 from runner.recipe.options import conversion_findings
 from runner.recipe.story import misplaced_reference
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
-from runner.recipe.template import has_template
+from runner.recipe.template import ROOTS, has_template
 from runner.wire.catalog import Catalog
 from runner.wire.providers import LISTED, PROVIDERS, listing_of
 from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
@@ -34,6 +34,14 @@ _DECRYPT = frozenset({"decrypt_password"})
 
 
 Unserved = Callable[[str], str]
+
+
+# Says of a category ("" where none is named) and a target why it can't be made, or nothing.
+Unmade = Callable[[str, str], str]
+
+
+def all_is_made(_category: str, _target: str) -> str:
+    return ""
 
 
 def no_provider_is_missing(_provider: str) -> str:
@@ -51,6 +59,20 @@ def unserved_findings(document: JsonObject, unserved: Unserved) -> Iterator[Find
         for number, target in enumerate(map(as_object, as_list(entry.get("output_target")))):
             at: Steps = ("conversion", index, "output_target", number, "type")
             yield from _unserved(target.get("type"), at, unserved)
+
+
+def unmade_findings(document: JsonObject, unmade: Unmade, catalog: Catalog) -> Iterator[Finding]:
+    """Warnings for targets that there are, and whoever would do the work can't make."""
+    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
+        category, target = entry.get("category", ""), entry.get("target")
+        if isinstance(category, str) and isinstance(target, str) and catalog.find(target, category or None):
+            why = unmade(category, target)
+            if why:
+                at: Steps = ("conversion", index, "target")
+                yield Finding(path=at, code="unserved-target", message=why, hint=NOT_MADE_HERE, severity="warning")
+
+
+NOT_MADE_HERE = "the hosted API may (--endpoint hosted), or another server"
 
 
 def _unserved(provider: Json, path: Steps, unserved: Unserved) -> Iterator[Finding]:
@@ -78,6 +100,42 @@ def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Itera
     if isinstance(save, str):
         yield from _inside(save, ("save", "path"), folder, absolute=True)
         yield from _no_folder(save)
+        yield from _no_home(save)
+        yield from _stray_braces(save)
+
+
+def _no_home(save: str) -> Iterator[Finding]:
+    if save.startswith("~"):
+        message = f"{shown(save)} would make a folder called {shown(save.partition('/')[0])}: there is no shell here"
+        hint = "write the path out, or one relative to the recipe; ./~ is a folder of that name"
+        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
+
+
+_UNCLOSED = re.compile(r"\{(?:item|vars|recipe|run|output)\.[^{}]*(?:\{|$)")
+_BRACED = re.compile(r"\{(\w+)(?:\.([^{}]*))?\}")
+_OF_OUTPUT = ("filename", "stem", "ext", "index")
+
+
+def _stray_braces(save: str) -> Iterator[Finding]:
+    """Braces that open none of the known names, so they are just braces, and look as if they were meant to."""
+    for found in _UNCLOSED.finditer(save):
+        message = f"{shown(found[0])} isn't closed, so the file's name would hold it as it stands"
+        yield _no_template(message)
+    for found in _BRACED.finditer(save):
+        root, name = found[1], found[2]
+        if root in ROOTS and name is not None:
+            continue
+        meant = f"{{output.{root}}}" if root in _OF_OUTPUT and name is None else ""
+        near = nearest(root, ROOTS)
+        if near and not meant:
+            meant = f"{{{near}.{name or 'NAME'}}}"
+        if meant:
+            message = f"{shown(found[0])} is no template, so the file's name would hold it as it stands"
+            yield _no_template(f"{message}; did you mean '{meant}'?")
+
+
+def _no_template(message: str) -> Finding:
+    return Finding(path=("save", "path"), code="no-template", message=message, severity="warning")
 
 
 def _no_folder(save: str) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import signal
 import socket
 import stat
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,22 @@ async def serve(config: ServerConfig, on_ready: Callable[[Ready], None], *, stop
 
     Raises OSError when the address can't be had, StateLocked and StoreError for the state folder.
     """
-    with state_lock(config.state_dir), listening_at(config.host, config.port, uds=config.uds) as listening:
+    with _claimed(config) as listening:
         async with running(config, base_url=config.base_url or _base_url(config, listening)) as opened:
             await serve_app(opened.app, listening, lambda: on_ready(_ready(opened, config, listening)), stop=stop)
+
+
+@contextmanager
+def _claimed(config: ServerConfig) -> Iterator[socket.socket]:
+    """The state folder and the address. No folder is made for an address that can't be had."""
+    with ExitStack() as stack:
+        if config.uds or config.state_dir.exists():
+            stack.enter_context(state_lock(config.state_dir))
+            yield stack.enter_context(listening_at(config.host, config.port, uds=config.uds))
+        else:
+            listening = stack.enter_context(listening_at(config.host, config.port))
+            stack.enter_context(state_lock(config.state_dir))
+            yield listening
 
 
 @contextmanager

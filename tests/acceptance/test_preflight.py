@@ -162,7 +162,27 @@ def test_equal_work_under_two_addresses_is_stored_once_and_no_clash(desk: Desk) 
     assert desk.runner("plan", "two.recipe.json").code == 0
 
 
+OPEN = '[local]\nallow_private = ["127.0.0.0/8"]\n'
+
+
+def test_a_source_that_a_runs_own_server_wont_fetch_is_wrong_and_its_signature_not_shown(desk: Desk) -> None:
+    with web({"/a.jpg": PICTURE}) as base:
+        source = f"{base}/a.jpg?sig=canary-of-preflight"
+        body = {"input": [{"source": source}], "conversion": [{"target": "webp"}]}
+        desk.write("a.recipe.json", f"{json.dumps(body)[:-1]}\n}}")
+        closed, run = desk.runner("plan", ".", "--preflight"), desk.runner("run", ".")
+        desk.write("runner.toml", OPEN)
+        opened = desk.runner("plan", ".", "--preflight", "--retry-failed")
+
+    assert closed.code == 5
+    assert f"x a  {base}/a.jpg?***: 127.0.0.1 is in a private or reserved network" in closed.out
+    assert all("allow_private in [local] of runner.toml" in done.err for done in (closed, run))
+    assert "canary" not in closed.out + closed.err + run.out + run.err
+    assert "Preflight: 1 fine." in opened.out
+
+
 def test_remote_sources_are_looked_at_too_and_text_says_what_is_wrong(desk: Desk) -> None:
+    desk.write("runner.toml", OPEN)
     with web({"/a.jpg": PICTURE}) as base:
         for name, path in (("good", "a.jpg"), ("gone", "b.jpg")):
             body = {"input": [{"source": f"{base}/{path}"}], "conversion": [{"target": "webp"}]}
@@ -175,6 +195,7 @@ def test_remote_sources_are_looked_at_too_and_text_says_what_is_wrong(desk: Desk
 
 
 def test_a_source_that_is_a_secret_isnt_shown(desk: Desk) -> None:
+    desk.write("runner.toml", OPEN)
     with web({}) as base:
         body = {"input": [{"source": {"env": "SIGNED"}}], "conversion": [{"target": "webp"}]}
         desk.write("secret.recipe.json", json.dumps(body))

@@ -242,6 +242,18 @@ def test_a_wrong_variable_is_named_and_not_blamed_on_the_file(runner: Runner, re
     assert "canary" not in done.stderr
 
 
+def test_a_run_log_that_is_no_address_and_no_database_is_refused_without_being_shown(
+    runner: Runner, recipe: Path
+) -> None:
+    wrong = runner("run", recipe, cwd=recipe.parent, RUNNER_RUN_LOG="postgresql:/canary@host")
+    right = runner("plan", recipe, RUNNER_RUN_LOG="other.db")
+
+    assert (wrong.returncode, right.returncode) == (5, 0)
+    assert "run_log (RUNNER_RUN_LOG) is neither a postgresql:// URL nor a database" in wrong.stderr
+    assert "canary" not in wrong.stderr
+    assert {path.name for path in recipe.parent.iterdir()} <= {recipe.name, "in", "a.png"}
+
+
 @pytest.mark.parametrize("toml", [b"jobs = 'canary'", b"api_key = '\xffcanary'", b"[[["])
 def test_a_wrong_settings_file_is_exit_code_5(runner: Runner, recipe: Path, toml: bytes) -> None:
     (recipe.parent / "runner.toml").write_bytes(toml)

@@ -100,6 +100,33 @@ def test_a_plan_counts_what_the_day_has_spent_already(runner: Runner, shop: Path
     assert plan["shop[in/b.png]"]["reason"].endswith("; budget.day has no room for it now")
 
 
+def test_a_recipe_to_come_after_that_was_not_given_is_told_with_what_to_do(runner: Runner, shop: Path) -> None:
+    shop.write_text(f'after = ["print", "shob"]\n{RECIPE}')
+
+    plan, run = runner("plan", shop), runner("run", shop, "-v")
+
+    for done in (plan, run):
+        assert done.returncode == 0
+        assert "1:10: warning: no recipe here is called 'print'\n" in done.stderr
+        assert "give its file to this command too" in done.stderr
+
+
+def test_a_target_that_is_not_made_here_is_said_before_a_run(runner: Runner, shop: Path) -> None:
+    shop.write_text(RECIPE.replace('category = "image"\n', "").replace('"jpg"\noptions = { width = 8 }', '"mp4"'))
+
+    checked, plan, elsewhere = (
+        runner("check", shop),
+        runner("plan", shop),
+        runner("check", shop, RUNNER_ENDPOINT="hosted"),
+    )
+
+    assert (checked.returncode, plan.returncode) == (0, 5)
+    assert "8:10: warning: the local server doesn't make mp4 on this machine" in checked.stderr
+    assert "x blocked   shop[in/a.png]" in plan.stdout
+    assert "8:10: error: the local server doesn't make mp4 on this machine" in plan.stderr
+    assert elsewhere.stderr == ""
+
+
 @pytest.mark.parametrize(("flags", "code"), [([], 0), (["--detailed-exitcode"], 10)])
 def test_changes_are_an_exit_code_only_when_asked_for(runner: Runner, shop: Path, flags: list[str], code: int) -> None:
     assert runner("plan", shop, *flags).returncode == code

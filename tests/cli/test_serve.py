@@ -117,6 +117,17 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
     assert port in result.exception.hint
 
 
+def test_no_folder_is_left_for_an_address_that_cant_be_had(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [*COMMAND, "--port", str(taken.getsockname()[1]), "--state", str(tmp_path / "state")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert "Address already in use" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
 def test_help_teaches_with_an_example() -> None:
     result = CliRunner().invoke(serve, ["--help"])
 

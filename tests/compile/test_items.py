@@ -66,6 +66,7 @@ def test_json_lines_keep_their_types_and_their_line_separators(kitchen: Any) -> 
 @pytest.mark.parametrize(
     ("name", "table", "words"),
     [
+        pytest.param("o.csv", "a,b,a\n1,2,3\n", "o.csv:1: there are several columns called 'a'", id="same-name"),
         pytest.param("o.csv", "a,b\n1\n", "o.csv:2: the row has more or fewer cells", id="too-few"),
         pytest.param("o.csv", "a,b\n1,2\n1,2,3\n", "o.csv:3: the row has more or fewer cells", id="too-many"),
         pytest.param("o.csv", 'a\n"open\n', "unexpected end of data", id="open-quote"),

@@ -40,6 +40,18 @@ OTHER = "b" * 64
             ["input[0] content: aaaaaaaaaaaa -> bbbbbbbbbbbb"],
             id="content",
         ),
+        pytest.param(
+            {"input": [{"source": "https://h/a.jpg?sig=one"}]},
+            {"input": [{"source": "https://h/b.jpg?sig=two"}]},
+            ["input[0].source: https://h/a.jpg?*** -> https://h/b.jpg?***"],
+            id="signed-links",
+        ),
+        pytest.param(
+            {"input": [{"source": "https://h/a.jpg?sig=one"}]},
+            {"input": [{"source": "https://h/a.jpg?sig=two"}]},
+            ["input[0].source: https://h/a.jpg?***, in what is hidden here"],
+            id="signature-alone",
+        ),
         pytest.param({"options": {"a": 1}}, {"options": {"a": True}}, ["options.a: 1 -> True"], id="true-is-not-1"),
         pytest.param({"options": {"a": 1}}, {"options": {"a": 1.0}}, [], id="one-is-one"),
         pytest.param({"o": {"b": 1, "a": 2}}, {"o": {"a": 2, "b": 1}}, [], id="order"),

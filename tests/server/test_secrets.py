@@ -16,12 +16,13 @@ import pytest
 
 from runner.server.callbacks.post import Letter, post
 from runner.server.config import ServerConfig
-from runner.server.jobs.addresses import is_masked, masked
+from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.seal import Seal, seal_of
 from runner.server.jobs.vault import Vault
 from runner.server.store.callbacks import CallbackQueue
 from runner.server.store.database import Database
+from runner.wire.addresses import masked
 from tests.server.conftest import KEY, Api, Copying, Web, run_against
 
 CANARY = "canary4711"

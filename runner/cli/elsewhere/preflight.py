@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -21,11 +22,13 @@ from runner.cli.elsewhere.stores import resolved, store_site
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.secrets import resolve_secret
 from runner.compile import HOSTED, Target, targets_of
-from runner.errors import InvalidError, Problem
+from runner.errors import InvalidError, Problem, RunnerError
 from runner.plan import Action, Plan, Sight, Step
+from runner.server.engine.addresses import RefusedAddress, resolve
 from runner.server.storage.looking import look_at_source, look_at_target
 from runner.server.storage.places import place_of, refusal
 from runner.server.storage.protocol import Site, StorageError
+from runner.wire.addresses import masked
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 AT_ONCE = 16
@@ -122,7 +125,7 @@ def _input_name(entry: JsonObject) -> str:
     source = entry.get("source")
     if entry.get("type") == "cloud":
         return f"{as_text(source)} {as_text(as_object(entry.get('parameters')).get('file'))}"
-    return source if isinstance(source, str) else "a secret source"
+    return masked(source) if isinstance(source, str) else "a secret source"
 
 
 async def _sights(looks: Sequence[_Look], chosen: ChosenEndpoint) -> tuple[Sight, ...]:
@@ -133,6 +136,8 @@ async def _sights(looks: Sequence[_Look], chosen: ChosenEndpoint) -> tuple[Sight
 
             async def looked(look: _Look) -> Verdict:
                 async with room:
+                    if chosen.embedded and (closed := await asyncio.to_thread(_closed, look, site)):
+                        return "wrong", f"{look.name}: {closed}"
                     return await _looked(look, http, pool, site, is_hosted=chosen.name == HOSTED)
 
             verdicts = dict(zip(once, await asyncio.gather(*map(looked, once.values())), strict=True))
@@ -159,6 +164,20 @@ async def _looked(
     except StorageError as error:
         return "wrong", error.message
     return ("unknown", f"{look.name}: {unseen}") if unseen else ("ok", "")
+
+
+def _closed(look: _Look, site: Site) -> str:
+    """Why the server of a run won't fetch this source, although it can be reached from here."""
+    if look.part != "input" or look.entry.get("type", "remote") != "remote":
+        return ""
+    try:
+        parts = urlsplit(_url(look))
+        resolve(parts.hostname or "", parts.port or 0, site.allowed)
+    except RefusedAddress as refused:
+        return str(refused)
+    except (RunnerError, ValueError, OSError):  # what else is wrong with it, the look says
+        return ""
+    return ""
 
 
 def _url(look: _Look) -> str:

@@ -42,7 +42,7 @@ def resolve(host: str, port: int, allowed: Iterable[Network]) -> list[str]:
     if not good:
         raise RefusedAddress(
             f"{host} is in a private or reserved network, which this server refuses; "
-            "start it with --allow-private NETWORK to allow it"
+            "allow_private in [local] of runner.toml opens it to a run's own server, --allow-private to `runner serve`"
         )
     return good
 

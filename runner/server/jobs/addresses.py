@@ -1,36 +1,23 @@
-"""Addresses that hold secrets: signed links and the like. The database has them masked, the vault in full.
-
-What counts as secret is a user with a password, the query and the fragment; host and path are names.
-"""
+"""Addresses that hold secrets: signed links and the like. The database has them masked, the vault in full."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from runner.server.jobs.record import Job
 from runner.server.jobs.vault import ADDRESS, Vault
+from runner.wire.addresses import MASK, PARTS, masked
 
-_MASK = "***"
-_PARTS = re.compile(r"([^:/?#]*://)?([^/?#]*@)?([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
 _CALLBACK = f"{ADDRESS}callback"
 _URL = "url"
 
 
-def masked(address: str) -> str:
-    found = _PARTS.fullmatch(address)
-    assert found is not None  # every part may be missing, and each takes all that the next doesn't begin with
-    scheme, user, place, query, fragment = found.groups()
-    shown = (f"{_MASK}@" if user else "", place, f"?{_MASK}" if query else "", f"#{_MASK}" if fragment else "")
-    return (scheme or "") + "".join(shown)
-
-
 def is_masked(address: str) -> bool:
     """Whether something of it is missing: the vault lost what it had."""
-    found = _PARTS.fullmatch(address)
+    found = PARTS.fullmatch(address)
     assert found is not None
-    return bool({f"{_MASK}@", f"?{_MASK}", f"#{_MASK}"} & set(found.groups()))
+    return bool({f"{MASK}@", f"?{MASK}", f"#{MASK}"} & set(found.groups()))
 
 
 def hide(job: Job, vault: Vault) -> Job:
