@@ -186,12 +186,10 @@ def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[S
 
 def _refused(refusal: Refusal) -> Step:
     place = refusal.problem.place
-    here = Path.cwd()
-    file = place.file.relative_to(here) if place.file.is_relative_to(here) else place.file
     return Step(
         address=refusal.address,
         key="",
         action=Action.BLOCKED,
-        reason=f"{file}:{place.line}:{place.column}: {refusal.problem.message}",
+        reason=f"{place.file}:{place.line}:{place.column}: {refusal.problem.message}",
         exit_code=ExitCode.INVALID,
     )
