@@ -41,6 +41,11 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+def counted(count: int, noun: str) -> str:
+    """`count` and what it counts, as people say it: "1 credit", "2 credits"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class RunnerError(Exception):
     """Something a person can act on. `hint` says what to try; neither ever holds a secret."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.looping import run_async
 from runner.cli.reach import open_api
+from runner.errors import counted
 from runner.wire.values import Json, as_int, as_list, as_object
 
 
@@ -44,10 +45,10 @@ def _remaining(contracts: Json) -> int | None:
 
 
 def _lines(booked: int, known: int, remaining: int | None) -> list[str]:
-    lines = [f"the server booked {booked} credits for this key today (UTC), this log knows of {known}"]
+    lines = [f"the server booked {counted(booked, 'credit')} for this key today (UTC), this log knows of {known}"]
     if booked != known:
         more = "more" if booked > known else "less"
         lines.append(f"  {abs(booked - known)} {more}: jobs of another log or program, or jobs still running")
     if remaining is not None:
-        lines.append(f"{remaining} credits are left")
+        lines.append(f"{counted(remaining, 'credit')} {'is' if remaining == 1 else 'are'} left")
     return lines

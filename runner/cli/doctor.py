@@ -81,19 +81,21 @@ def _rebuild_log(chosen: ChosenEndpoint) -> None:
     from datetime import UTC, datetime
 
     from runner.cli.context import RUN_LOG
-    from runner.errors import InvalidError
+    from runner.errors import InvalidError, counted
     from runner.runlog.salvage import salvage
 
     place = chosen.log_place(RUN_LOG)
     if not isinstance(place, Path):
         raise InvalidError("the run log is in a database", hint="restore that from its backup")
     told = salvage(place, now=datetime.now(UTC))
+    known = "is" if told.keys == 1 else "are"
+    lost = f"{told.lost} are lost" if told.lines else "how many are lost, nobody can tell"
     click.echo(
-        f"{place}: {told.lines} lines were read, {told.lost} are lost; {told.keys} keys are known.\n"
-        f"The damaged file is kept as {told.backup}.",
+        f"{place}: {counted(told.lines, 'line')} could be read, {lost}; {counted(told.keys, 'key')} {known} known.\n"
+        f"The old file is kept as {told.backup}.",
         err=True,
     )
-    if told.lost:
+    if told.lost or not told.lines:
         click.echo(
             "What the log doesn't know any more is new to the next run: see `runner plan` before it, and `runner sweep "
             "--dry-run` for what the account holds.",
@@ -146,7 +148,8 @@ def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
     except RunnerError as error:
         yield "run log", "wrong", str(error)
         return
-    where = chosen.state / RUN_LOG if not chosen.run_log else "the database of RUNNER_RUN_LOG"
+    place = chosen.log_place(RUN_LOG)
+    where = place if isinstance(place, Path) else "the database of RUNNER_RUN_LOG"
     if damage:
         yield "run log", "wrong", f"{where}: {damage[0]}"
     else:

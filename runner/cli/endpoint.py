@@ -49,8 +49,8 @@ class ChosenEndpoint:
         return not self.base_url
 
     def log_place(self, name: str) -> Path | str:
-        """Where the run log is: a file in the state folder, or the URL that the setting `run_log` names."""
-        return self.run_log or self.state / name
+        """Where the run log is: a file in the state folder, or the URL or file that the setting `run_log` names."""
+        return self.run_log if "://" in self.run_log else self.state / (self.run_log or name)
 
     @property
     def account(self) -> str:

@@ -14,7 +14,7 @@ from runner.cli.reach import open_api
 from runner.client.api import ConversionApi
 from runner.client.errors import ApiError, GoneError
 from runner.client.transfer import Transfer
-from runner.errors import RunnerError
+from runner.errors import RunnerError, counted
 from runner.wire.job import Job
 from runner.wire.status import UNSTARTED
 from runner.wire.values import Json
@@ -63,7 +63,7 @@ def _is_free(job: Job) -> Finding:
     if job.status not in UNSTARTED:
         return Finding(what, "wrong", f"a job with process:false is '{job.status}' at once")
     if job.spent:
-        return Finding(what, "wrong", f"it cost {job.spent} credits")
+        return Finding(what, "wrong", f"it cost {counted(job.spent, 'credit')}")
     return Finding(what, "ok", f"it is '{job.status}' and cost nothing")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runner.cli.options import format_option
-from runner.errors import InvalidError
+from runner.errors import InvalidError, counted
 
 if TYPE_CHECKING:
     from runner.report.history import JobRow, LineRow, RunRow
@@ -212,11 +212,11 @@ def _text(event: KeyEvent) -> str:
     said = [str(error.get("message", "")) for error in _errors(event)]
     match event:
         case Intent(addresses=addresses, cap=cap):
-            said += [", ".join(addresses), *([] if cap is None else [f"at most {cap} credits"])]
+            said += [", ".join(addresses), *([] if cap is None else [f"at most {counted(cap, 'credit')}"])]
         case Finished(spent=spent, outputs=outputs):
-            said += [f"{spent} credits", f"{len(outputs)} outputs"]
+            said += [counted(spent, "credit"), counted(len(outputs), "output")]
         case Failed(spent=spent):
-            said += [f"{spent} credits"]
+            said += [counted(spent, "credit")]
         case Delivered(address=address, files=files):
             said += [address, *(file.path for file in files)]
         case DeliveryFailed(address=address):

@@ -77,10 +77,11 @@ def plan(
     else:
         click.echo(plan_text(planned.plan, color=wants_color(sys.stdout), verbose=verbose), nl=False)
     if planned.warnings and not quiet:
-        text = findings_text(planned.warnings, checked=0, color=wants_color(sys.stderr), base=Path.cwd(), closing=False)
+        text = findings_text(planned.warnings, checked=0, color=wants_color(sys.stderr), closing=False)
         click.echo(text, err=True, nl=False)
     if planned.problems:
-        text = findings_text(planned.problems, checked=len(planned.recipes), color=wants_color(sys.stderr))
+        color = wants_color(sys.stderr)
+        text = findings_text(planned.problems, checked=len(planned.recipes), color=color)
         click.echo(text, err=True, nl=False)
         sys.exit(ExitCode.INVALID)
     if detailed_exitcode and planned.plan.has_changes:

@@ -110,7 +110,7 @@ def _say(done: object, *, aloud: bool, quiet: bool, seconds: float) -> None:
         click.echo(text, err=True, nl=False)
     click.echo(troubles_text(done.report, color=color), err=True, nl=False)
     if aloud or (done.report.exit_code != 0 and not quiet):
-        text = findings_text(done.warnings, checked=0, color=color, base=Path.cwd(), closing=False)
+        text = findings_text(done.warnings, checked=0, color=color, closing=False)
         click.echo(text, err=True, nl=False)
         click.echo(warnings_text(done.report), err=True, nl=False)
     if aloud:

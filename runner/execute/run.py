@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from runner.errors import DeadlineReached, RunnerError
+from runner.execute.aside import edited_files, told_of
 from runner.execute.claims import LEASE_S, Claim, Claims, Patience
 from runner.execute.disk import look
 from runner.execute.order import Groups, layers, recipe_of
@@ -162,7 +163,10 @@ class _Run:
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:
-            outcomes = await settlement.settle(self._decided_again(steps, claim), claim)
+            decided = self._decided_again(steps, claim)
+            again = [step for step in decided if step.action is Action.REDELIVER]
+            edited = await asyncio.to_thread(edited_files, again) if again else ()
+            outcomes = told_of(edited, await settlement.settle(decided, claim))
             await self._note_gone(outcomes, claim)
             return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
         return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]

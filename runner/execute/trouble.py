@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
-from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError
+from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError, counted
 from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step
@@ -41,8 +41,8 @@ def as_outcome(
     hint, gone = error.hint, False
     if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
         status, gone = Status.BLOCKED, is_final(error)
-        cost = spent or (state.spent if state else 0)
-        hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost} credits)"
+        cost = counted(spent or (state.spent if state else 0), "credit")
+        hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost})"
     return Outcome(
         address=step.address,
         key=step.key,

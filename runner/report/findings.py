@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from runner.errors import Problem
+from runner.errors import Problem, counted
 from runner.wire.values import JsonObject
 
 _MOST_BYTES = 4 * 1024 * 1024  # no recipe is larger, and nothing else is worth an excerpt
@@ -137,12 +137,9 @@ def _closing(problems: Sequence[Problem], checked: int, sent: str) -> str:
     counts: Mapping[str, int] = {
         severity: sum(problem.severity == severity for problem in problems) for severity in ("error", "warning", "note")
     }
+    where = f" in {counted(checked, 'recipe')}" if checked else ""  # none, where what was given isn't there
     if not counts["error"]:
-        said = " and ".join(_counted(count, kind) for kind, count in counts.items() if count)
-        return f"{said} in {_counted(checked, 'recipe')}."
-    other = "".join(f", {_counted(counts[kind], kind)}" for kind in ("warning", "note") if counts[kind])
-    return f"{_counted(counts['error'], 'problem')}{other} in {_counted(checked, 'recipe')}. {sent}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        said = " and ".join(counted(count, kind) for kind, count in counts.items() if count)
+        return f"{said}{where}."
+    other = "".join(f", {counted(counts[kind], kind)}" for kind in ("warning", "note") if counts[kind])
+    return f"{counted(counts['error'], 'problem')}{other}{where}. {sent}"

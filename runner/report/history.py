@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from runner.errors import counted
 from runner.report.findings import one_line
 from runner.state import DeliveredFile
 from runner.wire.values import Json
@@ -115,7 +116,7 @@ _COUNTED = ("started", "finished", "delivered", "failed", "lost", "refused", "de
 def _job_lines(job: JobRow) -> Iterator[str]:
     attempt = f", attempt {job.attempt}" if job.attempt > 1 else ""
     number = f", job {job.job_id}" if job.job_id else ""
-    yield f"{one_line(job.address)}: {_words(job.status)}, {job.spent} credits{attempt}{number}"
+    yield f"{one_line(job.address)}: {_words(job.status)}, {counted(job.spent, 'credit')}{attempt}{number}"
     if job.lines:
         first = job.lines[0].at
         yield "    " + ", ".join(f"{_words(line.kind)} +{line.at - first:.1f}s" for line in job.lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import click
 
+from runner.errors import counted
 from runner.execute.outcome import Report, Status, Trouble
 from runner.report.plans import printable
 
@@ -45,7 +47,8 @@ def warnings_text(report: Report) -> str:
 def _reason(status: Status, trouble: Trouble, addresses: Sequence[str], *, color: bool) -> Iterator[str]:
     name = click.style(status.value, fg=_TONES[status]) if color else status.value
     others = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
-    code = f" ({trouble.code})" if trouble.code and str(trouble.code) not in trouble.message.split() else ""
+    said = re.search(rf"\b{trouble.code}\b", trouble.message)
+    code = f" ({trouble.code})" if trouble.code and not said else ""
     yield f"{name}: {printable(addresses[0])}{others}: {printable(trouble.message)}{code}"
     if trouble.hint:
         yield f"  {printable(trouble.hint)}"
@@ -58,7 +61,7 @@ def summary_text(report: Report, *, seconds: float) -> str:
         return f"Nothing to do: {counts['skipped']} done before.\n"
     parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     spent = sum(outcome.spent for outcome in report.outcomes)
-    credits = f", {spent} credit{'s' if spent != 1 else ''}" if report.endpoint != "local" else ""
+    credits = f", {counted(spent, 'credit')}" if report.endpoint != "local" else ""
     return f"{parts}{credits} in {seconds:.1f} s (run {report.run_id}).\n"
 
 
@@ -69,7 +72,4 @@ def folders_text(report: Report) -> str:
         for file in outcome.outputs:
             folder = file.path.rpartition("/")[0]
             folders[folder] = folders.get(folder, 0) + 1
-    return "".join(
-        f"{count} result{'s' if count != 1 else ''} in {printable(folder)}\n"
-        for folder, count in sorted(folders.items())
-    )
+    return "".join(f"{counted(count, 'result')} in {printable(folder)}\n" for folder, count in sorted(folders.items()))

@@ -76,17 +76,20 @@ def _credits(plan: Plan) -> str:
 def _step(step: Step, *, color: bool) -> Iterator[str]:
     mark, tone = _MARKS[step.action]
     head = f"{mark} {step.action.value:<9} {printable(step.address)}"
-    yield f"{click.style(head, fg=tone) if color and tone else head}  {printable(step.reason)}{_at_stake(step.credits)}"
+    yield f"{click.style(head, fg=tone) if color and tone else head}  {printable(step.reason)}{_at_stake(step)}"
     for change in step.changes[1:]:
         yield f"              {printable(str(change))}"
 
 
-def _at_stake(credits: Credits) -> str:
+def _at_stake(step: Step) -> str:
+    """Of what is bought, the most it may cost; of what only a person can have bought, as far as that is known."""
+    credits = step.credits
     if credits == Credits(cap=0, estimate=0):
         return ""
-    cap = "no cap" if credits.cap is None else f"at most {credits.cap}"
-    likely = "" if credits.estimate is None else f", {credits.estimate} last time"
-    return f"  [credits: {cap}{likely}]"
+    uncapped = [] if step.action in (Action.BLOCKED, Action.LOST) else ["no cap"]
+    cap = uncapped if credits.cap is None else [f"at most {credits.cap}"]
+    said = [*cap, *([] if credits.estimate is None else [f"{credits.estimate} last time"])]
+    return f"  [credits: {', '.join(said)}]" if said else ""
 
 
 def printable(text: str) -> str:

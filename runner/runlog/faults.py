@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runner.errors import InvalidError, LockedError, QuotaError, UnreachableError
+from runner.errors import InvalidError, LockedError, QuotaError, UnreachableError, counted
 
 UNSENT = "The line was not written, so nothing that depends on it was sent."
 
@@ -44,8 +44,8 @@ class BudgetExceeded(QuotaError):
         self, *, recipe: str, which: Literal["run", "day"], limit: int, spent: int, reserved: int, asked: int
     ) -> None:
         super().__init__(
-            f"the budget of '{recipe}' for a {which} is {limit} credits: {spent} spent, {reserved} reserved, "
-            f"{asked} more don't fit. Nothing was sent for it.",
+            f"the budget of '{recipe}' for a {which} is {counted(limit, 'credit')}: {spent} spent, "
+            f"{reserved} reserved, {asked} more don't fit. Nothing was sent for it.",
             hint=f"raise budget.{which}" + (", or run again tomorrow (UTC)" if which == "day" else ""),
         )
         self.recipe = recipe

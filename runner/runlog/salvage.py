@@ -59,14 +59,19 @@ class Salvaged:
 def salvage(path: Path, *, now: datetime) -> Salvaged:
     """Put a sound log in the place of the damaged one at `path`, which is kept beside it.
 
-    Raises LogBusy while a run uses it, LogUnusable where nothing can be read.
+    Raises LogBusy while a run uses it, LogUnusable where there is none or nothing can be read.
     """
+    if not path.is_file():
+        raise LogUnusable(
+            f"{path}: there is no run log. Nothing was changed.",
+            hint="name its folder with --state; the first run makes a new one",
+        )
     _refuse_company(path)
     backup = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as name:
         folder = Path(name)
         _copy(path, folder / "old.db")
-        tables = _read_tables(folder / "old.db")
+        tables = _read_tables(folder / "old.db", named=path)
         told = _make(folder / "new.db", tables)
         _move(path, backup)
         (folder / "new.db").replace(path)
@@ -97,7 +102,13 @@ def _move(path: Path, backup: Path) -> None:
             Path(f"{path}{suffix}").rename(f"{backup}{suffix}")
 
 
-def _read_tables(path: Path) -> dict[str, list[Row]]:
+_LEFT = (
+    "restore it from a backup. Without one, move it away: to the next run all is new then, and is bought again; "
+    "`runner sweep --dry-run` shows what the account holds"
+)
+
+
+def _read_tables(path: Path, *, named: Path) -> dict[str, list[Row]]:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         with contextlib.closing(connection):
@@ -105,11 +116,10 @@ def _read_tables(path: Path) -> dict[str, list[Row]]:
             tables = {name: list(_readable(connection, name, columns)) for name, columns in TABLES.items()}
     except (apsw.Error, UnicodeDecodeError) as error:
         raise LogUnusable(
-            f"{path.name}: nothing of this log can be read ({error}). Nothing was changed.",
-            hint="restore it from a backup",
+            f"{named}: nothing of this log can be read ({error}). Nothing was changed.", hint=_LEFT
         ) from error
     if not any(tables.values()):
-        raise LogUnusable("nothing of this log can be read. Nothing was changed.", hint="restore it from a backup")
+        raise LogUnusable(f"{named}: nothing of this log can be read. Nothing was changed.", hint=_LEFT)
     return tables
 
 

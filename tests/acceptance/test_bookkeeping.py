@@ -172,7 +172,7 @@ def test_a_budget_of_a_day_that_is_used_up_ends_a_run_with_4_and_buys_nothing_mo
         second = shell.runner("run", "a.recipe.json")
 
     assert (first.code, second.code) == (0, 4)
-    assert "the budget of 'a' for a day is 1 credits: 1 spent, 0 reserved, 1 more don't fit" in second.err
+    assert "the budget of 'a' for a day is 1 credit: 1 spent, 0 reserved, 1 more don't fit" in second.err
     assert starts(desk) == 1
 
 

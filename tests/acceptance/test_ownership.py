@@ -382,3 +382,19 @@ def test_a_blocked_item_says_the_code_that_its_job_failed_with(desk: Desk) -> No
     assert (failed["status"], blocked["status"]) == ("failed", "blocked")
     assert failed["errors"][0]["code"] != 0
     assert blocked["errors"][0]["code"] == failed["errors"][0]["code"]
+
+
+def test_a_run_says_where_a_result_went_that_somebody_edited(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    assert desk.runner("run", ".").code == 0
+    result = desk.folder / "out/a/a.webp"
+    desk.write("out/a/a.webp.changed", "from before")
+
+    result.write_text("edited")
+    done = desk.runner("run", ".", "-v", "--format", "json")
+
+    (job,) = done.json["jobs"]
+    kept = Path(job["warnings"][0]["message"].rpartition(" kept as ")[2])
+    assert (done.code, kept.parent, kept.read_text()) == (0, result.parent, "edited")
+    assert f"warning: a: {result} was changed since it was delivered; what lay there is kept as {kept}" in done.err

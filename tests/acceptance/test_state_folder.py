@@ -62,3 +62,30 @@ def test_a_run_says_at_once_that_a_server_of_somebody_else_holds_the_folder(desk
     assert f"--endpoint {server['base_url']}" in done.err
     assert took_s < 15
     assert told.code == 0, told.err
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 300])
+def test_a_log_that_tells_nothing_is_not_made_anew_and_says_what_now(desk: Desk, content: bytes | None) -> None:
+    log = desk.folder / ".runner/runs.db"
+    if content is not None:
+        desk.write(".runner/runs.db", content)
+
+    done = desk.runner("doctor", "--rebuild-log")
+
+    assert done.code == 5
+    assert f"error: {log}: " in done.err
+    assert ("there is no run log" if content is None else "nothing of this log can be read") in done.err
+    assert ("--state" if content is None else "runner sweep --dry-run") in done.err
+    assert (log.read_bytes() if log.exists() else None) == content
+
+
+def test_an_emptied_log_counts_as_new_and_is_warned_of(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    desk.write(".runner/runs.db", b"")
+
+    done, again = desk.runner("run", "."), desk.runner("run", ".")
+
+    assert done.code == 0
+    assert "runs.db is empty, and counts as a new run log" in done.err
+    assert again.said == (0, "", "")

@@ -154,3 +154,9 @@ def test_json_survives_names_that_are_not_utf_8(tmp_path: Path) -> None:
 @given(st.text())
 def test_one_line_is_one_printable_line(text: str) -> None:
     assert one_line(text).isprintable()
+
+
+def test_where_there_is_no_recipe_none_is_counted() -> None:
+    problem = Problem(place=Place(file=Path("/nowhere")), code="no-such-file", message="there is no such file")
+
+    assert findings_text([problem], checked=0, color=False).endswith("1 problem. Nothing was sent.\n")

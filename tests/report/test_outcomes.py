@@ -153,3 +153,10 @@ def test_what_was_never_compiled_is_told_by_the_findings_alone() -> None:
     refused = outcome(Status.BLOCKED, key="", errors=(Trouble(message="a.recipe.toml:1: 'a.png' isn't there"),))
 
     assert troubles_text(report(refused), color=False) == ""
+
+
+@pytest.mark.parametrize("message", ["attempt 1 failed (403: no way)", "POST /jobs: 403 no way"])
+def test_a_code_that_the_message_names_is_not_said_again(message: str) -> None:
+    blocked = outcome(Status.BLOCKED, errors=(Trouble(message=message, code=403),))
+
+    assert troubles_text(report(blocked), color=False).count("403") == 1

@@ -141,3 +141,14 @@ def test_no_name_steers_the_terminal_or_breaks_the_line() -> None:
 
 def test_names_of_all_the_world_stay_as_they_are() -> None:
     assert printable("Łódź 日本 a b'\".jpg") == "Łódź 日本 a b'\".jpg"
+
+
+def test_what_nobody_buys_has_no_cap_to_show_and_what_a_person_may_buy_says_what_it_cost() -> None:
+    nothing, before = Credits(cap=None, estimate=None), Credits(cap=None, estimate=3)
+    plan = Plan(steps=(step(Action.BLOCKED, credits=nothing), step(Action.LOST, credits=before), step(credits=nothing)))
+
+    blocked, lost, run, _ = plan_text(plan, color=False, verbose=False).splitlines()
+
+    assert "credits" not in blocked
+    assert lost.endswith("  [credits: 3 last time]")
+    assert run.endswith("  [credits: no cap]")
