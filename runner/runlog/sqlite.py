@@ -187,9 +187,11 @@ def _prepare(path: Path | None, *, read_only: bool) -> str:
         return _uri(path) + ("?mode=ro" if _can_share(path) else "?immutable=1")
     if not path.parent.is_dir():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    was_there = path.exists()
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.close(number)
-    _sync_folder(path.parent)
+    if not was_there:
+        _sync_folder(path.parent)
     return _uri(path) + "?mode=rw"
 
 
