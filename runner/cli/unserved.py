@@ -37,6 +37,7 @@ def unserved_for(paths: Sequence[Path], env: Mapping[str, str] = os.environ) -> 
     return unserved_here if _looks_local(paths, env) else no_provider_is_missing
 
 
+@cache
 def unmade_here(category: str, target: str) -> str:
     """Why the embedded server can't make that; empty where it can."""
     made = _made_here()

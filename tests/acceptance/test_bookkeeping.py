@@ -117,8 +117,9 @@ def test_what_the_server_refused_is_told_by_the_plan_and_by_the_log(desk: Desk) 
     pictures(desk, 0)
     recipe(desk, conversion=[{"target": "mp4"}, {"target": "mp3"}])
 
-    ended = desk.runner("run", "a.recipe.json")
-    plan = desk.runner("plan", "a.recipe.json", "--format", "json").json
+    with shell_at(desk) as shell:
+        ended = shell.runner("run", "a.recipe.json")
+        plan = shell.runner("plan", "a.recipe.json", "--format", "json").json
     log = desk.runner("log", "last", "--format", "json").json
     text = desk.runner("log", "last").out
 
