@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-
-import click
 
 from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
@@ -163,7 +161,6 @@ def open_planning(
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
     if not read_only:
         keep_out_of_git(chosen.state)
-    _warn_of_an_emptied_log(chosen)
     with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
@@ -172,18 +169,6 @@ def open_planning(
             endpoint=chosen,
             log=log,
         )
-
-
-def _warn_of_an_emptied_log(chosen: ChosenEndpoint) -> None:
-    """A file without a byte is what a full disk leaves of a log, or a first run that was killed as it began."""
-    place = chosen.log_place(RUN_LOG)
-    with suppress(OSError):
-        if isinstance(place, Path) and place.stat().st_size == 0:
-            click.echo(
-                f"warning: {place} is empty, and counts as a new run log: what an earlier one knew is bought again\n"
-                "  if there was one, bring it back from a backup",
-                err=True,
-            )
 
 
 def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from runner.errors import DeadlineReached, RunnerError
@@ -23,8 +22,7 @@ from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, cut_off, is_hopeless, must_wait, not_begun, untouched
 from runner.execute.unasked import see_to_its_end
 from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
-from runner.runlog import DeliveryFailed
-from runner.state import KeyState, Stage
+from runner.state import KeyState
 
 CLAIM_AHEAD = 4
 DONE = frozenset({Status.SUCCEEDED, Status.SKIPPED})
@@ -167,24 +165,8 @@ class _Run:
             again = [step for step in decided if step.action is Action.REDELIVER]
             edited = await asyncio.to_thread(edited_files, again) if again else ()
             outcomes = told_of(edited, await settlement.settle(decided, claim))
-            await self._note_gone(outcomes, claim)
             return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
         return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
-
-    async def _note_gone(self, outcomes: Sequence[Outcome], claim: Claim) -> None:
-        """The log remembers what the server no longer has, so that the next plan doesn't count on it."""
-        state = self.site.log.states([claim.key]).get(claim.key) if any(one.gone for one in outcomes) else None
-        if state is None or state.stage is not Stage.FINISHED:
-            return
-        lines = (
-            DeliveryFailed(
-                key=claim.key, attempt=state.attempt, address=one.address, message=one.errors[0].message, gone=True
-            )
-            for one in outcomes
-            if one.gone
-        )
-        with suppress(RunnerError):  # the outcome says it all the same
-            await self.site.log.append(*lines, run_id=self.site.run_id, fence=claim.fence)
 
     async def _seen_to_its_end(self, step: Step, claim: Claim) -> Outcome:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +13,7 @@ from runner.errors import DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
-from runner.execute.faults import MissingOutputsError
+from runner.execute.faults import MissingOutputsError, is_final
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.purchase import Purchase
@@ -81,7 +82,24 @@ class Settlement:
             error = await self._lease_lost(claim) or raised
         self.failed(error)
         spent = (bill.spent if step is steps[0] else 0 for step in steps)
-        return [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
+        ended = [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
+        await self._note_gone(ended, claim)
+        return ended
+
+    async def _note_gone(self, outcomes: Sequence[Outcome], claim: Claim) -> None:
+        """The log remembers what the server no longer has, so that the next plan doesn't count on it."""
+        state = self.site.log.states([claim.key]).get(claim.key) if any(one.gone for one in outcomes) else None
+        if state is None or state.stage is not Stage.FINISHED:
+            return
+        lines = (
+            DeliveryFailed(
+                key=claim.key, attempt=state.attempt, address=one.address, message=one.errors[0].message, gone=True
+            )
+            for one in outcomes
+            if one.gone
+        )
+        with suppress(RunnerError):  # the outcome says it all the same
+            await self.site.log.append(*lines, run_id=self.site.run_id, fence=claim.fence)
 
     async def _lease_lost(self, claim: Claim) -> LeaseLost | None:
         """Whether another run has the work by now: then whatever went wrong here is its doing, or its to mend."""
@@ -158,7 +176,8 @@ class Settlement:
         except RunnerError as error:
             if isinstance(error, GoneError) and not last:
                 raise
-            failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error))
+            gone = isinstance(error, GoneError) and is_final(error)
+            failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error), gone=gone)
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
             return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, bought=True)
         files = tuple(one.file for one in laid)
