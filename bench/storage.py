@@ -63,21 +63,23 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 
 def _big(setup: Setup, name: str, remote: Remote, big: Path) -> Iterator[Figure]:
-    ups, downs, risen = [], [], 0.0
+    ups: list[Pair] = []
+    downs: list[Pair] = []
+    risen = 0.0
     back = setup.folder / "back.bin"
-    for number in range(setup.count(3, 2)):
-        moved: dict[str, list[Moved]] = {"up": [], "down": []}
-        for side in ("ours", "library"):
+    for number in range(setup.count(4, 2)):
+        moved: dict[str, dict[str, Moved]] = {"up": {}, "down": {}}
+        for side in ("ours", "library") if number % 2 == 0 else ("library", "ours"):  # who goes first has a clean cache
             object_name = f"{side}-{number}.bin"
             os.sync()
-            moved["up"].append(_moved(setup, remote, side, ups=[(object_name, big)]))
+            moved["up"][side] = _moved(setup, remote, side, ups=[(object_name, big)])
             os.sync()
-            moved["down"].append(_moved(setup, remote, side, downs=[(object_name, back)]))
+            moved["down"][side] = _moved(setup, remote, side, downs=[(object_name, back)])
             back.unlink()
             remote.remove(object_name)
-        risen = max(risen, moved["up"][0].risen_mib, moved["down"][0].risen_mib)
-        ups.append(Pair(ours=moved["up"][0].wall_s, peer=moved["up"][1].wall_s))
-        downs.append(Pair(ours=moved["down"][0].wall_s, peer=moved["down"][1].wall_s))
+        risen = max(risen, *(moved[way]["ours"].risen_mib for way in moved))
+        for way, pairs in (("up", ups), ("down", downs)):
+            pairs.append(Pair(ours=moved[way]["ours"].wall_s, peer=moved[way]["library"].wall_s))
     size = f"{big.stat().st_size / GIB:g} GiB"
     yield compared(f"{name}: {size} out", ups, least=0.8, speed=True)
     yield compared(f"{name}: {size} in", downs, least=0.8, speed=True)
