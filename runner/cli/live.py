@@ -16,7 +16,6 @@ from runner.client.errors import ApiError, GoneError
 from runner.client.transfer import Transfer
 from runner.errors import RunnerError, counted
 from runner.wire.job import Job
-from runner.wire.status import UNSTARTED
 from runner.wire.values import Json
 
 SAMPLE = b"conversion-runner looks at checksums\n"
@@ -60,7 +59,7 @@ async def _ask(api: ConversionApi) -> AsyncIterator[Finding]:
 
 def _is_free(job: Job) -> Finding:
     what = "an unstarted job is free"
-    if job.status not in UNSTARTED:
+    if not job.is_unstarted:
         return Finding(what, "wrong", f"a job with process:false is '{job.status}' at once")
     if job.spent:
         return Finding(what, "wrong", f"it cost {counted(job.spent, 'credit')}")

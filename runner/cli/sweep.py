@@ -113,12 +113,10 @@ async def _gone(api: ConversionApi, absent: Sequence[Leftover]) -> list[Leftover
 
 async def _unstarted(api: ConversionApi) -> set[str]:
     """Ids of all jobs of the account that were never started, as the list of jobs shows them."""
-    from runner.wire.status import UNSTARTED
-
     found: set[str] = set()
     for page in range(1, MOST_PAGES + 1):
         listed = await api.jobs(page=page)
-        found |= {job.id for job in listed.jobs if job.status in UNSTARTED}
+        found |= {job.id for job in listed.jobs if job.is_unstarted}
         if not listed.full:
             break
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from runner.client.errors import ApiError, GoneError
-from runner.errors import QuotaError
+from runner.errors import QuotaError, RunnerError
 
 
 class LostJobError(ApiError):
@@ -38,3 +38,7 @@ class MissingOutputsError(GoneError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=0)
+
+
+class NotStartedError(RunnerError):
+    """The server shows a job as waiting for its start that it said was started."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from runner.client.api import ConversionApi
 from runner.client.errors import OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
+from runner.execute.faults import NotStartedError
 from runner.wire.job import Job
 from runner.wire.status import StatusCode
 
@@ -20,6 +21,8 @@ PAGE_SIZE = 50
 # From so many due at once the list is cheaper than a request each.
 LIST_FROM = 3
 TOGETHER_S = 0.05
+# For so long a job that was started may be shown as if it weren't: what writes and what shows may be two things there.
+UNSTARTED_S = 5.0
 # The first look comes a little before jobs usually end, so that it is noticed when they take less time than they did.
 SOONER = 0.8
 
@@ -28,6 +31,7 @@ SOONER = 0.8
 class _Wait:
     job_id: str
     ended: asyncio.Future[Job]
+    began: float
     due: float
     wait_s: float
 
@@ -56,15 +60,17 @@ class Poller:
     async def wait(self, job_id: str, *, expected_s: float = 0.0, waited_s: float = 0.0) -> Job:
         """The job as it ended; the first look comes when it ran for about `expected_s`, of which `waited_s` are over.
 
-        Raises GoneError where the server no longer knows it, and other ApiErrors.
+        Raises GoneError where the server no longer knows it, NotStartedError where it goes on showing it as not
+        started, and other ApiErrors.
         """
         if self._bug is not None:
             raise self._bug
         ended: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         first_s = max(FIRST_WAIT_S, SOONER * expected_s)
         left_s = first_s - min(max(0.0, waited_s), first_s)  # clocks may jump
+        now = self._clock()
         self._waits[job_id] = _Wait(
-            job_id=job_id, ended=ended, due=self._clock() + left_s, wait_s=FIRST_WAIT_S * FACTOR
+            job_id=job_id, ended=ended, began=now, due=now + left_s, wait_s=FIRST_WAIT_S * FACTOR
         )
         self._wanted.set()
         try:
@@ -137,9 +143,8 @@ class Poller:
         for job in jobs:
             if job.status == StatusCode.COMPLETED and not job.outputs:
                 continue  # the list may show less of a job than the job itself does
-            wait = self._waits.get(job.id)
-            if wait is not None and job.ended and not wait.ended.done():
-                wait.ended.set_result(job)
+            if (wait := self._waits.get(job.id)) is not None:
+                self._seen(wait, job)
             yield job.id
 
     async def _look_at(self, wait: _Wait) -> None:
@@ -148,8 +153,15 @@ class Poller:
         except RunnerError as error:
             _fail([wait], error)
             return
-        if job.ended and not wait.ended.done():
+        self._seen(wait, job)
+
+    def _seen(self, wait: _Wait, job: Job) -> None:
+        if wait.ended.done():
+            return
+        if job.ended:
             wait.ended.set_result(job)
+        elif job.is_unstarted and self._clock() - wait.began > UNSTARTED_S:
+            wait.ended.set_exception(NotStartedError(f"job {job.id} is shown as '{job.status}', as if it had no start"))
 
 
 def _fail(waits: Iterable[_Wait], error: RunnerError) -> None:

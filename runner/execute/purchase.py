@@ -33,7 +33,6 @@ from runner.runlog import (
 from runner.state import KeyState, Stage
 from runner.wire import job as wire
 from runner.wire.secrets import fill_secrets
-from runner.wire.status import UNSTARTED
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 CREATIONS = 3
@@ -181,11 +180,11 @@ class Purchase:
         asks for otherwise by now (another limit, say); the others are started."""
         if state.stage is Stage.STAGED:
             job, payload = await self.work.find(state.job_id), dict(state.payload)
-            if job is not None and job.status not in UNSTARTED and not is_void(job):
+            if job is not None and not job.is_unstarted and not is_void(job):
                 # Somebody else started it. It is ours all the same, and this attempt has no other.
                 await self.work.log(Starting(key=self.work.job.key, attempt=state.attempt, job_id=state.job_id))
                 return await self.following.is_started(job, attempt=state.attempt, payload=payload)
-            if job is not None and job.status in UNSTARTED and self._is_as_wanted(state):
+            if job is not None and job.is_unstarted and self._is_as_wanted(state):
                 return await self.start.job(state.job_id, attempt=state.attempt, payload=payload)
         await self._give_up_unstarted(state.job_id, state.attempt)
         return await self.buy(attempt=state.attempt, run_date=state.run_date)
@@ -201,7 +200,7 @@ class Purchase:
         payload = dict(state.payload)
         if job is None or is_void(job):
             return await self.buy(attempt=state.attempt + 1)
-        if job.status in UNSTARTED:
+        if job.is_unstarted:
             return await self.start.job(state.job_id, attempt=state.attempt, payload=payload, again=True)
         return await self.following.is_started(job, attempt=state.attempt, payload=payload)
 
@@ -215,7 +214,7 @@ class Purchase:
             return
         if state.stage is Stage.STAGED:
             job = await self.work.find(job_id)
-            if job is not None and job.status not in UNSTARTED and not is_void(job):
+            if job is not None and not job.is_unstarted and not is_void(job):
                 return
             # Should we be suspended here, whoever takes over would start what we delete when we wake up.
             await self.work.log(Intent.again(state))

@@ -20,7 +20,6 @@ from runner.execute.work import Work
 from runner.runlog import Event, Refused, Starting
 from runner.state import Stage
 from runner.wire import job as wire
-from runner.wire.status import UNSTARTED
 from runner.wire.values import JsonObject
 
 START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
@@ -116,7 +115,7 @@ class Start:
         job = await self.work.find(job_id)
         if job is None:
             raise await self.following.lost(job_id, attempt) from error
-        if job.status not in UNSTARTED:
+        if not job.is_unstarted:
             return job
         if error.status == httpx.codes.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()

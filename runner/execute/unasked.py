@@ -11,7 +11,7 @@ from contextlib import suppress
 from runner.client.errors import GoneError, RefusedError
 from runner.errors import ExitCode
 from runner.execute.claims import Claim
-from runner.execute.faults import LostJobError
+from runner.execute.faults import LostJobError, NotStartedError
 from runner.execute.following import end_line
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import find_job, is_void
@@ -20,7 +20,6 @@ from runner.plan import Step
 from runner.runlog import Abandoned, Event, Lost, Refused, Started
 from runner.state import UNDER_WAY, KeyState, Stage
 from runner.wire.job import Job
-from runner.wire.status import UNSTARTED
 
 UNASKED = "the recipe changed meanwhile and no longer asks for it"
 
@@ -48,11 +47,11 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
 async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job | None:
     """The job, if it was bought. What wasn't is deleted before the log says so: a start on its way meets nothing."""
     shown: Job | None = job
-    if job.status in UNSTARTED:
+    if job.is_unstarted:
         with suppress(RefusedError):  # the server may keep unstarted jobs; they are free
             await site.api.delete_job(state.job_id)
         shown = await find_job(site.api, state.job_id, sleep=site.sleep)
-    if shown is None or shown.status in UNSTARTED or is_void(shown):
+    if shown is None or shown.is_unstarted or is_void(shown):
         refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
         return None
@@ -64,6 +63,8 @@ async def _waited_for(site: Site, state: KeyState) -> Job | None:
     """The job as it ended, None where it is gone."""
     try:
         return await site.poller.wait(state.job_id)
+    except NotStartedError:  # and nobody wants it started any more
+        return None
     except GoneError:
         return await find_job(site.api, state.job_id, sleep=site.sleep)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runner.wire.status import is_terminal
+from runner.wire.status import FETCHING, UNSTARTED, is_terminal
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 
@@ -59,6 +59,11 @@ class Job:
     @property
     def ended(self) -> bool:
         return is_terminal(self.status)
+
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether it still waits for its start, as far as it shows."""
+        return self.status in UNSTARTED or (self.status in FETCHING and self.document.get("process") is False)
 
 
 def read_job(document: Json) -> Job:

@@ -20,6 +20,8 @@ class StatusCode(StrEnum):
 
 TERMINAL = frozenset({StatusCode.COMPLETED, StatusCode.FAILED, StatusCode.CANCELED})
 UNSTARTED = frozenset({StatusCode.CREATED, StatusCode.INCOMPLETE, StatusCode.READY})
+# While inputs are fetched, a job that waits for its start and one that was started look alike, but for `process`.
+FETCHING = frozenset({StatusCode.PENDING, StatusCode.DOWNLOADING})
 
 INFO = {
     StatusCode.CREATED: "The job has been created.",

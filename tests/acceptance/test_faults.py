@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +12,7 @@ import httpx
 import pytest
 
 from runner.server.book import read_book
-from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving
+from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving, web
 
 SPECS = [
     "create error-before #1; create error-after #2; create drop-before #3; create drop-after #4",
@@ -68,8 +70,8 @@ def test_a_spec_that_cant_be_read_stops_the_server_before_it_begins(desk: Desk) 
 
 
 @contextmanager
-def faulty(desk: Desk, faults: str) -> Iterator[Desk]:
-    with serving(desk, "--state", "server", "--faults", faults) as ready:
+def faulty(desk: Desk, faults: str, *more: str) -> Iterator[Desk]:
+    with serving(desk, "--state", "server", "--faults", faults, *more) as ready:
         yield replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
 
 
@@ -92,6 +94,27 @@ def test_what_the_deadline_cut_off_is_picked_up_by_the_next_run(desk: Desk, slow
     assert again.code == 0, again.err
     assert desk.delivered() == {"a.webp", "b.webp"}
     assert starts(desk) == [1, 1]
+
+
+def test_a_job_that_fetches_its_inputs_was_not_started_for_that(desk: Desk) -> None:
+    """The first start never arrives, the next is refused, and all the while the job is shown as downloading."""
+
+    def slowly(_: str) -> dict[str, str]:
+        time.sleep(3)
+        return {}
+
+    with web({"/a.png": png()}, headers=slowly) as site:
+        job = {"input": [{"source": f"{site}/a.png"}], "conversion": [{"category": "image", "target": "webp"}]}
+        desk.write("a.recipe.json", json.dumps({**job, "save": {"path": "out/{output.filename}"}}))
+        with faulty(desk, "start drop-before #1; start error-before=422 #2", "--allow-private", "127.0.0.0/8") as shell:
+            refused = shell.runner("run", "a.recipe.json", "--format", "json")
+            again = shell.runner("run", "a.recipe.json")
+
+    assert "422" in refused.json["jobs"][0]["errors"][0]["message"]
+    assert refused.json["summary"]["succeeded"] == 0
+    assert again.code == 0, again.err
+    assert desk.delivered() == {"a.webp"}
+    assert starts(desk) == [1]
 
 
 @pytest.mark.parametrize("fault", ["download corrupt #1", "download truncate=0 #1"])

@@ -21,8 +21,9 @@ from runner.client.errors import GoneError
 from runner.client.pacing import Backoff
 from runner.errors import AuthenticationError
 from runner.execute.durations import Durations
+from runner.execute.faults import NotStartedError
 from runner.execute.pace import Pace
-from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, SOONER, TOGETHER_S, Poller
+from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, SOONER, TOGETHER_S, UNSTARTED_S, Poller
 from runner.state import KeyState, Stage
 from runner.wire.job import Job
 
@@ -60,6 +61,7 @@ class Account:
     ends: dict[str, float]
     time: Time = field(default_factory=Time)
     broken: Broken = lambda _: None
+    before: str = "processing"
     asked: list[tuple[float, str]] = field(default_factory=list)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -79,7 +81,7 @@ class Account:
 
     def _job(self, job_id: str) -> dict[str, Any]:
         if self.time.now < self.ends[job_id]:
-            return {"id": job_id, "status": {"code": "processing"}}
+            return {"id": job_id, "status": {"code": self.before}, "process": False}
         return {"id": job_id, "status": {"code": "completed"}, "output": [{"id": "o", "filename": "a.webp"}]}
 
     @property
@@ -172,6 +174,21 @@ def test_a_job_that_is_gone_is_no_trouble_of_the_others() -> None:
     ended = account.wait_for("j0", "gone", "j1", "j2")
 
     assert [type(one) for one in ended] == [Job, GoneError, Job, Job]
+
+
+@pytest.mark.parametrize("status", ["incomplete", "ready", "downloading"])
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_job_that_goes_on_being_shown_as_not_started_is_not_waited_for(status: str, count: int) -> None:
+    account = Account(ends=jobs(count, end=1e9), before=status)
+
+    assert [type(one) for one in account.wait_for(*account.ends)] == [NotStartedError] * count
+    assert UNSTARTED_S < account.time.now < 3 * UNSTARTED_S
+
+
+def test_a_job_that_is_shown_late_as_started_is_waited_for() -> None:
+    account = Account(ends={"j": UNSTARTED_S / 2}, before="ready")
+
+    assert [type(one) for one in account.wait_for("j")] == [Job]
 
 
 def test_the_pace_halves_at_a_429_never_ends_and_finds_back_up() -> None:
