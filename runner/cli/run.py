@@ -27,7 +27,11 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @endpoint_options
 @voice_options
 @format_option("text", "json")
-@click.option("--jobs", type=click.IntRange(1, 1024), help="How many jobs are under way at once. [default: 8]")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    help="How many jobs the server works on at once; half as many more are prepared or delivered. [default: 8]",
+)
 @click.option(
     "--lock-wait",
     type=click.FloatRange(min=0),
