@@ -30,7 +30,7 @@ from bench.kit.transfer import Download, Upload, curl, ours
 from runner.wire.values import as_int, as_list, as_object, as_text
 
 PAGE = (4000, 3000)
-PAGES = 30
+PAGES = 22  # of four bytes a pixel; more pixels together are refused
 MOST_MIB = 150.0
 
 
@@ -53,7 +53,7 @@ def measure(setup: Setup) -> Iterator[Figure]:
 
 def _noise(path: Path, size: tuple[int, int], pages: int) -> Path:
     dice = random.Random(1)
-    pictures = (Image.frombytes("RGB", size, dice.randbytes(size[0] * size[1] * 3)) for _ in range(pages))
+    pictures = (Image.frombytes("RGBA", size, dice.randbytes(size[0] * size[1] * 4)) for _ in range(pages))
     next(pictures).save(path, save_all=True, append_images=pictures)
     return path
 
