@@ -8,7 +8,7 @@ import httpx
 
 from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
-from runner.execute.faults import LostJobError, UndeliverableError, UnfollowedError
+from runner.execute.faults import LostJobError, NotStartedError, UndeliverableError, UnfollowedError
 from runner.execute.parking import PARKED_STATUSES
 from runner.execute.shown import output_records
 from runner.execute.work import Work
@@ -17,6 +17,8 @@ from runner.state import KeyState
 from runner.wire import job as wire
 from runner.wire.status import StatusCode
 from runner.wire.values import JsonObject
+
+STARTS_AGAIN = 3  # of a job that the server goes on showing as not started
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +60,27 @@ class Following:
         return await self._ended(job, attempt=attempt, payload=payload)
 
     async def _end_of(self, job_id: str, attempt: int, began: float) -> wire.Job:
-        expected_s = self.work.site.durations.expected(self.work.job.recipe)
+        site = self.work.site
+        expected_s, unheard = site.durations.expected(self.work.job.recipe), 0
         while True:
             try:
-                return await self.work.site.poller.wait(
-                    job_id, expected_s=expected_s, waited_s=self.work.site.now() - began
-                )
+                return await site.poller.wait(job_id, expected_s=expected_s, waited_s=site.now() - began)
+            except NotStartedError as error:
+                unheard += 1
+                if unheard > STARTS_AGAIN:
+                    raise OutcomeUnknownError(f"{error}; the next run asks again") from error
+                await self._start_again(job_id)
             except GoneError as error:
                 job = await self.work.find(job_id)
                 if job is None:
                     raise await self.lost(job_id, attempt) from error
                 if job.ended:
                     return job
+
+    async def _start_again(self, job_id: str) -> None:
+        """The server forgot the start, or never heard it: this very job may be asked to, while the lease is ours."""
+        await self.work.log()  # no line, but LeaseLost where another run has the work by now
+        await self.work.site.api.start_job(job_id)
 
     async def _ended(
         self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()

@@ -1,4 +1,4 @@
-"""The only place that starts jobs: the commit point, the purchase, and what a refusal of it means.
+"""The only place that makes a purchase: the commit point, the start, and what a refusal of it means.
 
 Safe to repeat for one job id: it is started once whoever asks.
 """

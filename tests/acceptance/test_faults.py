@@ -96,6 +96,34 @@ def test_what_the_deadline_cut_off_is_picked_up_by_the_next_run(desk: Desk, slow
     assert starts(desk) == [1, 1]
 
 
+def test_a_job_that_is_shown_as_not_started_after_all_is_started_then(desk: Desk) -> None:
+    """The server says that it was started before, which isn't so."""
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "start error-before=409 #1") as shell:
+        done = shell.runner("run", "a.recipe.toml")
+
+    assert done.said == (0, "", "")
+    assert desk.delivered() == {"a.webp"}
+    assert starts(desk) == [1]
+
+
+def test_a_job_that_is_always_shown_as_not_started_is_left_to_the_next_run(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "start error-before=409 #1-4") as shell:
+        given_up = shell.runner("run", "a.recipe.toml", "--format", "json")
+        done = shell.runner("run", "a.recipe.toml")
+
+    assert given_up.code != 0
+    assert [job["status"] for job in given_up.json["jobs"]] == ["pending"]
+    assert "the next run asks again" in given_up.json["jobs"][0]["errors"][0]["message"]
+    assert done.code == 0, done.err
+    assert starts(desk) == [1]
+
+
 def test_a_job_that_fetches_its_inputs_was_not_started_for_that(desk: Desk) -> None:
     """The first start never arrives, the next is refused, and all the while the job is shown as downloading."""
 
