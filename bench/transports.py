@@ -1,7 +1,7 @@
-"""Why httpx runs on aiohttp's transport: 64 requests in flight, on three clients, against one small server.
+"""Why we talk to aiohttp itself: 64 requests in flight, on four clients, against one small server.
 
-Informs, without a goal: our client (httpx's interface on httpx-aiohttp, less what nobody uses) against httpx as it
-comes, httpx on httpx-aiohttp as that comes, and aiohttp alone, the bound of what another interface could gain.
+Informs, without a goal: our session against httpx as it comes, httpx on aiohttp (httpx-aiohttp), and aiohttp as it
+comes, the bound of what less of ours around it could gain.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ async def _ours(url: str) -> AsyncIterator[Ask]:
     async with open_http(endpoint) as client:
 
         async def ask() -> bytes:
-            return (await client.post(url, content=BODY)).content
+            return (await client.request("POST", url, content=BODY, headers={})).content
 
         yield ask
 

@@ -11,7 +11,6 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from dataclasses import dataclass, field, replace
 
 import click
-import httpx
 
 from runner.cli.embedded import embedded_server
 from runner.cli.endpoint import ChosenEndpoint
@@ -20,7 +19,7 @@ from runner.cli.running import Wishes
 from runner.cli.secrets import resolve_secret
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
-from runner.client.http import open_http
+from runner.client.http import Http, open_http
 from runner.client.pacing import Backoff
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem, RunnerError
@@ -40,7 +39,7 @@ SPARE_CONNECTIONS = 8
 A_LOOK = Backoff(tries=2)  # the run itself has more patience
 
 
-def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[Http]:
     return open_http(endpoint, connections=connections)
 
 
@@ -52,7 +51,7 @@ class Outside:
     lease_s   how long a lease lasts when its owner falls silent
     """
 
-    open_http: Callable[[Endpoint, int], AbstractAsyncContextManager[httpx.AsyncClient]] = _open_http
+    open_http: Callable[[Endpoint, int], AbstractAsyncContextManager[Http]] = _open_http
     progress: Progress = field(default_factory=Silent)
     lease_s: float = LEASE_S
 

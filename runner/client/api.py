@@ -11,9 +11,9 @@ import random
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from urllib.parse import quote
 
-import httpx
 import orjson
 
 from runner.client.contact import Contact
@@ -26,7 +26,7 @@ from runner.client.errors import (
     RefusedError,
 )
 from runner.client.hidden import Hidden
-from runner.client.http import FOREIGN, translated
+from runner.client.http import FOREIGN, Answer, Http, translated
 from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_after
 from runner.errors import AuthenticationError
 from runner.wire import headers
@@ -54,7 +54,7 @@ class ConversionApi:
     """The calls of one account at one endpoint. Every method raises ApiError or AuthenticationError."""
 
     endpoint: Endpoint
-    http: httpx.AsyncClient
+    http: Http
     sleep: Sleep = asyncio.sleep
     backoff: Backoff = field(default_factory=Backoff)
     rng: random.Random = field(default_factory=random.Random)
@@ -86,7 +86,7 @@ class ConversionApi:
             body = {**(changes or {}), "process": True}
             return self._read(await self._call("PATCH", path, body, waits_for_a_place=False))
         except RefusedError as error:
-            if error.status == httpx.codes.CONFLICT:
+            if error.status == HTTPStatus.CONFLICT:
                 return None
             raise
 
@@ -159,7 +159,7 @@ class ConversionApi:
         return answer(response, doing=doing, hidden=self.hidden, sent=sent)
 
 
-def answer(response: httpx.Response, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> Json:
+def answer(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> Json:
     """The JSON of a 2xx answer (an empty body is None); everything else raises, sorted by meaning."""
     if response.is_success:
         if not response.content:
@@ -171,14 +171,12 @@ def answer(response: httpx.Response, *, doing: str, hidden: Hidden, sent: Mappin
     raise refusal(response, doing=doing, hidden=hidden, sent=sent)
 
 
-def refusal(
-    response: httpx.Response, *, doing: str, hidden: Hidden, sent: Mapping[str, str]
-) -> ApiError | AuthenticationError:
+def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> ApiError | AuthenticationError:
     """`sent` are the headers of the request: servers repeat what they were told, and those of secrets stay hidden."""
-    status = response.status_code
+    status = response.status
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
     message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
-    if status >= 500 or status == httpx.codes.REQUEST_TIMEOUT:  # a proxy that gave up says 408
+    if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
         return OutcomeUnknownError(message)
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
@@ -189,7 +187,7 @@ def refusal(
     return RefusedError(message, status=status, retry_after_s=wait_s)
 
 
-def _said(response: httpx.Response, secrets: Sequence[str]) -> str:
+def _said(response: Answer, secrets: Sequence[str]) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
         parts = _all_said(as_object(orjson.loads(response.content)))
@@ -216,7 +214,7 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
     if isinstance(error, ApiUnreachableError):
         return True
     if isinstance(error, RefusedError):
-        return error.status == httpx.codes.TOO_MANY_REQUESTS and waits_for_a_place
+        return error.status == HTTPStatus.TOO_MANY_REQUESTS and waits_for_a_place
     return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import IO
 
-import httpx
+import aiohttp
 
 from runner.client.api import ConversionApi, refusal
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
@@ -18,7 +19,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from runner.client.http import FOREIGN, translated
+from runner.client.http import FOREIGN, is_success, read_whole, translated
 from runner.client.pacing import Backoff
 from runner.wire import headers
 from runner.wire.job import JobOutput
@@ -77,13 +78,13 @@ class Download:
         whole = not self._hasher.size_bytes
         sent = self._headers()
         try:
-            async with self.api.http.stream("GET", self.output.uri, headers=sent) as response:
-                if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            async with self.api.http.open("GET", self.output.uri, headers=sent) as response:
+                if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
-                if not response.is_success:
-                    await response.aread()
+                if not is_success(response.status):
+                    refused = await read_whole(response)
                     whole = False
-                    raise refusal(response, doing=doing, hidden=self.api.hidden, sent=sent)
+                    raise refusal(refused, doing=doing, hidden=self.api.hidden, sent=sent)
                 if not self._is_the_rest(response):
                     whole = True
                     self._start_over()
@@ -107,10 +108,10 @@ class Download:
                 sent["If-Range"] = self._etag
         return sent
 
-    def _is_the_rest(self, response: httpx.Response) -> bool:
+    def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
         have = self._hasher.size_bytes
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
         return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
 
@@ -119,11 +120,11 @@ class Download:
         self.into.seek(0)
         self.into.truncate()
 
-    async def _write(self, response: httpx.Response) -> None:
+    async def _write(self, response: aiohttp.ClientResponse) -> None:
         """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
         gathered = bytearray()
         try:
-            async for block in response.aiter_bytes():
+            async for block in response.content.iter_any():
                 gathered += block
                 if len(gathered) >= BLOCK_BYTES:
                     await asyncio.to_thread(self._keep, bytes(gathered))
@@ -152,5 +153,5 @@ class Download:
 
 def _is_passing(error: ApiError) -> bool:
     if isinstance(error, RefusedError):
-        return error.status in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE)
+        return error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
     return isinstance(error, OutcomeUnknownError | ApiUnreachableError | CorruptDownloadError)

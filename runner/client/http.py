@@ -1,74 +1,142 @@
 """One HTTP session to one endpoint: who we are, how long we wait, and foreign errors made ours.
 
-httpx is the interface; its own asynchronous transport is ten times slower than aiohttp's at our numbers of
-requests in flight, so the session runs on aiohttp (measured in bench/transports.py).
+It follows no redirect, keeps no cookie, reads no proxy from the environment, and logs in nowhere: credentials are
+given with each request that needs them. aiohttp itself, for any interface around it costs as much again as what it
+does (measured in bench/transports.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
 
 import aiohttp
-import httpx
+import certifi
 from aiohttp.client_exceptions import UnixClientConnectorError
 
 from runner import __version__
 from runner.client.endpoint import Endpoint
 from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
-from runner.client.lean import LeanClient
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 KEEPALIVE_S = 30.0
+USER_AGENT = f"conversion-runner/{__version__}"
 
-# What a request may raise: the transport lets some of aiohttp's errors through, and a bad URL is no HTTPError.
-Foreign = httpx.HTTPError | httpx.InvalidURL | aiohttp.ClientError
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError)
+Content = bytes | AsyncIterable[bytes]
+FOREIGN = aiohttp.ClientError  # what a request may raise, `InvalidURL` included
+_NO_ADDRESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An answer, whole. Headers are found whatever the case of their names."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return is_success(self.status)
+
+
+def is_success(status: int) -> bool:
+    return 200 <= status < 300
+
+
+async def read_whole(response: aiohttp.ClientResponse) -> Answer:
+    return Answer(status=response.status, headers=response.headers, content=await response.read())
+
+
+class Http:
+    """Requests of one session. Every method raises FOREIGN."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, read_timeout_s: float) -> None:
+        self._session = session
+        self._patience = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s)
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+    ) -> Answer:
+        async with self.open(method, url, headers=headers, content=content) as response:
+            return await read_whole(response)
+
+    def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """The head of the answer; its body is read by whoever asks."""
+        return self._session.request(
+            method,
+            url,
+            data=content or None,
+            headers=headers,
+            allow_redirects=False,
+            timeout=self._patience,
+            ssl=_tls() if url.startswith("https:") else True,
+        )
+
+
 @asynccontextmanager
-async def open_http(endpoint: Endpoint, *, connections: int = 100) -> AsyncIterator[httpx.AsyncClient]:
-    """A session to `endpoint`; credentials are not part of it but given with each request that needs them."""
-    timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S, pool=None)
-    agent = f"conversion-runner/{__version__}"
-    async with (
-        aiohttp.ClientSession(
-            connector=_connector(endpoint, connections), cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-        ) as session,
-        LeanClient(session, timeout=timeout, user_agent=agent) as http,
-    ):
-        yield http
+async def open_http(
+    endpoint: Endpoint, *, connections: int = 100, read_timeout_s: float = READ_TIMEOUT_S
+) -> AsyncIterator[Http]:
+    """A session to `endpoint`. No answer for `read_timeout_s` is an error."""
+    async with aiohttp.ClientSession(
+        connector=_connector(endpoint, connections),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+        skip_auto_headers=("Content-Type",),
+    ) as session:
+        yield Http(session, read_timeout_s=read_timeout_s)
 
 
 def _connector(endpoint: Endpoint, connections: int) -> aiohttp.BaseConnector:
     if endpoint.socket:
         return aiohttp.UnixConnector(endpoint.socket, limit=connections, keepalive_timeout=KEEPALIVE_S)
-    tls = httpx.create_ssl_context(trust_env=False)
-    return aiohttp.TCPConnector(ssl=tls, limit=connections, keepalive_timeout=KEEPALIVE_S)
+    return aiohttp.TCPConnector(limit=connections, keepalive_timeout=KEEPALIVE_S)
 
 
-def translated(error: Foreign, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
-    """`error` as ours. Only a connection that was never made proves that nothing was sent.
+@cache
+def _tls() -> ssl.SSLContext:
+    """Made when it is needed: reading the certificates takes longer than a request."""
+    return ssl.create_default_context(cafile=certifi.where())
 
-    (The transport calls a refused connection a connect timeout, and one that the server dropped too. The error
-    below it tells them apart.)
-    """
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | aiohttp.InvalidURL):
+
+def translated(error: aiohttp.ClientError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
+    """`error` as ours. Only a connection that was never made proves that nothing was sent."""
+    if isinstance(error, _NO_ADDRESS):
         return ApiUnreachableError(f"{doing}: the address is not an http(s) URL; nothing was sent")
-    # aiohttp's own words may quote the URL, and that of a download may hold a token.
-    why = type(error).__name__ if isinstance(error, aiohttp.ClientError) else str(error) or type(error).__name__
-    if isinstance(error.__cause__, _NEVER_CONNECTED):
-        return ApiUnreachableError(f"{doing}: no connection ({_cause(error.__cause__) or why}); nothing was sent")
-    return OutcomeUnknownError(f"{doing}: no answer ({why})")
+    if isinstance(error, _NEVER_CONNECTED):
+        return ApiUnreachableError(f"{doing}: no connection ({spoken(error)}); nothing was sent")
+    return OutcomeUnknownError(f"{doing}: no answer ({spoken(error)})")
 
 
-def _cause(error: BaseException) -> str:
-    """In the system's words, which say less than the transport's and are read more easily; empty where it has none."""
-    if not isinstance(error, aiohttp.ClientConnectorError) or isinstance(error, UnixClientConnectorError):
-        return ""
-    number = error.os_error.errno or 0
-    why = os.strerror(number) if number > 0 else error.os_error.strerror or ""
-    return f"{error.host}:{error.port}: {why}" if why else ""
+def spoken(error: aiohttp.ClientError) -> str:
+    """`error` in words of ours and of the system: aiohttp's own may quote the URL, and that may hold a token."""
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, UnixClientConnectorError):
+        return f"{error.host}:{error.port}: {_of_the_system(error.os_error)}"
+    if isinstance(error, aiohttp.ClientOSError):
+        return _of_the_system(error)
+    return next((words for kind, words in _SPOKEN if isinstance(error, kind)), type(error).__name__)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the system says tells more, and is read more easily, than what libraries make of it."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or type(error).__name__
+
+
+_SPOKEN: tuple[tuple[type[aiohttp.ClientError] | tuple[type[aiohttp.ClientError], ...], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, "it could not be made in time"),
+    (aiohttp.ServerTimeoutError, "nothing came for too long"),
+    (aiohttp.ServerDisconnectedError, "the server hung up"),
+    (aiohttp.ClientPayloadError, "it broke off in the middle"),
+    (aiohttp.TooManyRedirects, "too many redirects"),
+    (_NO_ADDRESS, "the address is not an http(s) URL"),
+)

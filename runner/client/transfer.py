@@ -58,9 +58,8 @@ class Transfer:
         # A stream costs more than a small file is worth: its blocks are gathered and sent in one piece.
         body = stream if size_bytes > SMALL_BYTES else b"".join([block async for block in stream])
         try:
-            response = await self.api.http.post(
-                f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}", content=body, headers=sent
-            )
+            url = f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}"
+            response = await self.api.http.request("POST", url, content=body, headers=sent)
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None
         shown = as_object(answer(response, doing=doing, hidden=self.api.hidden, sent=sent))

@@ -169,9 +169,10 @@ class Deliverer:
             if isinstance(found, Laid):
                 return found
             place = found
+        file = _delivered(place.path, part.stat(), sha256=sha256)
         half.discard()
         await self.syncer.sync(place.path.parent)
-        return Laid(file=_delivered(place.path, sha256=sha256))
+        return Laid(file=file)
 
     def _found(self, path: Path, output: JobOutput, index: int) -> Laid | _Place:
         """Where to write, or what stays. The place is claimed: others of this run keep off it from now on."""
@@ -283,8 +284,7 @@ def _copied(copy: DeliveredFile, output: JobOutput, into: IO[bytes]) -> bool:
     return False
 
 
-def _delivered(path: Path, *, sha256: str) -> DeliveredFile:
-    stat = path.stat()
+def _delivered(path: Path, stat: os.stat_result, *, sha256: str) -> DeliveredFile:
     return DeliveredFile(
         path=str(path), size_bytes=stat.st_size, sha256=sha256, mtime_ns=stat.st_mtime_ns, inode=stat.st_ino
     )

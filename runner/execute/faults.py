@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
+from http import HTTPStatus
 
 from runner.client.errors import ApiError, GoneError
 from runner.errors import QuotaError, RunnerError
@@ -30,7 +30,7 @@ class DeliveryError(ApiError):
 
 def is_final(error: GoneError) -> bool:
     """Whether it will never be there again: a 404 for a file, or a job that shows fewer outputs, may pass."""
-    return error.status == httpx.codes.GONE
+    return error.status == HTTPStatus.GONE
 
 
 class MissingOutputsError(GoneError):

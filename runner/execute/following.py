@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import httpx
+from http import HTTPStatus
 
 from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
@@ -97,7 +96,7 @@ class Following:
         """Bought and finished: ask for the outputs as the server has them now. Raises GoneError."""
         job = await self.work.find(state.job_id)
         if job is None:
-            raise GoneError(f"the server no longer knows job {state.job_id}", status=httpx.codes.GONE)
+            raise GoneError(f"the server no longer knows job {state.job_id}", status=HTTPStatus.GONE)
         if job.status != "completed":
             raise UndeliverableError(
                 f"job {state.job_id} was completed, and the server calls it '{job.status}' now",

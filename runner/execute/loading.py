@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import httpx
+from http import HTTPStatus
 
 from runner.client.digest import Digests
 from runner.client.errors import ChangedFileError, RefusedError
@@ -65,7 +64,7 @@ class Loading:
                 )
             except RefusedError as error:
                 wait_s = next(waits, None)
-                if wait_s is None or error.status != httpx.codes.TOO_MANY_REQUESTS:
+                if wait_s is None or error.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
                 await self.work.site.sleep(max(wait_s, min(error.retry_after_s or 0.0, MOST_WAIT_S)))
 

@@ -18,6 +18,7 @@ class Pace:
         self._most = most
         self._limit = float(most)
         self._in_use = 0
+        self._waiting = 0
         self._freed = asyncio.Condition()
 
     @property
@@ -27,15 +28,24 @@ class Pace:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """A place among the started jobs, from the start to the end."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._in_use < self.limit)
-            self._in_use += 1
+        if self._in_use >= self.limit:
+            await self._wait()
+        self._in_use += 1
         try:
             yield
         finally:
             self._in_use -= 1
+            if self._waiting:
+                async with self._freed:
+                    self._freed.notify_all()
+
+    async def _wait(self) -> None:
+        self._waiting += 1
+        try:
             async with self._freed:
-                self._freed.notify_all()
+                await self._freed.wait_for(lambda: self._in_use < self.limit)
+        finally:
+            self._waiting -= 1
 
     def too_many(self) -> None:
         self._limit = max(1.0, min(self._limit, self._in_use) / 2)

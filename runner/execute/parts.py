@@ -1,7 +1,8 @@
-"""Half files: downloads on their way, under names of their own until they are whole.
+"""Half files: downloads on their way, which nobody takes for whole, and which are gone when whoever writes them is.
 
-Whoever writes one holds a lock on it that the kernel frees with the process. So what a killed run left is told from
-what another run is just writing, and is removed by the next delivery into that folder.
+A half file has no name at all (O_TMPFILE, see open(2)) until it is whole. Where a file system can't do that, it has a
+name of its own, and whoever writes it holds a lock on it that the kernel frees with the process. So what a killed run
+left is told from what another run is just writing, and is removed by the next delivery into that folder.
 """
 
 from __future__ import annotations
@@ -13,31 +14,47 @@ import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import IO
 
 _NAME = re.compile(r"\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.part")
+_TRIAL = ".000000000000-0"
+_RIGHTS = 0o666  # less what the umask takes
+_NO_NAMELESS_FILES = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 @dataclass(kw_only=True, slots=True)
 class Part:
-    """A file of ours that nobody else takes for whole. It is gone after `discard`, unless it was given a name."""
+    """A file of ours that nobody else takes for whole. It is gone after `discard`, unless it was given a name.
 
-    path: Path
+    path  its name until it is whole, which it may have none of
+    hint  what such a name begins with
+    """
+
     file: IO[bytes]
-    gone: bool = False
+    hint: str
+    path: Path | None = None
 
     @classmethod
     def in_folder(cls, folder: Path, *, key: str, index: int) -> Part:
-        """A new one, empty and locked, for output `index` of `key`."""
+        """A new one, empty, for output `index` of `key`. Raises FileNotFoundError where the folder isn't there."""
+        hint = f".{key[3:15]}-{index}"
+        number = _nameless(folder)
+        if number is None:
+            return cls._named(folder, hint)
+        return cls(file=_writer(number), hint=hint)
+
+    @classmethod
+    def _named(cls, folder: Path, hint: str) -> Part:
         while True:
-            path = folder / f".{key[3:15]}-{index}-{secrets.token_hex(4)}.part"
-            file = path.open("x+b")
-            with suppress(OSError):  # a file system without locks: then nobody can take it for a leftover either
-                fcntl.flock(file, fcntl.LOCK_EX)
+            path = _free_name(folder, hint)
+            file = _writer(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _RIGHTS))
+            _lock(file)
             if os.fstat(file.fileno()).st_nlink:
-                return cls(path=path, file=file)
+                return cls(file=file, hint=hint, path=path)
             file.close()  # somebody tidied up between the two calls
 
     def written(self) -> int:
@@ -45,12 +62,17 @@ class Part:
         self.file.flush()
         return self.file.fileno()
 
+    def stat(self) -> os.stat_result:
+        return os.fstat(self.file.fileno())
+
     def named(self, path: Path, *, replace: bool) -> bool:
         """Whether it has this name now; without `replace` somebody else's file under it stays."""
         try:
             if replace:
-                self.path.replace(path)
-                self.gone = True
+                self._with_name(path.parent).replace(path)
+                self.path = None
+            elif self.path is None:
+                _link_open(self.file.fileno(), path)
             else:
                 link_new(self.path, path)
         except FileExistsError:
@@ -59,9 +81,68 @@ class Part:
 
     def discard(self) -> None:
         self.file.close()
-        if not self.gone:
+        if self.path is not None:
             self.path.unlink(missing_ok=True)
-            self.gone = True
+            self.path = None
+
+    def _with_name(self, folder: Path) -> Path:
+        """Only what has a name can take another file's place."""
+        if self.path is None:
+            _lock(self.file)
+            path = _free_name(folder, self.hint)
+            _link_open(self.file.fileno(), path)
+            self.path = path
+        return self.path
+
+
+def _nameless(folder: Path) -> int | None:
+    """A file without a name that can be given one, None where that can't be had."""
+    return _open_nameless(folder) if _can_be_named(folder) else None
+
+
+@lru_cache(maxsize=4096)
+def _can_be_named(folder: Path) -> bool:
+    """Whether a file can go without a name here, and get one later: tried, for file systems and sandboxes differ."""
+    number = _open_nameless(folder)
+    if number is None:
+        return False
+    path = _free_name(folder, _TRIAL)
+    try:
+        _link_open(number, path)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(number)
+    return True
+
+
+def _open_nameless(folder: Path) -> int | None:
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, _RIGHTS)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS_FILES:
+            raise
+        return None
+
+
+def _link_open(number: int, path: Path) -> None:
+    """Name an open file. Raises FileExistsError. Source: open(2), "O_TMPFILE"."""
+    # With a folder's number Python calls linkat, which follows the link that an open file is in /proc.
+    os.link(f"/proc/self/fd/{number}", path, src_dir_fd=number, follow_symlinks=True)
+
+
+def _writer(number: int) -> IO[bytes]:
+    return BufferedWriter(FileIO(number, "wb"))
+
+
+def _lock(file: IO[bytes]) -> None:
+    with suppress(OSError):  # a file system without locks: then nobody can take it for a leftover either
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _free_name(folder: Path, hint: str) -> Path:
+    return folder / f"{hint}-{secrets.token_hex(4)}.part"
 
 
 def link_new(part: Path, path: Path) -> None:

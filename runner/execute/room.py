@@ -22,8 +22,9 @@ class Room:
             yield
         finally:
             self._busy -= 1
-            async with self._ended:
-                self._ended.notify_all()
+            if self._waiting:
+                async with self._ended:
+                    self._ended.notify_all()
 
     async def wait(self) -> bool:
         """Whether somebody ended meanwhile; at once False for the last one who isn't waiting."""

@@ -46,7 +46,6 @@ def job_of(state: KeyState) -> wire.Job:
         spent=0,
         errors=(),
         warnings=(),
-        inputs=(),
         outputs=tuple(
             wire.JobOutput(
                 id=output.id,

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-
-import httpx
+from http import HTTPStatus
 
 from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
 from runner.client.pacing import MOST_WAIT_S, Backoff
@@ -92,7 +91,7 @@ class Start:
     async def _refused(self, error: RefusedError, attempt: int) -> Exception:
         """A definite no: back to staged, and parked where it was for want of credits or capacity."""
         await self._log_refused(error, attempt)
-        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()
             return _TooManyError.of(error, certain=True)
         return ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") if error.status in PARKED_STATUSES else error
@@ -117,7 +116,7 @@ class Start:
             raise await self.following.lost(job_id, attempt) from error
         if not job.is_unstarted:
             return job
-        if error.status == httpx.codes.TOO_MANY_REQUESTS:
+        if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()
             raise _TooManyError.of(error, certain=False) from error
         if error.status in PARKED_STATUSES:

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from runner.runlog import Pledge
+
 MOST_LANES = 4  # on a slow disk some syncs at once are faster than one after the other
 MOST_TOGETHER = 16
 
@@ -22,21 +24,15 @@ class Syncer:
     """What was synced is durable when the call returns. Raises OSError."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Target, asyncio.Future[OSError | None]]] = deque()
+        self._waiting: deque[tuple[Target, Pledge[None]]] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
 
     async def sync(self, target: Target) -> None:
         """A cancellation waits for the end: nobody closes a file that a thread is at work on."""
-        done: asyncio.Future[OSError | None] = asyncio.get_running_loop().create_future()
+        done: Pledge[None] = Pledge()
         self._waiting.append((target, done))
         self._open_lane()
-        try:
-            error = await asyncio.shield(done)
-        except asyncio.CancelledError:
-            await asyncio.wait([done])
-            raise
-        if error is not None:
-            raise error
+        await done.wait()
 
     def _open_lane(self) -> None:
         if len(self._lanes) < MOST_LANES:
@@ -49,12 +45,15 @@ class Syncer:
             some = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
             try:
                 errors = await asyncio.to_thread(_synced, [target for target, _ in some])
-                for (_, done), error in zip(some, errors, strict=True):
-                    if not done.done():
-                        done.set_result(error)
-            finally:
+            except asyncio.CancelledError:
                 for _, done in some:
-                    done.cancel()  # only if we were cancelled ourselves
+                    done.give_up()
+                raise
+            for (_, done), error in zip(some, errors, strict=True):
+                if error is None:
+                    done.keep(None)
+                else:
+                    done.fail(error)
 
 
 def _synced(targets: Sequence[Target]) -> list[OSError | None]:

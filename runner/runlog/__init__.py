@@ -43,6 +43,7 @@ from runner.runlog.log import RunLog
 from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.opening import memory_log, open_log
 from runner.runlog.owner import Owner
+from runner.runlog.pledge import Pledge
 from runner.state import StagedUpload
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Lost",
     "OutOfOrder",
     "Owner",
+    "Pledge",
     "Refused",
     "RememberedDigest",
     "RunEnded",

@@ -6,12 +6,13 @@ of other callers in the same transaction are none the worse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from runner.runlog import money
 from runner.runlog.database import Database, Row, Transaction
-from runner.runlog.events import Event, KeyEvent, Starting, StoredEvent, event_body, read_event
+from runner.runlog.events import Event, KeyEvent, Refused, Starting, StoredEvent, event_body, read_event
 from runner.runlog.faults import AlreadyStarting, LeaseLost
 from runner.runlog.fold import follow, key_of
 from runner.runlog.gathered import Gathered
@@ -49,22 +50,45 @@ class Lines:
 class Ledger:
     """Lines under fences that are still current, in an order that folds, and within the budget.
 
-    What is written shows in the tables only after `flush`, which ends every transaction. Fences and states that were
-    read once aren't read again for every line: only the holder of a fence writes about its key, and what others did
-    meanwhile the database tells. Whoever undoes a transaction must `forget`.
+    What is written shows in the tables only after `flush`, which ends every transaction. Fences, states and starts that
+    were read once aren't read again for every line: only the holder of a fence writes about its key, and what others
+    did meanwhile the database tells. Whoever undoes a transaction must `forget`.
     """
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._gathered = Gathered(db=db)
-        self._states: dict[Fence, KeyState] = {}
+        self._states: dict[Fence, KeyState | None] = {}
+        self._starts: dict[Fence, dict[int, str]] = {}  # the job that is committed to, by attempt
         self._holders: dict[str, Row] = {}
         self._version: int | None = None
+        self._has_version = False
 
     def forget(self) -> None:
         self._gathered.clear()
         self._states.clear()
+        self._starts.clear()
         self._holders.clear()
+        self._has_version = False
+
+    def know(self, tx: Transaction, fences: Collection[Fence]) -> None:
+        """Read at once what lines under `fences`, which were just taken, will be held against."""
+        if len(self._states) + len(fences) > _MOST_KNOWN:
+            self._states.clear()
+            self._starts.clear()
+        for token in {fence.token for fence in fences}:
+            held = tx.rows("SELECT key, fence, owner FROM keys WHERE owner = ?", (token,))
+            self._holders.update({key: (number, owner) for key, number, owner in held})
+        new = {fence.key: fence for fence in fences if fence not in self._states}
+        keys, listed = (json.dumps(list(new)),), f"(SELECT value FROM {self._db.listed})"  # noqa: S608 - ours
+        self._states.update(dict.fromkeys(new.values()))
+        self._starts.update({fence: {} for fence in new.values()})
+        states = f"SELECT key, state FROM keys WHERE state IS NOT NULL AND key IN {listed}"  # noqa: S608
+        for key, state in tx.rows(states, keys):
+            self._states[new[key]] = read_state(state)
+        starts = f"SELECT key, attempt, job_id FROM starts WHERE refused = 0 AND key IN {listed}"  # noqa: S608
+        for key, attempt, job_id in tx.rows(starts, keys):
+            self._starts[new[key]][attempt] = job_id
 
     def append(self, tx: Transaction, at: float, lines: Lines) -> None:
         """Raises LeaseLost, OutOfOrder, AlreadyStarting and BudgetExceeded, each before anything is written."""
@@ -74,20 +98,19 @@ class Ledger:
         after = _folded(state, lines.events, at)
         for event in lines.events:
             if isinstance(event, Starting):
-                _check_start(tx, event)
+                self._check_start(tx, event, lines.fence)
         if lines.budget is not None:
             self._gathered.flush(tx)
             money.check(tx, at, lines.events, lines.budget)
         self._write(tx, at, lines)
         if lines.fence is not None and after is not state and after is not None:
             self._gathered.states[lines.fence.key] = write_state(after)
-            if len(self._states) >= _MOST_KNOWN:
-                self._states.clear()
-            self._states[lines.fence] = after
+            self._note(lines.fence, after, lines.events)
 
     def flush(self, tx: Transaction) -> None:
         """Write what was gathered."""
         self._gathered.flush(tx)
+        self._has_version = False
 
     def step_aside(self, tx: Transaction) -> None:
         """Before others write in the same transaction: what was gathered is written, and fences may change."""
@@ -116,20 +139,41 @@ class Ledger:
     def _fenced_state(self, tx: Transaction, fence: Fence) -> KeyState | None:
         if self._holder(tx, fence.key) != (fence.number, fence.token):
             raise LeaseLost(fence.key)
-        state = self._states.get(fence)
-        if state is None:
-            text = tx.rows("SELECT state FROM keys WHERE key = ?", (fence.key,))[0][0]
-            state = None if text is None else read_state(text)
-        return state
+        if fence in self._states:
+            return self._states[fence]
+        text = tx.rows("SELECT state FROM keys WHERE key = ?", (fence.key,))[0][0]
+        return None if text is None else read_state(text)
 
     def _holder(self, tx: Transaction, key: str) -> Row:
-        version = self._db.foreign_version(tx)
-        if version is None or version != self._version or len(self._holders) >= _MOST_KNOWN:
-            self._holders.clear()
-            self._version = version
+        if not self._has_version:  # nobody else writes until the end of the transaction
+            version = self._db.foreign_version(tx)
+            if version is None or version != self._version or len(self._holders) >= _MOST_KNOWN:
+                self._holders.clear()
+            self._version, self._has_version = version, True
         if key not in self._holders:
             self._holders[key] = next(iter(tx.rows("SELECT fence, owner FROM keys WHERE key = ?", (key,))), ())
         return self._holders[key]
+
+    def _check_start(self, tx: Transaction, event: Starting, fence: Fence | None) -> None:
+        if fence in self._starts:
+            committed = self._starts[fence].get(event.attempt, event.job_id)
+        else:
+            sql = "SELECT job_id FROM starts WHERE key = ? AND attempt = ? AND refused = 0"
+            committed = next(iter(tx.rows(sql, (event.key, event.attempt))), (event.job_id,))[0]
+        if committed != event.job_id:
+            raise AlreadyStarting(event.key, event.attempt, committed)
+
+    def _note(self, fence: Fence, state: KeyState, events: Iterable[Event]) -> None:
+        if len(self._states) >= _MOST_KNOWN:
+            self._states.clear()
+            self._starts.clear()
+        self._states[fence] = state
+        starts = self._starts.get(fence, {})
+        for event in events:
+            if isinstance(event, Starting):
+                starts[event.attempt] = event.job_id
+            elif isinstance(event, Refused):
+                starts.pop(event.attempt, None)
 
     def _write(self, tx: Transaction, at: float, lines: Lines) -> None:
         number = None if lines.fence is None else lines.fence.number
@@ -145,13 +189,6 @@ def _folded(state: KeyState | None, events: tuple[Event, ...], at: float) -> Key
         if isinstance(event, KeyEvent):
             state = follow(state, event, at=at)
     return state
-
-
-def _check_start(tx: Transaction, event: Starting) -> None:
-    sql = "SELECT job_id FROM starts WHERE key = ? AND attempt = ? AND refused = 0"
-    committed = tx.rows(sql, (event.key, event.attempt))
-    if committed and committed[0][0] != event.job_id:
-        raise AlreadyStarting(event.key, event.attempt, committed[0][0])
 
 
 def _all_events(tx: Transaction) -> list[tuple[int, float, str, Event]]:

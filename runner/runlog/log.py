@@ -66,7 +66,9 @@ class RunLog:
         def work(tx: Transaction, _at: float) -> dict[str, Fence]:
             if self._db.locks is not None:
                 self._db.locks.hold(owner.token)
-            return leases.claim(tx, self._db, wanted, owner, ttl_s, self._watch, self._clock.monotonic())
+            won = leases.claim(tx, self._db, wanted, owner, ttl_s, self._watch, self._clock.monotonic())
+            self._ledger.know(tx, won.values())
+            return won
 
         self._owners.add(owner.token)
         return await self._write(work)

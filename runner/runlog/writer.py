@@ -20,6 +20,7 @@ from runner.runlog.faults import (
     LogUnusable,
     OutOfOrder,
 )
+from runner.runlog.pledge import Pledge
 
 T = TypeVar("T")
 Work = Callable[[Transaction, float], T]
@@ -33,8 +34,7 @@ _REFUSALS = (LeaseLost, AlreadyStarting, BudgetExceeded, OutOfOrder, ValueError)
 @dataclass(kw_only=True, slots=True)
 class _Request:
     work: Work[Any]
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Any]
+    answer: Pledge[Any]
     result: object = None
     refusal: BaseException | None = None
 
@@ -58,24 +58,18 @@ class GroupWriter:
 
     async def run(self, work: Work[T]) -> T:
         """What `work` answers, once what it wrote is durable; a cancellation waits for that too."""
-        loop = asyncio.get_running_loop()
-        request = _Request(work=work, loop=loop, answer=loop.create_future())
+        answer: Pledge[T] = Pledge()
         with self._wake:
             if self._closing:
                 raise LogUnusable("the run log is closed")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="run log", daemon=True)
                 self._thread.start()
-            self._waiting.append(request)
-        if self._rousing is not loop:
-            self._rousing = loop
-            loop.call_soon(self._rouse)
-        try:
-            result: T = await asyncio.shield(request.answer)
-        except asyncio.CancelledError:
-            await asyncio.wait([request.answer])
-            raise
-        return result
+            self._waiting.append(_Request(work=work, answer=answer))
+        if self._rousing is not answer.loop:
+            self._rousing = answer.loop
+            answer.loop.call_soon(self._rouse)
+        return await answer.wait()
 
     def _rouse(self) -> None:
         """Once for all who asked in one go of the event loop: waking a thread costs more than most of them ask for."""
@@ -122,7 +116,7 @@ def _answer(batch: list[_Request], failure: BaseException | None) -> None:
     """Wake each event loop once for all of its callers."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_Request]] = {}
     for request in batch:
-        by_loop.setdefault(request.loop, []).append(request)
+        by_loop.setdefault(request.answer.loop, []).append(request)
     for loop, requests in by_loop.items():
         try:
             loop.call_soon_threadsafe(_resolve, requests, failure)
@@ -132,10 +126,8 @@ def _answer(batch: list[_Request], failure: BaseException | None) -> None:
 
 def _resolve(requests: list[_Request], failure: BaseException | None) -> None:
     for request in requests:
-        if request.answer.done():  # cancelled
-            continue
         error = failure or request.refusal
         if error is None:
-            request.answer.set_result(request.result)
+            request.answer.keep(request.result)
         else:
-            request.answer.set_exception(error)
+            request.answer.fail(error)

@@ -52,9 +52,12 @@ class Job:
     spent: int
     errors: tuple[UserError, ...]
     warnings: tuple[UserError, ...]
-    inputs: tuple[JobInput, ...]
     outputs: tuple[JobOutput, ...]
     document: JsonObject
+
+    @property
+    def inputs(self) -> tuple[JobInput, ...]:
+        return tuple(_input(row) for row in as_list(self.document.get("input")))
 
     @property
     def ended(self) -> bool:
@@ -79,7 +82,6 @@ def read_job(document: Json) -> Job:
         spent=as_int(job.get("spent")),
         errors=tuple(_error(row) for row in as_list(job.get("errors"))),
         warnings=tuple(_error(row) for row in as_list(job.get("warnings"))),
-        inputs=tuple(_input(row) for row in as_list(job.get("input"))),
         outputs=tuple(_output(row) for row in as_list(job.get("output"))),
         document=job,
     )

@@ -11,14 +11,16 @@ JsonObject = dict[str, Any]
 
 def as_object(value: Json) -> JsonObject:
     """`value` as an object; `[]`, `null` and anything else that is no object count as empty."""
-    return dict(value) if isinstance(value, dict | Mapping) else {}
+    return dict(value) if isinstance(value, dict) or isinstance(value, Mapping) else {}  # noqa: SIM101 - much faster
 
 
 def as_list(value: Json) -> list[Json]:
     """`value` as a list: `null` and `{}` are empty, a bare value is a list of one."""
+    if isinstance(value, list):
+        return list(value)
     if value is None or value == {}:
         return []
-    return list(value) if isinstance(value, list | tuple) else [value]
+    return list(value) if isinstance(value, tuple) else [value]
 
 
 def as_text(value: Json) -> str:

@@ -125,8 +125,7 @@ async def scene(*answers: Answer | bytes | None, timeout_s: float = 5.0, **how: 
 
     async with rogue(*answers, **how) as server:
         endpoint = Endpoint(name="loopback", base_url=f"{server.url}/v2", api_key=KEY)
-        async with open_http(endpoint) as http:
-            http.timeout = timeout_s
+        async with open_http(endpoint, read_timeout_s=timeout_s) as http:
             yield Scene(
                 server=server,
                 api=ConversionApi(endpoint=endpoint, http=http, sleep=no_wait, rng=Random(1)),

@@ -11,13 +11,14 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import aiohttp
 import apsw
-import httpx
 import psycopg
 
 from runner.cli.app import run_cli
@@ -27,11 +28,12 @@ from runner.cli.prepare import load
 from runner.cli.running import Wishes, carry_out
 from runner.cli.session import Outside
 from runner.client.endpoint import Endpoint
-from runner.client.http import open_http
+from runner.client.http import Content, Http, open_http
 from runner.errors import RunnerError
+from runner.execute.claims import LEASE_S
 from runner.execute.progress import Silent
 from runner.plan import Policy, Step
-from runner.runlog import BudgetGuard, Clock, Event, Fence, RunLog
+from runner.runlog import BudgetGuard, Clock, Event, Fence, Owner, RunLog
 from runner.runlog.database import Database
 from runner.runlog.postgres import _TURN, open_database
 from runner.runlog.sqlite import SqliteDatabase
@@ -106,26 +108,27 @@ class Trap:
         if self.order.signals:
             while self.pending:
                 os.kill(os.getpid(), self.pending.pop(0))
+        elif self.counts[self.order.point] != self.order.ordinal:
+            pass
         elif self.order.halt:
             Path(self.order.result + ".halted").touch()
             _between_transactions(self.order)
             os.kill(os.getpid(), signal.SIGSTOP)
-        elif self.counts[self.order.point] == self.order.ordinal:
+        else:
             with suppress(ProcessLookupError):  # the other run was faster with the same server
                 os.kill(self.order.victim or os.getpid(), signal.SIGKILL)
 
     @asynccontextmanager
-    async def open_http(self, endpoint: Endpoint, connections: int) -> AsyncIterator[httpx.AsyncClient]:
+    async def open_http(self, endpoint: Endpoint, connections: int) -> AsyncIterator[Http]:
         async with open_http(endpoint, connections=connections) as http:
-            counting = CountingTransport(http, self)
-            yield httpx.AsyncClient(transport=counting, timeout=http.timeout, trust_env=False)
+            yield CountingHttp(http, self)
 
     def watch_files(self) -> None:
         """Points before every step that makes, names, renames or removes a file of the results, or syncs its folder."""
 
         def on_event(event: str, args: tuple[object, ...]) -> None:
             changes = event in FILE_CALLS or (event == "open" and int(str(args[2])) & (os.O_CREAT | os.O_DIRECTORY))
-            if changes and _is_result(str(args[0])):
+            if changes and any(_is_result(str(one)) for one in args[:2]):
                 self.pass_by(f"before {event}")
 
         sys.addaudithook(on_event)
@@ -135,25 +138,33 @@ def _is_result(path: str) -> bool:
     return "/out/" in path or path.endswith("/out")
 
 
-def _call(request: httpx.Request) -> str:
-    parts = request.url.path.split("/")
+def _call(method: str, url: str) -> str:
+    parts = urlsplit(url).path.split("/")
     if "upload-file" in parts or "download-file" in parts:
         return "upload" if "upload-file" in parts else "download"
-    return f"{request.method} {'/'.join(one if len(one) < 30 else '*' for one in parts)}"
+    return f"{method} {'/'.join(one if len(one) < 30 else '*' for one in parts)}"
 
 
-class CountingTransport(httpx.AsyncBaseTransport):
+class CountingHttp(Http):
     """Passes a point before every request, and after the head of every answer."""
 
-    def __init__(self, below: httpx.AsyncClient, trap: Trap) -> None:
+    def __init__(self, below: Http, trap: Trap) -> None:
         self._below = below
         self._trap = trap
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self._trap.pass_by(f"before {_call(request)}")
-        response = await self._below.send(request, stream=True)
-        self._trap.pass_by(f"after {_call(request)}")
-        return response
+    def open(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._opened(method, url, headers, content)
+
+    @asynccontextmanager
+    async def _opened(
+        self, method: str, url: str, headers: Mapping[str, str], content: Content | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self._trap.pass_by(f"before {_call(method, url)}")
+        async with self._below.open(method, url, headers=headers, content=content) as response:
+            self._trap.pass_by(f"after {_call(method, url)}")
+            yield response
 
 
 class CountingProgress(Silent):
@@ -165,7 +176,7 @@ class CountingProgress(Silent):
 
 
 class CountingLog(RunLog):
-    """A run log that passes a point before and after every line."""
+    """A run log that passes a point before and after every line, and every taking and giving back of leases."""
 
     def __init__(self, order: Order, trap: Trap) -> None:
         clock = Clock()
@@ -179,6 +190,17 @@ class CountingLog(RunLog):
         self._trap.pass_by(f"before {names}")
         await super().append(*events, run_id=run_id, fence=fence, budget=budget)
         self._trap.pass_by(f"after {names}")
+
+    async def claim(self, keys: Iterable[str], owner: Owner, ttl_s: float = LEASE_S) -> dict[str, Fence]:
+        self._trap.pass_by("before Claim")
+        won = await super().claim(keys, owner, ttl_s)
+        self._trap.pass_by("after Claim")
+        return won
+
+    async def release(self, fences: Mapping[str, Fence] | Iterable[Fence]) -> None:
+        self._trap.pass_by("before Release")
+        await super().release(fences)
+        self._trap.pass_by("after Release")
 
 
 def _database(order: Order, clock: Clock) -> Database:

@@ -7,17 +7,17 @@ import heapq
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-import httpx
 import pytest
 
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.errors import GoneError
+from runner.client.http import Answer, Content, Http
 from runner.client.pacing import Backoff
 from runner.errors import AuthenticationError
 from runner.execute.durations import Durations
@@ -55,7 +55,7 @@ class Time:
 
 
 @dataclass(kw_only=True)
-class Account:
+class Account(Http):
     """Jobs by when they end, newest first in the list; `broken` says with which status a path is refused."""
 
     ends: dict[str, float]
@@ -64,20 +64,22 @@ class Account:
     before: str = "processing"
     asked: list[tuple[float, str]] = field(default_factory=list)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        path = request.url.path + (f"?{request.url.query.decode()}" if request.url.query else "")
+    async def request(
+        self, _method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+    ) -> Answer:
+        assert headers
+        assert content is None
+        path = url.removeprefix("http://api.test")
         self.asked.append((self.time.now, path))
         status = self.broken(path)
         if status is not None:
-            return httpx.Response(status, request=request)
+            return _answer(None, status=status)
         if path.startswith("/v2/jobs?page="):
             page = int(path.rpartition("=")[2])
             ids = list(reversed(self.ends))[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-            return httpx.Response(200, content=json.dumps([self._job(one) for one in ids]))
+            return _answer([self._job(one) for one in ids])
         job_id = path.rpartition("/")[2]
-        return (
-            httpx.Response(200, content=json.dumps(self._job(job_id))) if job_id in self.ends else httpx.Response(404)
-        )
+        return _answer(self._job(job_id)) if job_id in self.ends else _answer(None, status=404)
 
     def _job(self, job_id: str) -> dict[str, Any]:
         if self.time.now < self.ends[job_id]:
@@ -94,17 +96,20 @@ class Account:
 
     def wait_for(self, *job_ids: str, expected_s: float = 0.0) -> list[Job | BaseException]:
         async def main() -> list[Job | BaseException]:
-            http = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
             endpoint = Endpoint(name="x", base_url="http://api.test/v2", api_key="k")
             once = Backoff(tries=0)
-            api = ConversionApi(endpoint=endpoint, http=http, sleep=self.time.sleep, backoff=once, rng=Random(1))
-            async with http, Poller(api, clock=lambda: self.time.now, sleep=self.time.sleep) as poller:
+            api = ConversionApi(endpoint=endpoint, http=self, sleep=self.time.sleep, backoff=once, rng=Random(1))
+            async with Poller(api, clock=lambda: self.time.now, sleep=self.time.sleep) as poller:
                 waits = (poller.wait(job_id, expected_s=expected_s) for job_id in job_ids)
                 waiting = asyncio.gather(*waits, return_exceptions=True)
                 await self.time.pass_until(waiting)
                 return waiting.result()
 
         return asyncio.run(main())
+
+
+def _answer(document: object, *, status: int = 200) -> Answer:
+    return Answer(status=status, headers={}, content=json.dumps(document).encode())
 
 
 def jobs(count: int, *, end: float = 0.0) -> dict[str, float]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 
 from runner.cli.elsewhere.remotes import look_at, open_web
 from runner.cli.elsewhere.stores import resolved, store_site
@@ -149,7 +149,7 @@ async def _sights(looks: Sequence[_Look], chosen: ChosenEndpoint) -> tuple[Sight
 
 
 async def _looked(
-    look: _Look, http: httpx.AsyncClient, pool: ThreadPoolExecutor, site: Site, *, is_hosted: bool
+    look: _Look, http: aiohttp.ClientSession, pool: ThreadPoolExecutor, site: Site, *, is_hosted: bool
 ) -> Verdict:
     try:
         if look.entry.get("type", "remote") == "remote":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterable, Mapping
 
-import httpx
+import aiohttp
 
-from runner import __version__
+from runner.client.http import FOREIGN, USER_AGENT, is_success, spoken
 from runner.errors import InvalidError
 
 AT_ONCE = 16
@@ -24,27 +23,33 @@ async def revisions(urls: Iterable[str]) -> dict[str, str | InvalidError]:
         return dict(zip(wanted, await asyncio.gather(*(_asked(http, url, room) for url in wanted)), strict=True))
 
 
-def open_web() -> AbstractAsyncContextManager[httpx.AsyncClient]:
-    headers = {"User-Agent": f"conversion-runner/{__version__}", "Accept-Encoding": "identity"}
-    return httpx.AsyncClient(follow_redirects=True, timeout=TIMEOUT_S, headers=headers)
+def open_web() -> aiohttp.ClientSession:
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers=headers, trust_env=True)
 
 
-async def look_at(http: httpx.AsyncClient, url: str) -> httpx.Headers:
+async def look_at(http: aiohttp.ClientSession, url: str) -> Mapping[str, str]:
     """What a web server says of `url` without sending it. Raises InvalidError, never with the URL: it may be secret."""
     try:
-        answer = await http.head(url)
-        if answer.status_code in _NO_HEAD:  # then by asking for the whole and not reading on
-            async with http.stream("GET", url) as answer:
-                pass
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        why = type(error).__name__ if isinstance(error, httpx.InvalidURL) else str(error) or type(error).__name__
-        raise InvalidError(f"its server could not be asked: {why}") from None
-    if not answer.is_success:
-        raise InvalidError(f"its server answers {answer.status_code} {answer.reason_phrase}".rstrip())
+        answer = await _head(http, url)
+    except FOREIGN as error:
+        raise InvalidError(f"its server could not be asked: {spoken(error)}") from None
+    except TimeoutError:
+        raise InvalidError(f"its server could not be asked: no answer within {TIMEOUT_S:g} s") from None
+    if not is_success(answer.status):
+        raise InvalidError(f"its server answers {answer.status} {answer.reason or ''}".rstrip())
     return answer.headers
 
 
-async def _asked(http: httpx.AsyncClient, url: str, room: asyncio.Semaphore) -> str | InvalidError:
+async def _head(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
+    async with http.head(url, allow_redirects=True) as answer:
+        if answer.status not in _NO_HEAD:
+            return answer
+    async with http.get(url) as answer:  # by asking for the whole and not reading on
+        return answer
+
+
+async def _asked(http: aiohttp.ClientSession, url: str, room: asyncio.Semaphore) -> str | InvalidError:
     async with room:
         try:
             headers = await look_at(http, url)

@@ -1,0 +1,100 @@
+"""The session: what it says of itself, what it leaves alone, and how it speaks of what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from runner.client.api import ConversionApi
+from runner.client.endpoint import Endpoint
+from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
+from runner.client.http import USER_AGENT, open_http
+from runner.client.pacing import Backoff
+from tests.client.conftest import Rogue, reply, rogue
+
+ONCE = Backoff(tries=0)
+
+
+def _asked(url: str, *, read_timeout_s: float = 5.0) -> Any:
+    async def main() -> Any:
+        endpoint = Endpoint(name="x", base_url=url, api_key="canarykey")
+        async with open_http(endpoint, read_timeout_s=read_timeout_s) as http:
+            return await ConversionApi(endpoint=endpoint, http=http, backoff=ONCE).contracts()
+
+    return asyncio.run(main())
+
+
+def _asked_of(*answers: bytes | None, read_timeout_s: float = 5.0, **how: Any) -> tuple[Any, Rogue]:
+    async def main() -> tuple[Any, Rogue]:
+        async with rogue(*answers, **how) as server:
+            try:
+                return await asyncio.to_thread(_asked, server.url, read_timeout_s=read_timeout_s), server
+            except OutcomeUnknownError as error:
+                return error, server
+
+    return asyncio.run(main())
+
+
+def test_it_says_who_it_is_and_wants_the_bytes_as_they_are() -> None:
+    said, server = _asked_of(reply(200, {"plan": "free"}))
+
+    assert said == {"plan": "free"}
+    (request,) = server.requests
+    assert request.headers["user-agent"] == USER_AGENT
+    assert request.headers["accept-encoding"] == "identity"
+    assert "content-type" not in request.headers
+
+
+def test_proxies_of_the_environment_get_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+    said, _ = _asked_of(reply(200, {"plan": "free"}))
+
+    assert said == {"plan": "free"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "how", "words"),
+    [
+        (None, {}, "GET /contracts: no answer (the server hung up)"),
+        (reply(200, b"{", Content_Length="9"), {}, "GET /contracts: no answer (it broke off in the middle)"),
+        (None, {"mute": True}, "GET /contracts: no answer (nothing came for too long)"),
+    ],
+)
+def test_what_went_wrong_is_told_in_plain_words(answer: bytes | None, how: dict[str, Any], words: str) -> None:
+    error, _ = _asked_of(answer, read_timeout_s=0.3, **how)
+
+    assert isinstance(error, OutcomeUnknownError)
+    assert str(error) == words
+
+
+def test_a_port_nobody_listens_on_is_named_and_nothing_was_sent() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+        with pytest.raises(ApiUnreachableError) as raised:
+            _asked(f"http://127.0.0.1:{port}/v2")
+
+    assert str(raised.value) == (
+        f"GET /contracts: no connection (127.0.0.1:{port}: Connection refused); nothing was sent"
+    )
+
+
+def test_a_name_nobody_knows_is_named() -> None:
+    with pytest.raises(ApiUnreachableError, match=r"no connection \(nobody\.invalid:80: .+\); nothing was sent"):
+        _asked("http://nobody.invalid/v2")
+
+
+def test_a_server_without_tls_is_no_connection() -> None:
+    async def main() -> None:
+        async with rogue(reply(200, {}), deaf=True) as server:
+            with pytest.raises(ApiUnreachableError, match="nothing was sent") as raised:
+                await asyncio.to_thread(_asked, server.url.replace("http:", "https:"))
+            assert "canarykey" not in str(raised.value)
+
+    asyncio.run(main())
