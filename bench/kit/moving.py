@@ -16,6 +16,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import uvloop
+
 from bench.kit.processes import memory_mib
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
@@ -63,4 +65,5 @@ async def _download(transfer: Transfer, row: Mapping[str, Json]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as a run does
+        runner.run(main(json.loads(Path(sys.argv[1]).read_text())))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -54,9 +55,9 @@ class Transfer:
             "Content-Length": str(len(head) + size_bytes + len(tail)),
         }
         doing = f"uploading {filename!r}"
-        stream = _body(head, path, tail, size_bytes=size_bytes, hasher=hasher, progress=progress)
-        # A stream costs more than a small file is worth: its blocks are gathered and sent in one piece.
-        body = stream if size_bytes > SMALL_BYTES else b"".join([block async for block in stream])
+        blocks = _Blocks(path=path, size_bytes=size_bytes, hasher=hasher, progress=progress)
+        # A stream, or waking a thread, costs more than a small file is worth.
+        body = blocks.streamed(head, tail) if size_bytes > SMALL_BYTES else b"".join((head, *blocks.read(), tail))
         try:
             url = f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}"
             response = await self.api.http.request("POST", url, content=body, headers=sent)
@@ -113,34 +114,50 @@ def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[byt
     return head.encode("utf-8", "surrogateescape"), f"\r\n--{boundary}--\r\n".encode()
 
 
-async def _body(
-    head: bytes, path: Path, tail: bytes, *, size_bytes: int, hasher: Hasher, progress: Progress | None
-) -> AsyncIterator[bytes]:
-    yield head
-    try:
-        with path.open("rb", buffering=0) as file:
-            while block := await _next_block(file, hasher, small=size_bytes <= SMALL_BYTES):
-                if hasher.size_bytes > size_bytes:
-                    hasher.failure = ChangedFileError(f"{path} grew while it was uploaded")
-                    raise hasher.failure
-                if progress is not None:
-                    progress(len(block))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Blocks:
+    """The file at `path`, hashed as it passes; what is wrong with it is kept as the hasher's failure, and raised."""
+
+    path: Path
+    size_bytes: int
+    hasher: Hasher
+    progress: Progress | None
+
+    async def streamed(self, head: bytes, tail: bytes) -> AsyncIterator[bytes]:
+        yield head
+        with self._watched(), self.path.open("rb", buffering=0) as file:
+            while block := await asyncio.to_thread(self._next, file):
+                self._tell(block)
                 yield block
-    except OSError as error:
-        hasher.failure = ApiError(f"{path} can't be read: {error.strerror}")
-        raise hasher.failure from error
-    if hasher.size_bytes != size_bytes:
-        hasher.failure = ChangedFileError(f"{path} shrank while it was uploaded")
-        raise hasher.failure
-    yield tail
+        yield tail
 
+    def read(self) -> Iterator[bytes]:
+        with self._watched(), self.path.open("rb", buffering=0) as file:
+            while block := self._next(file):
+                self._tell(block)
+                yield block
 
-async def _next_block(file: IO[bytes], hasher: Hasher, *, small: bool) -> bytes:
-    """Read and hash in a thread, unless that is done sooner than a thread is woken."""
-    return _read_hashed(file, hasher) if small else await asyncio.to_thread(_read_hashed, file, hasher)
+    def _next(self, file: IO[bytes]) -> bytes:
+        block = file.read(BLOCK_BYTES)
+        if block:
+            self.hasher.add(block)
+        if self.hasher.size_bytes > self.size_bytes:
+            raise ChangedFileError(f"{self.path} grew while it was uploaded")
+        if not block and self.hasher.size_bytes < self.size_bytes:
+            raise ChangedFileError(f"{self.path} shrank while it was uploaded")
+        return block
 
+    def _tell(self, block: bytes) -> None:
+        if self.progress is not None:
+            self.progress(len(block))
 
-def _read_hashed(file: IO[bytes], hasher: Hasher) -> bytes:
-    block = file.read(BLOCK_BYTES)
-    hasher.add(block)
-    return block
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.hasher.failure = ApiError(f"{self.path} can't be read: {error.strerror}")
+            raise self.hasher.failure from error
+        except ApiError as error:
+            self.hasher.failure = error
+            raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +36,10 @@ def _edited(step: Step) -> Iterator[Edited]:
                 yield Edited(address=step.address, path=Path(file.path), inode=inode)
 
 
-def told_of(edited: Iterable[Edited], outcomes: Sequence[Outcome]) -> list[Outcome]:
+def told_of(edited: Collection[Edited], outcomes: Sequence[Outcome]) -> list[Outcome]:
     """`outcomes`, with a warning for each of `edited` that has another name by now."""
+    if not edited:
+        return list(outcomes)
     kept = [(one, to) for one in edited if (to := _where_now(one)) is not None]
     return [replace(outcome, warnings=(*outcome.warnings, *_warnings(outcome, kept))) for outcome in outcomes]
 

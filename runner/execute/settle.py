@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 
 from runner.client.errors import GoneError
 from runner.errors import DeadlineReached, ExitCode, RunnerError
@@ -297,7 +298,7 @@ SAME_ENDINGS = {"jpeg": "jpg", "tif": "tiff", "htm": "html"}
 
 
 def _ending(name: str) -> str:
-    ending = PurePosixPath(name).suffix.lower().lstrip(".")
+    ending = splitext(name)[1].lower().lstrip(".")
     return SAME_ENDINGS.get(ending, ending)
 
 

@@ -36,14 +36,15 @@ class Lines:
     def of(cls, events: Sequence[Event], *, run_id: str, fence: Fence | None, budget: BudgetGuard | None) -> Lines:
         """Raises ValueError for lines about a key without its fence, TypeError for what isn't JSON."""
         key = None if fence is None else fence.key
-        if any(key_of(event) not in (None, key) for event in events):
-            raise ValueError("a line about a key needs the fence of that key")
+        for event in events:
+            if key_of(event) not in (None, key):
+                raise ValueError("a line about a key needs the fence of that key")
         return cls(
             run_id=run_id,
             fence=fence,
             budget=budget,
             events=tuple(events),
-            bodies=tuple(event_body(event) for event in events),
+            bodies=tuple([event_body(event) for event in events]),
         )
 
 
