@@ -21,13 +21,13 @@ from tests.execute.scenarios import SCENES, Build, Scene
 # Points at which a run of each scene is killed. These numbers may grow with the protocol; one that shrinks means
 # that a durable line or a call went missing, or that this test no longer sees it.
 POINTS = {
-    "remote": 28,
-    "upload": 33,
-    "two_conversions": 40,
-    "broken": 23,
-    "broken_with_retry": 40,
-    "equal_bytes": 39,  # the second address gets a copy, without a download of its own
-    "budgeted": 33,
+    "remote": 36,
+    "upload": 41,
+    "two_conversions": 47,
+    "broken": 29,
+    "broken_with_retry": 46,
+    "equal_bytes": 46,  # the second address gets a copy, without a download of its own
+    "budgeted": 41,
 }
 
 
