@@ -81,6 +81,8 @@ class Ledger:
             held = tx.rows("SELECT key, fence, owner FROM keys WHERE owner = ?", (token,))
             self._holders.update({key: (number, owner) for key, number, owner in held})
         new = {fence.key: fence for fence in fences if fence not in self._states}
+        if not new:
+            return
         keys, listed = (json.dumps(list(new)),), f"(SELECT value FROM {self._db.listed})"  # noqa: S608 - ours
         self._states.update(dict.fromkeys(new.values()))
         self._starts.update({fence: {} for fence in new.values()})

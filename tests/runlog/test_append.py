@@ -184,6 +184,30 @@ def test_a_second_job_is_never_committed_to_for_one_attempt(log: RunLog) -> None
     assert [each.event for each in log.events(kinds=["starting"])] == [life()[3]]
 
 
+def test_whoever_takes_a_key_over_knows_what_its_attempt_is_committed_to(log: RunLog) -> None:
+    before = claim(log)
+    append(log, *life()[:4], fence=before)
+    asyncio.run(log.release([before]))
+    with log._db.writing() as tx:  # a wrong state: only the starts tell
+        tx.rows("UPDATE keys SET state = NULL WHERE key = ?", (KEY,))
+
+    with pytest.raises(AlreadyStarting, match="already committed to job j1"):
+        append(log, *life(job_id="j2")[:4], fence=claim(log))
+
+
+def test_whoever_takes_a_key_over_goes_on_from_its_state(log: RunLog) -> None:
+    before = claim(log)
+    append(log, *life()[:4], fence=before)
+    asyncio.run(log.release([before]))
+    after = claim(log)
+
+    append(log, *life()[4:5], fence=after)
+
+    assert log.states()[KEY].stage is Stage.STARTED
+    with pytest.raises(LeaseLost):
+        append(log, *life()[4:5], fence=before)
+
+
 def test_the_same_job_may_be_started_again_in_recovery(log: RunLog) -> None:
     fence = claim(log)
     append(log, *life()[:4], fence=fence)
