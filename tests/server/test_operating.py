@@ -21,6 +21,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.retention import cancel_forgotten
 from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
+from tests.server.conftest import Web
 from tests.server.post_office import api_of, converted
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
@@ -137,6 +138,24 @@ def test_beyond_the_limit_on_disk_uploads_are_refused_and_room_comes_back_with_d
 
         async with api_of(tmp_path, max_disk_bytes=100_000) as api:  # what lies there is counted at the start
             assert (await api.upload(await api.staged(), b"x" * 60_000)).status_code == 507
+
+    asyncio.run(test())
+
+
+def test_beyond_the_limit_on_disk_a_download_stops_and_leaves_the_room_that_it_took(tmp_path: Path, web: Web) -> None:
+    web.pages["/announced"] = (200, {}, b"x" * 2_000_000)
+    web.pages["/endless"] = (200, {"Content-Length": ""}, b"x" * 5_000_000)
+
+    async def test() -> None:
+        contract = Contract(max_input_bytes=3_000_000)  # what would stop it next
+        async with api_of(tmp_path, max_disk_bytes=1_000_000, contract=contract) as api:
+            for page in ("/announced", "/endless"):
+                job = await api.create(input={"source": web.url + page}, conversion={"target": "png"})
+                failed = await api.ended(job)
+                (error,) = failed["errors"]
+                assert (error["source"], error["code"], "1000000 bytes" in error["message"]) == ("input", 507, True)
+                assert not any((tmp_path / "files" / "tmp").iterdir())
+            assert (await api.upload(await api.staged(), b"x" * 990_000)).status_code == 200
 
     asyncio.run(test())
 

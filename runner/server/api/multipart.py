@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,14 +17,13 @@ from starlette.requests import ClientDisconnect, Request
 
 from runner.server.answers import ApiError, invalid
 from runner.server.jobs.limits import too_large
+from runner.server.store.blobs import Reserve
 from runner.server.store.checksums import Digest
 from runner.wire.names import received_name
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
 _MOST_BUFFERS = 1024  # the system's limit for one call
-
-Reserve = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from runner.server.answers import ApiError, conflict, invalid, json_answer
 from runner.server.api.house import House
-from runner.server.api.multipart import Received, Reserve, receive
+from runner.server.api.multipart import Received, receive
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived
 from runner.server.jobs.document import input_document
@@ -32,6 +32,7 @@ from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle_within
+from runner.server.store.blobs import Reserve
 from runner.server.store.checksums import new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID

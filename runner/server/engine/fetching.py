@@ -136,6 +136,7 @@ class Fetching:
             allowed=self._config.allow_private,
             stopped=stopped,
             digest=self._blobs.digest(),
+            reserve=partial(self._blobs.reserve, scratch),
         )
         try:
             fetched = self._fetched(job, entry, order)
@@ -144,7 +145,7 @@ class Fetching:
             return keep_input(self._blobs, job.id, taken, scratch)
         finally:
             with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
+                self._blobs.discard(scratch)
 
     def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
         if entry.type == "cloud":

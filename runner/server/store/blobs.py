@@ -8,12 +8,19 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from runner.server.store.checksums import Digest, Kind, checksum_of, new_digest
 
 _PIECE = 1024 * 1024
+
+# Told how large a file is about to be, before that is written; raises OSError where there is no room.
+Reserve = Callable[[int], None]
+
+
+def without_limit(_: int) -> None:
+    """There is room for any size, as far as we know."""
 
 
 class Blobs:
