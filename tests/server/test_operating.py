@@ -160,6 +160,19 @@ def test_beyond_the_limit_on_disk_a_download_stops_and_leaves_the_room_that_it_t
     asyncio.run(test())
 
 
+def test_what_a_killed_server_was_writing_takes_no_room_after_the_restart_but_chunks_do(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    before = Blobs(folder)
+    before.scratch("fetched").write_bytes(b"x" * 900)
+    before.scratch("conversion.zip").write_bytes(b"x" * 900)
+    before.scratch("job.input.10.part").write_bytes(b"x" * 10)
+
+    after = Blobs(folder, most_bytes=1000)
+
+    assert after.used_bytes == 10
+    assert [path.name for path in (folder / "tmp").iterdir()] == ["job.input.10.part"]
+
+
 def test_shared_files_are_counted_once_and_until_their_last_name_is_gone(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path, most_bytes=1000)
     scratch = blobs.scratch("a")

@@ -32,7 +32,7 @@ from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle_within
-from runner.server.store.blobs import Reserve
+from runner.server.store.blobs import PART, Reserve
 from runner.server.store.checksums import new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
@@ -141,7 +141,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
 
 
 def _collected(house: House, job_id: str, entry: Input, chunk: Chunk) -> Path:
-    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}.part")
+    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}{PART}")
 
 
 def _size_of(path: Path) -> int:
