@@ -87,7 +87,8 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
                 assert done["status"]["code"] in ("queued", "processing")
                 time.sleep(0.05)  # every look is a line, and nobody reads them yet: the pipe would be full
             http.get(done["output"][0]["uri"], headers={"X-Oc-Download-Password": "pa55"})
-            http.get("/jobs", headers={"X-Oc-Api-Key": "wr0ng"})
+            refused = http.get("/jobs", headers={"X-Oc-Api-Key": "wr0ng"})
+            http.get("/jobs", headers={"X-Request-Id": "mine-1"})
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE_S)
 
@@ -97,6 +98,8 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
     requests = [(line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request"]
     assert ("POST", "/dl/local/upload-file/*", 200) in requests
     assert ("GET", "/jobs", 401) in requests
+    by_id = {line["request_id"]: line["status"] for line in lines if line["event"] == "request"}
+    assert (by_id[refused.headers["X-Request-Id"]], by_id["mine-1"]) == (401, 200)
     assert all(set(line) >= {"time", "level", "event"} for line in lines)
     for hidden in (key, secret, "t0k3n", "pa55", "private-name", "wr0ng", job["token"], done["output"][0]["id"]):
         assert hidden not in err
