@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
@@ -21,9 +24,14 @@ from runner.server.store.blobs import Reserve
 from runner.server.store.checksums import Digest
 from runner.wire.names import received_name
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
 _MOST_BUFFERS = 1024  # the system's limit for one call
+# A charset (whose bytes show what they are), perhaps a language, and the name; source: RFC 8187.
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?[\w\-]+'[\w\-]*'([^\";\s]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,16 @@ def _boundary(request: Request) -> bytes:
     return options[b"boundary"]
 
 
+def _extended_name(disposition: bytes) -> bytes:
+    """The name in `filename*`. Forms shouldn't have it (RFC 7578, 4.2), and some clients send no other."""
+    found = _EXTENDED_NAME.search(disposition)
+    return unquote_to_bytes(found[1]) if found else b""
+
+
+def _no_form(error: FormParserError) -> ApiError:
+    return invalid({"body": f"is not valid multipart/form-data: {error}"})
+
+
 class _Form:
     """The parser's callbacks: keeps the file's bytes until they are taken, and small fields whole."""
 
@@ -132,24 +150,28 @@ class _Form:
         self.size = 0
         self._ended = False
         self.waiting = 0
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begins,
-                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                "on_header_end": self._header_ends,
-                "on_headers_finished": self._headers_end,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        self._parser = self._new_parser(boundary)
+
+    def _new_parser(self, boundary: bytes) -> MultipartParser:
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._part_begins,
+            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_end": self._header_ends,
+            "on_headers_finished": self._headers_end,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+        try:
+            return MultipartParser(boundary, callbacks)
+        except FormParserError as error:  # a boundary that is too long
+            raise _no_form(error) from error
 
     def feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
-        except MultipartParseError as error:
-            raise invalid({"body": f"is not valid multipart/form-data: {error}"}) from error
+        except FormParserError as error:
+            raise _no_form(error) from error
 
     def end(self) -> None:
         if not self._ended:
@@ -179,13 +201,14 @@ class _Form:
         self._header = (bytearray(), bytearray())
 
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._field = options.get(b"name", b"")
         if self._field != b"file":
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
-        self._filename = received_name(options.get(b"filename", b""))
+        self._filename = received_name(options.get(b"filename") or _extended_name(disposition))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field == b"file":
