@@ -160,12 +160,23 @@ async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: P
     if not collected.exists():  # what is noted of an earlier file (kept, or swept away) isn't in this one
         await forget_chunks(house.database, job_id, entry.id)
     await asyncio.to_thread(house.blobs.pour, part, collected, chunk.first)
+    password = await _password_of_chunks(house, job, entry, got)
     if not await add_chunk(house.database, job_id, entry.id, chunk):
         return replace(entry, filename=got.filename)
     whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
+    whole = replace(whole, decrypt_password=password)
     taken = await asyncio.to_thread(_kept, house, job_id, entry, collected, whole)
     await forget_chunks(house.database, job_id, entry.id)
-    return await _accepted(house, job_id, taken, got.decrypt_password)
+    return await _accepted(house, job_id, taken, password)
+
+
+async def _password_of_chunks(house: House, job: Job | None, entry: Input, got: Received) -> str:
+    """The password that came with one of the chunks: a client may send it with the first alone."""
+    if job and job.phase in STAGED and got.decrypt_password:
+        house.vault.put(job.id, entry.id, {"decrypt_password": got.decrypt_password})
+        await house.jobs.keep_secrets(job.id)
+    known = house.vault.get(job.id, entry.id) if job else None
+    return str((known or {}).get("decrypt_password", ""))
 
 
 async def _repeated_chunk(house: House, known: Input, chunk: Chunk, part: Path) -> Input:
