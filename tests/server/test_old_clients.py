@@ -194,12 +194,13 @@ def test_a_token_in_the_older_header_is_enough_to_upload_start_and_read(
         ("filename*=utf-8''%C3%BC%20x.png", "ü x.png"),
         ("filename*=\"UTF-8'de'%C3%BC.png\"", "ü.png"),
         ("filename*=iso-8859-1''%FC.png", "ü.png"),
-        ("filename=a.png; filename*=utf-8''..%2Fb.png", "a.png"),
+        ("filename=\"=?utf-8?B?w7wgeC5wbmc=?=\"; filename*=utf-8''%C3%BC%20x.png", "ü x.png"),
+        ("filename=a.png; filename*=nonsense", "a.png"),
         ("filename*=utf-8''..%2F..%2Fb%0D%0A.png", "b.png"),
         ("filename*=nonsense", "file.png"),
     ],
 )
-def test_a_name_in_the_extended_form_counts_where_there_is_no_other(
+def test_a_name_in_the_extended_form_counts_before_any_other(
     http: httpx.Client, picture_base64: str, disposition: str, name: str
 ) -> None:
     job = staged(http)

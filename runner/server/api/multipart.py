@@ -127,7 +127,9 @@ def _boundary(request: Request) -> bytes:
 
 
 def _extended_name(disposition: bytes) -> bytes:
-    """The name in `filename*`. Forms shouldn't have it (RFC 7578, 4.2), and some clients send no other."""
+    """The name in `filename*`. Forms shouldn't have it (RFC 7578, 4.2); some clients send no other, and .NET's own says
+    in `filename` beside it "=?utf-8?B?...?=".
+    """
     found = _EXTENDED_NAME.search(disposition)
     return unquote_to_bytes(found[1]) if found else b""
 
@@ -208,7 +210,7 @@ class _Form:
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
-        self._filename = received_name(options.get(b"filename") or _extended_name(disposition))
+        self._filename = received_name(_extended_name(disposition) or options.get(b"filename", b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field == b"file":
