@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from runner.server.config import ServerConfig
+from runner.server.engine.arrivals import shown_name
 from runner.server.engine.cloud_inputs import site_of
 from runner.server.engine.delivery import Delivery, split_by_target
 from runner.server.engine.ending import ended_badly, ended_well, has_to_pack, must_fail, published
@@ -272,7 +273,9 @@ def _with_fetched(got: Input, job: Job) -> Job:
 
 def _merged(now: Input, got: Input) -> Input:
     """What was fetched, with what a PATCH changed meanwhile."""
-    return replace(got, parameters=now.parameters, options=now.options, sealed=now.sealed and got.sealed)
+    name = shown_name(now.filename, got.original, got.kind) if got.status == "ready" else now.filename
+    sealed = now.sealed and got.sealed
+    return replace(got, filename=name, parameters=now.parameters, options=now.options, sealed=sealed)
 
 
 def _with_step(step: Step, job: Job) -> Job:
