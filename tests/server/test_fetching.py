@@ -102,8 +102,9 @@ def job_with_input(account: str, **settings: Any) -> Job:
 
 @asynccontextmanager
 async def fetching(folder: Path, fetch: Any, settled: asyncio.Queue[Input], **settings: Any) -> AsyncIterator[Fetching]:
-    async def settle(_: str, got: Input) -> None:
+    async def settle(_: str, got: Input) -> Input | None:
         await settled.put(got)
+        return None
 
     config = ServerConfig(state_dir=folder, **settings)
     opened = Fetching(config, site_of(config), Blobs(folder / "files"), Vault(), settle, fetch)
