@@ -21,7 +21,7 @@ from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import with_base
-from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job, rotates_passwords
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_at_start, check_input_count
 from runner.server.jobs.output_targets import closed_targets
@@ -143,7 +143,8 @@ async def patch_job(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         if repetition != "409" and (job.process or job.phase not in STAGED):
             return _started_before(job, repetition)
-        require_staged(job, "The job")
+        if not rotates_passwords(body):
+            require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
         patched = patched_job(job, body, hashed=hashed)

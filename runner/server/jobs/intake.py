@@ -102,6 +102,11 @@ def has_settings(body: Json) -> bool:
     return isinstance(body, dict) and any(name in body for name in _SETTINGS)
 
 
+def rotates_passwords(body: Json) -> bool:
+    """Whether a PATCH sets the passwords of downloads and nothing else: that is of use when a job has ended, too."""
+    return isinstance(body, dict) and body.keys() == {"download_passwords"}
+
+
 def new_conversions(
     body: Json, *, presets: FindPreset, hashed: HashPassword
 ) -> tuple[list[Conversion], dict[str, JsonObject]]:
