@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -78,26 +79,44 @@ class Sink:
         os.close(self._file)
 
 
-async def receive(request: Request, path: Path, *, most: int, digest: Digest, reserve: Reserve) -> Received:
+async def receive(
+    request: Request, path: Path, *, most: int, digest: Digest, reserve: Reserve, silence_s: float
+) -> Received:
     """Write the field `file` of `request` to `path`.
 
-    reserve  told how large the file is so far, before that is written; may raise OSError where there is no room
+    reserve    told how large the file is so far, before that is written; may raise OSError where there is no room
+    silence_s  how long nothing may come
 
-    Raises 400 for what is no such form, 402 when the file has more than `most` bytes, OSError from the disk.
+    Raises 400 for what is no such form, 402 when the file has more than `most` bytes, 408 for one that stops coming,
+    OSError from the disk.
     """
     sink = Sink(path, digest=digest)
     try:
         form = _Form(_boundary(request), most)
-        await _stream(request, form, sink, reserve)
+        await _stream(_heard(request, silence_s), form, sink, reserve)
         return form.received(sink)
     finally:
         sink.close()
 
 
-async def _stream(request: Request, form: _Form, sink: Sink, reserve: Reserve) -> None:
+async def _heard(request: Request, silence_s: float) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            message = f"The upload stopped: nothing came for {silence_s:g} seconds"
+            raise ApiError(HTTPStatus.REQUEST_TIMEOUT, message, headers={"Connection": "close"}) from error
+        yield chunk
+
+
+async def _stream(chunks: AsyncIterator[bytes], form: _Form, sink: Sink, reserve: Reserve) -> None:
     writing: asyncio.Future[tuple[None, None]] | None = None
     try:
-        async for chunk in request.stream():
+        async for chunk in chunks:
             form.feed(chunk)
             reserve(form.size)
             if form.waiting >= _BATCH:

@@ -32,8 +32,8 @@ from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle_within
-from runner.server.store.blobs import PART, Reserve
-from runner.server.store.checksums import new_digest
+from runner.server.store.blobs import PART
+from runner.server.store.checksums import Digest, new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
 
@@ -94,9 +94,7 @@ async def _whole(house: House, request: Request, job: Job, entry: Input) -> Inpu
     try:
         house.blobs.reserve(scratch, _announced(request))
         most = max_input_bytes(job.limits, house.config.contract)
-        got = await receive(
-            request, scratch, most=most, digest=house.blobs.digest(), reserve=_reserving(house, scratch)
-        )
+        got = await _received(house, request, scratch, most, house.blobs.digest())
         taken = await asyncio.to_thread(_kept, house, job.id, entry, scratch, got)
     except OSError as error:
         raise storage_full(error) from error
@@ -105,8 +103,15 @@ async def _whole(house: House, request: Request, job: Job, entry: Input) -> Inpu
     return await _accepted(house, job.id, taken, got.decrypt_password)
 
 
-def _reserving(house: House, scratch: Path) -> Reserve:
-    return partial(house.blobs.reserve, scratch)
+async def _received(house: House, request: Request, scratch: Path, most: int, digest: Digest) -> Received:
+    return await receive(
+        request,
+        scratch,
+        most=most,
+        digest=digest,
+        reserve=partial(house.blobs.reserve, scratch),
+        silence_s=house.config.upload_silence_s,
+    )
 
 
 def _announced(request: Request) -> int:
@@ -127,7 +132,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         if job.input(entry.id) is None:
             house.blobs.require_room(chunk.total - _size_of(collected))
         house.blobs.reserve(scratch, size)
-        got = await receive(request, scratch, most=size, digest=new_digest("none"), reserve=_reserving(house, scratch))
+        got = await _received(house, request, scratch, size, new_digest("none"))
         if got.size != size:
             raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
         async with house.uploads.turn(entry.id):
