@@ -100,6 +100,7 @@ class ServerConfig:
     seal_key       the file of the key that seals secrets of jobs, made where there is none; it belongs outside of the
                    state folder. None: they are in memory only, and a restart loses them
     storage_silence_s  how long cloud storage may say nothing before a transfer is taken up again
+    upload_silence_s   how long nothing may come of an upload: it holds room on the disk, and perhaps a place
     """
 
     state_dir: Path
@@ -122,6 +123,7 @@ class ServerConfig:
     gcs_endpoint: str = ""
     azure_endpoint: str = ""
     storage_silence_s: float = 30.0
+    upload_silence_s: float = 60.0
 
     @property
     def is_everywhere(self) -> bool:

@@ -150,16 +150,29 @@ def test_another_interface_needs_a_key_that_is_set_or_made(tmp_path: Path) -> No
         (["add", "--account", "../up"], "can't be an account"),
         (["add", "--account", ""], "can't be an account"),
         (["add", "--label", "two\nlines"], "one line"),
-        (["list", "--state", "/proc/nope"], "can't use the state folder"),
+        (["add", "--state", "/proc/nope"], "can't use the state folder"),
     ],
 )
 def test_what_keys_cant_do_is_a_message(tmp_path: Path, args: list[str], words: str) -> None:
+    keys(tmp_path / "state", "add")
     command = [*RUNNER, "serve", "--state", str(tmp_path / "state"), "keys", *args]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 5
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [("list",), ("list", "--format", "json"), ("revoke", "5f2a90c1d3e4")])
+def test_looking_for_keys_in_the_wrong_folder_is_an_error_and_leaves_no_folder_there(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    command = [*RUNNER, "serve", "--state", str(tmp_path / "wrong" / "state"), "keys", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert f"no state of a server in {tmp_path / 'wrong' / 'state'}" in done.stderr
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_statistics_of_one_key_leave_out_the_others(tmp_path: Path, picture_base64: str) -> None:

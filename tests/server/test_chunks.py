@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.server.post_office import api_of, waiting_until
 from tests.server.test_files import HEADERS, form, url
@@ -73,6 +74,29 @@ def test_a_chunk_that_breaks_off_leaves_what_came_before_as_it_was(with_server: 
         assert (entry["status"], entry["checksum"]) == ("ready", md5(CONTENT))
 
     with_server(test)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_password_may_come_with_any_of_the_chunks(tmp_path: Path, *, restarts: bool) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path / "state", seal_key=tmp_path / "key") as api:
+            job = await api.staged()
+            where = {"x-oc-upload-uuid": "u", "Content-Range": f"bytes 0-{HALF - 1}/{len(CONTENT)}"}
+            files, fields = {"file": ("a.jpg", CONTENT[:HALF])}, {"decrypt_password": "pa55"}
+            await api.http.post(url(job), headers=where, files=files, data=fields)
+            if not restarts:
+                await completed(api, job)
+        if restarts:
+            async with api_of(tmp_path / "state", seal_key=tmp_path / "key") as api:
+                await completed(api, job)
+
+    async def completed(api: Any, job: dict[str, Any]) -> None:
+        entry = (await send(api, job, HALF, len(CONTENT))).json()
+        assert entry["status"] == "ready"
+        assert api.opened.house.vault.get(job["id"], entry["id"]) == {"decrypt_password": "pa55"}
+        assert api.opened.house.jobs.load(job["id"]).inputs[0].sealed
+
+    asyncio.run(test())
 
 
 def test_chunks_whose_file_was_swept_away_have_to_come_again(with_server: Any, md5: Any) -> None:

@@ -6,11 +6,14 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -99,8 +102,9 @@ def job_with_input(account: str, **settings: Any) -> Job:
 
 @asynccontextmanager
 async def fetching(folder: Path, fetch: Any, settled: asyncio.Queue[Input], **settings: Any) -> AsyncIterator[Fetching]:
-    async def settle(_: str, got: Input) -> None:
+    async def settle(_: str, got: Input) -> Input | None:
         await settled.put(got)
+        return None
 
     config = ServerConfig(state_dir=folder, **settings)
     opened = Fetching(config, site_of(config), Blobs(folder / "files"), Vault(), settle, fetch)
@@ -283,3 +287,57 @@ def test_places_are_never_lost_and_never_given_twice(count: int, moves: list[tup
         await waiting.give_all_back()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize(("given", "shown"), [("", "own.jpg"), ("first", "first.jpg")])
+def test_what_a_patch_says_of_an_input_on_its_way_is_there_when_it_has_come(
+    tmp_path: Path, slow_host: SlowHost, given: str, shown: str
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged(
+                input=[{"source": f"{slow_host.url}/own.jpg", "filename": given} for _ in range(2)],
+            )
+            patched, left = (entry["id"] for entry in job["input"])
+            change = {"filename": "second", "parameters": {"a": 1}}
+            assert (await api.http.patch(f"/jobs/{job['id']}/input/{patched}", json=change)).status_code == 200
+            slow_host.answer.set()
+            await api.until(job, lambda one: one.phase == "staged-ready")
+            entries = {entry["id"]: entry for entry in (await api.get(job))["input"]}
+
+            assert (entries[patched]["filename"], entries[patched]["parameters"]) == ("second.jpg", {"a": 1})
+            assert entries[left]["filename"] == shown
+
+    asyncio.run(test())
+
+
+@dataclass(frozen=True)
+class SlowHost:
+    """Answers once it may."""
+
+    url: str
+    answer: threading.Event
+
+
+@pytest.fixture
+def slow_host() -> Iterator[SlowHost]:
+    may_answer = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            may_answer.wait(PATIENCE_S)
+            self.send_response(200)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"\xff\xd8\xff")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield SlowHost(f"http://127.0.0.1:{server.server_port}", may_answer)
+        may_answer.set()
+        server.shutdown()
+        thread.join()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.server.config import Contract
 from runner.server.engine.retention import expire
+from tests.server.post_office import api_of
 
 BOUNDARY = "----b"
 
@@ -374,3 +377,25 @@ def test_files_go_after_a_day_and_the_job_stays(with_server: Any) -> None:
         assert not house.blobs.path(job["id"]).exists()
 
     with_server(test, contract=Contract())
+
+
+def test_an_upload_that_stops_coming_ends_and_gives_back_its_place_and_its_room(tmp_path: Path) -> None:
+    async def stopping() -> AsyncIterator[bytes]:
+        yield form(b"x" * 1000)[:-500]
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        contract = Contract(concurrency=1)
+        async with api_of(tmp_path, upload_silence_s=0.1, max_disk_bytes=100_000, contract=contract) as api:
+            body = {"conversion": {"target": "png"}}
+            job = await api.create(**body)
+            announced = {**HEADERS, "Content-Length": "90000"}
+            answer = await api.http.post(url(job), content=stopping(), headers=announced)
+            assert (answer.status_code, answer.headers["Connection"]) == (408, "close")
+            assert "nothing came for 0.1 seconds" in answer.json()["message"]
+            assert (await api.get(job))["input"] == []
+
+            assert api.opened.house.blobs.used_bytes == 0
+            assert (await api.upload(await api.create(**body), b"x" * 90_000)).status_code == 200
+
+    asyncio.run(test())

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.server.config import Contract
 from runner.server.engine.addresses import RefusedAddress, is_allowed, resolve
+from tests.server.post_office import api_of
 
 
 async def with_remote(api: Any, *sources: str, **body: Any) -> dict[str, Any]:
@@ -202,6 +206,10 @@ def test_odd_links_fail_with_a_message_and_without_their_password(with_server: A
         ("5f00::1", False),
         ("192.88.99.1", False),
         ("168.63.129.16", False),
+        ("192.0.0.8", False),
+        ("192.0.0.192", False),
+        ("::ffff:192.0.0.192", False),
+        ("3fff::1", False),
         ("::ffff:168.63.129.16", False),
         ("64:ff9b::a83f:8110", False),
         ("2002:a83f:8110::", False),
@@ -388,5 +396,56 @@ def test_a_position_may_come_as_text_and_nonsense_is_refused(with_server: Any) -
             assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["options.position"]), nonsense
         await api.converted(job)
         assert [one[0] for one in api.converter.seen] == ["b", "a"]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize("method", ["post", "patch"])
+def test_more_inputs_than_a_job_may_have_are_refused_before_anything_is_made_of_them(
+    tmp_path: Path, method: str
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, contract=Contract(max_inputs=3)) as api:
+            job = await api.staged()
+            broken = [{"type": "no such type", "id": "no such id"}] * 4  # what would be the first to be seen of them
+            answer = await api.http.request(method, f"/jobs/{job['id']}/input", json=broken)
+            assert answer.status_code == (402 if method == "post" else 400)
+            assert "at most 3" in answer.json()["message"]
+            created = await api.http.post("/jobs", json={"process": False, "input": broken})
+            assert (created.status_code, "at most 3" in created.json()["message"]) == (402, True)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({"source": "http://example.org/" + "a" * 70_000}, "source"),
+        ({"source": "http://example.org/", "parameters": {"a": "a" * 140_000}}, "parameters"),
+        ({"source": "http://example.org/", "options": {str(number): 1 for number in range(20_000)}}, "options"),
+    ],
+    ids=["source", "parameters", "options"],
+)
+def test_what_is_kept_of_an_input_as_it_came_has_an_end(with_server: Any, entry: dict[str, Any], field: str) -> None:
+    async def test(api: Any) -> None:
+        answer = await api.http.post("/jobs", json={"process": False, "input": entry})
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, [f"input.0.{field}"])
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"limits": {"job": {"other": "a" * 140_000}}}, "limits"),
+        ({"conversion": {"target": "png", "metadata": {"author": "a" * 140_000}}}, "conversion.0.metadata"),
+        ({"conversion": {"target": "png", "output_target": [{"type": "ftp"}] * 101}}, "conversion.0.output_target"),
+    ],
+    ids=["limits", "metadata", "output targets"],
+)
+def test_what_is_kept_of_a_job_as_it_came_has_an_end(with_server: Any, body: dict[str, Any], field: str) -> None:
+    async def test(api: Any) -> None:
+        answer = await api.http.post("/jobs", json={"process": False, **body})
+        assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
 
     with_server(test)

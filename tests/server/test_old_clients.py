@@ -186,3 +186,43 @@ def test_a_token_in_the_older_header_is_enough_to_upload_start_and_read(
         only.patch(f"/jobs/{job['id']}", json={"process": True}).raise_for_status()
         assert ended(only, job["id"])["status"]["code"] == "completed"
         assert only.get("/contracts").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("filename*=utf-8''%C3%BC%20x.png", "ü x.png"),
+        ("filename*=\"UTF-8'de'%C3%BC.png\"", "ü.png"),
+        ("filename*=iso-8859-1''%FC.png", "ü.png"),
+        ("filename=\"=?utf-8?B?w7wgeC5wbmc=?=\"; filename*=utf-8''%C3%BC%20x.png", "ü x.png"),
+        ("filename=a.png; filename*=nonsense", "a.png"),
+        ("filename*=utf-8''..%2F..%2Fb%0D%0A.png", "b.png"),
+        ("filename*=nonsense", "file.png"),
+    ],
+)
+def test_a_name_in_the_extended_form_counts_before_any_other(
+    http: httpx.Client, picture_base64: str, disposition: str, name: str
+) -> None:
+    job = staged(http)
+    head = f'--B\r\nContent-Disposition: form-data; name="file"; {disposition}\r\n\r\n'
+    body = head.encode() + base64.b64decode(picture_base64) + b"\r\n--B--\r\n"
+
+    answer = http.post(
+        f"{job['server']}/upload-file/{job['id']}",
+        content=body,
+        headers={"Content-Type": "multipart/form-data; boundary=B"},
+    )
+
+    assert (answer.status_code, answer.json()["filename"]) == (200, name)
+
+
+def test_a_boundary_that_is_too_long_is_refused(http: httpx.Client) -> None:
+    job = staged(http)
+
+    answer = http.post(
+        f"{job['server']}/upload-file/{job['id']}",
+        content=b"--B--",
+        headers={"Content-Type": f"multipart/form-data; boundary={'B' * 300}"},
+    )
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["body"])

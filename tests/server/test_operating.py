@@ -21,6 +21,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.retention import cancel_forgotten
 from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
+from tests.server.conftest import Web
 from tests.server.post_office import api_of, converted
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
@@ -86,7 +87,8 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
                 assert done["status"]["code"] in ("queued", "processing")
                 time.sleep(0.05)  # every look is a line, and nobody reads them yet: the pipe would be full
             http.get(done["output"][0]["uri"], headers={"X-Oc-Download-Password": "pa55"})
-            http.get("/jobs", headers={"X-Oc-Api-Key": "wr0ng"})
+            refused = http.get("/jobs", headers={"X-Oc-Api-Key": "wr0ng"})
+            http.get("/jobs", headers={"X-Request-Id": "mine-1"})
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE_S)
 
@@ -96,6 +98,8 @@ def test_the_log_has_every_request_and_status_and_no_secret(tmp_path: Path) -> N
     requests = [(line["method"], line["route"], line["status"]) for line in lines if line["event"] == "request"]
     assert ("POST", "/dl/local/upload-file/*", 200) in requests
     assert ("GET", "/jobs", 401) in requests
+    by_id = {line["request_id"]: line["status"] for line in lines if line["event"] == "request"}
+    assert (by_id[refused.headers["X-Request-Id"]], by_id["mine-1"]) == (401, 200)
     assert all(set(line) >= {"time", "level", "event"} for line in lines)
     for hidden in (key, secret, "t0k3n", "pa55", "private-name", "wr0ng", job["token"], done["output"][0]["id"]):
         assert hidden not in err
@@ -139,6 +143,37 @@ def test_beyond_the_limit_on_disk_uploads_are_refused_and_room_comes_back_with_d
             assert (await api.upload(await api.staged(), b"x" * 60_000)).status_code == 507
 
     asyncio.run(test())
+
+
+def test_beyond_the_limit_on_disk_a_download_stops_and_leaves_the_room_that_it_took(tmp_path: Path, web: Web) -> None:
+    web.pages["/announced"] = (200, {}, b"x" * 2_000_000)
+    web.pages["/endless"] = (200, {"Content-Length": ""}, b"x" * 5_000_000)
+
+    async def test() -> None:
+        contract = Contract(max_input_bytes=3_000_000)  # what would stop it next
+        async with api_of(tmp_path, max_disk_bytes=1_000_000, contract=contract) as api:
+            for page in ("/announced", "/endless"):
+                job = await api.create(input={"source": web.url + page}, conversion={"target": "png"})
+                failed = await api.ended(job)
+                (error,) = failed["errors"]
+                assert (error["source"], error["code"], "1000000 bytes" in error["message"]) == ("input", 507, True)
+                assert not any((tmp_path / "files" / "tmp").iterdir())
+            assert (await api.upload(await api.staged(), b"x" * 990_000)).status_code == 200
+
+    asyncio.run(test())
+
+
+def test_what_a_killed_server_was_writing_takes_no_room_after_the_restart_but_chunks_do(tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    before = Blobs(folder)
+    before.scratch("fetched").write_bytes(b"x" * 900)
+    before.scratch("conversion.zip").write_bytes(b"x" * 900)
+    before.scratch("job.input.10.part").write_bytes(b"x" * 10)
+
+    after = Blobs(folder, most_bytes=1000)
+
+    assert after.used_bytes == 10
+    assert [path.name for path in (folder / "tmp").iterdir()] == ["job.input.10.part"]
 
 
 def test_shared_files_are_counted_once_and_until_their_last_name_is_gone(tmp_path: Path) -> None:

@@ -97,3 +97,26 @@ def test_a_job_has_so_many_conversions_and_no_more(with_server: Any) -> None:
         assert (await api.http.post(path, json={"target": "png"})).status_code == 400
 
     with_server(test)
+
+
+def test_passwords_are_added_and_rotated_once_there_is_something_to_download(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged(download_passwords=["old"])
+        await api.upload(job)
+        done = await api.converted(job)
+        uri = done["output"][0]["uri"]
+
+        async def opens(password: str) -> bool:
+            answer = await api.stranger.get(uri, headers={"X-Oc-Download-Password": password})
+            return bool(answer.status_code == 200)
+
+        assert [await opens("old"), await opens("new")] == [True, False]
+        answer = await api.http.patch(f"/jobs/{job['id']}", json={"download_passwords": ["new", "other"]})
+        assert (answer.status_code, answer.json()["status"]["code"]) == (200, "completed")
+        assert [await opens("old"), await opens("new"), await opens("other")] == [False, True, True]
+        assert (await api.http.patch(f"/jobs/{job['id']}", json={"download_passwords": []})).status_code == 200
+        assert (await api.stranger.get(uri)).status_code == 200
+        body = {"download_passwords": ["new"], "callback": "http://example.org/"}
+        assert (await api.http.patch(f"/jobs/{job['id']}", json=body)).status_code == 409
+
+    with_server(test)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socket
 import struct
@@ -98,6 +99,14 @@ def fetched(server: Flaky, folder: Path, **more: Any) -> Fetched:
             **more,
         )
     )
+
+
+def room_for(most_bytes: int) -> Callable[[int], None]:
+    def reserve(size_bytes: int) -> None:
+        if size_bytes > most_bytes:
+            raise OSError(errno.EDQUOT, "no room")
+
+    return reserve
 
 
 def md5(content: bytes) -> str:
@@ -222,3 +231,16 @@ def test_all_attempts_together_have_their_time(flaky: Callable[..., Flaky], tmp_
         fetched(flaky(Answer(status=500)), tmp_path, most_s=0.1)
 
     assert caught.value.code == 408
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_what_there_is_no_room_for_is_not_written(
+    flaky: Callable[..., Flaky], tmp_path: Path, *, announced: bool
+) -> None:
+    server = flaky(Answer(body=b"x" * 900_000, headers={} if announced else {"Content-Length": ""}))
+
+    with pytest.raises(OSError, match="no room"):
+        fetched(server, tmp_path, reserve=room_for(500_000))
+
+    assert (tmp_path / "fetched").stat().st_size <= (0 if announced else 500_000)
+    assert len(server.asked) == 1

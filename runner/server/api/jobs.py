@@ -21,7 +21,7 @@ from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import with_base
-from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job
+from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job, rotates_passwords
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
 from runner.server.jobs.limits import check_at_start, check_input_count
 from runner.server.jobs.output_targets import closed_targets
@@ -30,6 +30,7 @@ from runner.server.jobs.staging import require_staged, settle_within, settled_ph
 from runner.server.store.jobs import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
+from runner.wire.values import as_list, as_object
 
 _IDEMPOTENCY_KEY = IDEMPOTENCY_KEY.lower().encode()
 _STATUSES = [{"code": code, "info": INFO[code]} for code in StatusCode]
@@ -63,6 +64,7 @@ async def create_job(house: House, request: Request) -> Response:
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
     given = parse(body)
+    check_input_count(len(as_list(as_object(given).get("input"))), {}, house.config.contract)  # before any is made
     hashed = await house.hashing.of(given)
     presets = house.presets_of(caller)
     intake = new_job(
@@ -141,7 +143,8 @@ async def patch_job(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         if repetition != "409" and (job.process or job.phase not in STAGED):
             return _started_before(job, repetition)
-        require_staged(job, "The job")
+        if not rotates_passwords(body):
+            require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
         patched = patched_job(job, body, hashed=hashed)

@@ -7,25 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from runner.server.answers import ApiError, invalid
 from runner.server.jobs.limits import too_large
+from runner.server.store.blobs import Reserve
 from runner.server.store.checksums import Digest
 from runner.wire.names import received_name
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
 _MOST_BUFFERS = 1024  # the system's limit for one call
-
-Reserve = Callable[[int], None]
+# A charset (whose bytes show what they are), perhaps a language, and the name; source: RFC 8187.
+_EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?[\w\-]+'[\w\-]*'([^\";\s]+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,26 +79,44 @@ class Sink:
         os.close(self._file)
 
 
-async def receive(request: Request, path: Path, *, most: int, digest: Digest, reserve: Reserve) -> Received:
+async def receive(
+    request: Request, path: Path, *, most: int, digest: Digest, reserve: Reserve, silence_s: float
+) -> Received:
     """Write the field `file` of `request` to `path`.
 
-    reserve  told how large the file is so far, before that is written; may raise OSError where there is no room
+    reserve    told how large the file is so far, before that is written; may raise OSError where there is no room
+    silence_s  how long nothing may come
 
-    Raises 400 for what is no such form, 402 when the file has more than `most` bytes, OSError from the disk.
+    Raises 400 for what is no such form, 402 when the file has more than `most` bytes, 408 for one that stops coming,
+    OSError from the disk.
     """
     sink = Sink(path, digest=digest)
     try:
         form = _Form(_boundary(request), most)
-        await _stream(request, form, sink, reserve)
+        await _stream(_heard(request, silence_s), form, sink, reserve)
         return form.received(sink)
     finally:
         sink.close()
 
 
-async def _stream(request: Request, form: _Form, sink: Sink, reserve: Reserve) -> None:
+async def _heard(request: Request, silence_s: float) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(silence_s):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            message = f"The upload stopped: nothing came for {silence_s:g} seconds"
+            raise ApiError(HTTPStatus.REQUEST_TIMEOUT, message, headers={"Connection": "close"}) from error
+        yield chunk
+
+
+async def _stream(chunks: AsyncIterator[bytes], form: _Form, sink: Sink, reserve: Reserve) -> None:
     writing: asyncio.Future[tuple[None, None]] | None = None
     try:
-        async for chunk in request.stream():
+        async for chunk in chunks:
             form.feed(chunk)
             reserve(form.size)
             if form.waiting >= _BATCH:
@@ -120,6 +145,18 @@ def _boundary(request: Request) -> bytes:
     return options[b"boundary"]
 
 
+def _extended_name(disposition: bytes) -> bytes:
+    """The name in `filename*`. Forms shouldn't have it (RFC 7578, 4.2); some clients send no other, and .NET's own says
+    in `filename` beside it "=?utf-8?B?...?=".
+    """
+    found = _EXTENDED_NAME.search(disposition)
+    return unquote_to_bytes(found[1]) if found else b""
+
+
+def _no_form(error: FormParserError) -> ApiError:
+    return invalid({"body": f"is not valid multipart/form-data: {error}"})
+
+
 class _Form:
     """The parser's callbacks: keeps the file's bytes until they are taken, and small fields whole."""
 
@@ -134,24 +171,28 @@ class _Form:
         self.size = 0
         self._ended = False
         self.waiting = 0
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._part_begins,
-                "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-                "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                "on_header_end": self._header_ends,
-                "on_headers_finished": self._headers_end,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        self._parser = self._new_parser(boundary)
+
+    def _new_parser(self, boundary: bytes) -> MultipartParser:
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._part_begins,
+            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
+            "on_header_end": self._header_ends,
+            "on_headers_finished": self._headers_end,
+            "on_part_data": self._data,
+            "on_end": self._end,
+        }
+        try:
+            return MultipartParser(boundary, callbacks)
+        except FormParserError as error:  # a boundary that is too long
+            raise _no_form(error) from error
 
     def feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
-        except MultipartParseError as error:
-            raise invalid({"body": f"is not valid multipart/form-data: {error}"}) from error
+        except FormParserError as error:
+            raise _no_form(error) from error
 
     def end(self) -> None:
         if not self._ended:
@@ -181,13 +222,14 @@ class _Form:
         self._header = (bytearray(), bytearray())
 
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         self._field = options.get(b"name", b"")
         if self._field != b"file":
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
-        self._filename = received_name(options.get(b"filename", b""))
+        self._filename = received_name(_extended_name(disposition) or options.get(b"filename", b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field == b"file":

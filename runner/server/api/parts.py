@@ -27,10 +27,10 @@ from runner.server.jobs.intake import (
     patched_conversion,
     patched_input,
 )
-from runner.server.jobs.limits import check_conversion_count, check_input_count
+from runner.server.jobs.limits import check_conversion_count, check_input_count, check_patch_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
 from runner.server.jobs.staging import require_staged, settle, settle_within
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import Json, JsonObject, as_list
 
 T = TypeVar("T")
 
@@ -99,6 +99,7 @@ async def get_input(house: House, request: Request) -> Response:
 async def add_inputs(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
+    check_input_count(len(as_list(body)), {}, house.config.contract)  # before anything is made of them
     made, credentials = new_inputs(body, now=time.time())
     job = house.job(request)
     require_staged(job, "Its inputs")
@@ -131,7 +132,7 @@ async def patch_input(house: House, request: Request) -> Response:
     def edit(job: Job) -> Job:
         entry = _input(job, request)
         require_staged(job, "The input")
-        return _with_patched_input(house, job, entry, body)
+        return settle(_with_patched_input(house, job, entry, body))
 
     job = await house.jobs.change(job_id, edit)
     return json_answer(input_document(_input(job, request)))
@@ -140,8 +141,10 @@ async def patch_input(house: House, request: Request) -> Response:
 async def patch_inputs(house: House, request: Request) -> Response:
     """An array of `{id, options}`: all of them, or none when one of the ids is wrong."""
     _, job_id = house.entered(request)
+    body = await house.body(request)
+    check_patch_count(len(as_list(body)), house.config.contract)
     problems: dict[str, str] = {}
-    patches = fields_of(await house.body(request), "", problems)
+    patches = fields_of(body, "", problems)
 
     def edit(job: Job) -> Job:
         require_staged(job, "Its inputs")
@@ -153,7 +156,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
                 job = _with_patched_input(house, job, entry, dict(patch.items()))
         if problems:
             raise invalid(problems)
-        return job
+        return settle(job)
 
     job = await house.jobs.change(job_id, edit)
     return json_answer([input_document(one) for one in job.inputs])
@@ -162,7 +165,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
 def _with_patched_input(house: House, job: Job, entry: Input, body: Json) -> Job:
     patched, credentials = patched_input(entry, body, now=time.time())
     house.vault.put(job.id, entry.id, credentials)
-    return settle(replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id)))
+    return replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id))
 
 
 async def delete_input(house: House, request: Request) -> Response:

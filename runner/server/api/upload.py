@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from runner.server.answers import ApiError, conflict, invalid, json_answer
 from runner.server.api.house import House
-from runner.server.api.multipart import Received, Reserve, receive
+from runner.server.api.multipart import Received, receive
 from runner.server.engine.admission import keep_input
 from runner.server.engine.arrivals import arrived
 from runner.server.jobs.document import input_document
@@ -32,7 +32,8 @@ from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle_within
-from runner.server.store.checksums import new_digest
+from runner.server.store.blobs import PART
+from runner.server.store.checksums import Digest, new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
 from runner.wire.headers import UPLOAD_ID
 
@@ -93,9 +94,7 @@ async def _whole(house: House, request: Request, job: Job, entry: Input) -> Inpu
     try:
         house.blobs.reserve(scratch, _announced(request))
         most = max_input_bytes(job.limits, house.config.contract)
-        got = await receive(
-            request, scratch, most=most, digest=house.blobs.digest(), reserve=_reserving(house, scratch)
-        )
+        got = await _received(house, request, scratch, most, house.blobs.digest())
         taken = await asyncio.to_thread(_kept, house, job.id, entry, scratch, got)
     except OSError as error:
         raise storage_full(error) from error
@@ -104,8 +103,15 @@ async def _whole(house: House, request: Request, job: Job, entry: Input) -> Inpu
     return await _accepted(house, job.id, taken, got.decrypt_password)
 
 
-def _reserving(house: House, scratch: Path) -> Reserve:
-    return partial(house.blobs.reserve, scratch)
+async def _received(house: House, request: Request, scratch: Path, most: int, digest: Digest) -> Received:
+    return await receive(
+        request,
+        scratch,
+        most=most,
+        digest=digest,
+        reserve=partial(house.blobs.reserve, scratch),
+        silence_s=house.config.upload_silence_s,
+    )
 
 
 def _announced(request: Request) -> int:
@@ -126,7 +132,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         if job.input(entry.id) is None:
             house.blobs.require_room(chunk.total - _size_of(collected))
         house.blobs.reserve(scratch, size)
-        got = await receive(request, scratch, most=size, digest=new_digest("none"), reserve=_reserving(house, scratch))
+        got = await _received(house, request, scratch, size, new_digest("none"))
         if got.size != size:
             raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
         async with house.uploads.turn(entry.id):
@@ -140,7 +146,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
 
 
 def _collected(house: House, job_id: str, entry: Input, chunk: Chunk) -> Path:
-    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}.part")
+    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}{PART}")
 
 
 def _size_of(path: Path) -> int:
@@ -159,12 +165,23 @@ async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: P
     if not collected.exists():  # what is noted of an earlier file (kept, or swept away) isn't in this one
         await forget_chunks(house.database, job_id, entry.id)
     await asyncio.to_thread(house.blobs.pour, part, collected, chunk.first)
+    password = await _password_of_chunks(house, job, entry, got)
     if not await add_chunk(house.database, job_id, entry.id, chunk):
         return replace(entry, filename=got.filename)
     whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
+    whole = replace(whole, decrypt_password=password)
     taken = await asyncio.to_thread(_kept, house, job_id, entry, collected, whole)
     await forget_chunks(house.database, job_id, entry.id)
-    return await _accepted(house, job_id, taken, got.decrypt_password)
+    return await _accepted(house, job_id, taken, password)
+
+
+async def _password_of_chunks(house: House, job: Job | None, entry: Input, got: Received) -> str:
+    """The password that came with one of the chunks: a client may send it with the first alone."""
+    if job and job.phase in STAGED and got.decrypt_password:
+        house.vault.put(job.id, entry.id, {"decrypt_password": got.decrypt_password})
+        await house.jobs.keep_secrets(job.id)
+    known = house.vault.get(job.id, entry.id) if job else None
+    return str((known or {}).get("decrypt_password", ""))
 
 
 async def _repeated_chunk(house: House, known: Input, chunk: Chunk, part: Path) -> Input:

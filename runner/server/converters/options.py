@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.server.converters.protocol import Target
 from runner.wire.values import Json, JsonObject, as_object
 
 Schema = Mapping[str, Json]
+
+_MOST_TOLD = 20
+_MOST_SHOWN = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +43,7 @@ def expand_options(target: Target, options: Json) -> Expanded:
     if options not in (None, []) and not isinstance(options, Mapping):
         return Expanded(options=_defaults(target), problems=(_not_an_object(options),))
     given = as_object(options)
-    problems = [_unknown(name, target) for name in given if name not in target.options_schema]
+    problems = _unknown([name for name in given if name not in target.options_schema], target)
     expanded = _defaults(target)
     for name, schema in target.options_schema.items():
         if given.get(name) is None:
@@ -60,10 +63,25 @@ def _not_an_object(value: Json) -> OptionProblem:
     return OptionProblem(option="", message=f"options must be an object, not {_type_name(value)}")
 
 
-def _unknown(name: str, target: Target) -> OptionProblem:
-    near = difflib.get_close_matches(name, list(target.options_schema), n=1)
-    known = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(target.options_schema)}"
-    return OptionProblem(option=name, message=f"'{name}' is not an option of {target.target}; {known}")
+def _unknown(names: list[str], target: Target) -> list[OptionProblem]:
+    told = [_unknown_option(name, target) for name in names[:_MOST_TOLD]]
+    if len(names) > _MOST_TOLD:
+        more = f"{len(names) - _MOST_TOLD} more are no options of {target.target} either"
+        told.append(OptionProblem(option="", message=more))
+    return told
+
+
+def _unknown_option(name: str, target: Target) -> OptionProblem:
+    near = _near(name, target.options_schema)
+    known = f"did you mean '{near}'?" if near else f"there are {', '.join(target.options_schema)}"
+    message = f"{_shown(name)} is not an option of {target.target}; {known}"
+    return OptionProblem(option=name[:_MOST_SHOWN], message=message)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """What was meant, perhaps. Only short words are compared: it takes long, and clients choose how long."""
+    near = difflib.get_close_matches(word, list(known), n=1) if len(word) <= _MOST_SHOWN else []
+    return near[0] if near else ""
 
 
 def _accept(value: Json, schema: Schema) -> Json:
@@ -128,8 +146,8 @@ def _check_choice(value: Json, schema: Schema) -> None:
     choices = [str(choice) for choice in schema["enum"]]
     if str(value) in choices:
         return
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"it must be one of {', '.join(choices)}"
+    near = _near(str(value).lower(), choices)
+    hint = f"did you mean '{near}'?" if near else f"it must be one of {', '.join(choices)}"
     raise _WrongValueError(f"{_shown(value)}; {hint}")
 
 
@@ -147,8 +165,8 @@ def _check_range(value: float, schema: Schema) -> None:
 
 
 def _shown(value: Json) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)[:60]
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = repr(value[:_MOST_SHOWN]) if isinstance(value, str) else str(value)[:_MOST_SHOWN]
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def _type_name(value: Json) -> str:

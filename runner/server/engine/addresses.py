@@ -21,6 +21,8 @@ _REFUSED = tuple(
         "fec0::/10",  # site-local, deprecated and still routed here and there
         "64:ff9b:1::/48",  # a translation of the network's own, into whatever it has
         "5f00::/16",  # segment routing identifiers, of a network's inside
+        "3fff::/20",  # for documentation
+        "192.0.0.0/24",  # of protocols, and with it what some clouds tell their machines
         "192.88.99.0/24",  # once the relays of 6to4
         "168.63.129.16/32",  # Azure's own services, as a virtual machine sees them
     )

@@ -44,6 +44,7 @@ def fetch_cloud(entry: Input, credentials: JsonObject | None, site: Site, order:
                 too_large=order.too_large,
                 stopped=order.stopped,
                 digest=order.digest,
+                reserve=order.reserve,
                 most_s=order.most_s,
             ),
         )

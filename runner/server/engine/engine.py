@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from runner.server.config import ServerConfig
+from runner.server.engine.arrivals import shown_name
 from runner.server.engine.cloud_inputs import site_of
 from runner.server.engine.delivery import Delivery, split_by_target
 from runner.server.engine.ending import ended_badly, ended_well, has_to_pack, must_fail, published
@@ -130,14 +131,20 @@ class Engine:
                 task.cancel()
             self._blobs.remove_job(job.id)
 
-    async def _settle(self, job_id: str, got: Input) -> None:
+    async def _settle(self, job_id: str, got: Input) -> Input | None:
         done_with = self._is_done_with(job_id, got)
         job = await self._jobs.change(job_id, partial(_with_fetched, replace(got, sealed=not done_with)))
+        now = job.input(got.id)
+        if job.phase not in ENDED and now is not None and _is_elsewhere(now, got):
+            if got.blob:
+                self._blobs.remove(got.blob)
+            return now
         if done_with:
             self._vault.forget(job_id, got.id)
             await self._jobs.keep_secrets(job_id)
-        if got.blob and (job.phase in ENDED or job.input(got.id) is None):
+        if got.blob and (job.phase in ENDED or now is None):
             self._blobs.remove(got.blob)
+        return None
 
     def _is_done_with(self, job_id: str, got: Input) -> bool:
         """Whether the credentials of an input have served: what fetched a file isn't needed to convert it."""
@@ -264,15 +271,23 @@ def _picked(job: Job) -> Job:
 
 
 def _with_fetched(got: Input, job: Job) -> Job:
-    if job.phase in ENDED or job.input(got.id) is None:
+    now = job.input(got.id)
+    if job.phase in ENDED or now is None or _is_elsewhere(now, got):
         return job
     inputs = tuple(_merged(one, got) if one.id == got.id else one for one in job.inputs)
     return settle(replace(job, inputs=inputs))
 
 
+def _is_elsewhere(now: Input, got: Input) -> bool:
+    """Whether a PATCH has said meanwhile that the file lies in another place than it was looked for."""
+    return now.type == "cloud" and now.status == "downloading" and now.parameters != got.parameters
+
+
 def _merged(now: Input, got: Input) -> Input:
     """What was fetched, with what a PATCH changed meanwhile."""
-    return replace(got, parameters=now.parameters, options=now.options, sealed=now.sealed and got.sealed)
+    name = shown_name(now.filename, got.original, got.kind) if got.status == "ready" else now.filename
+    sealed = now.sealed and got.sealed
+    return replace(got, filename=name, parameters=now.parameters, options=now.options, sealed=sealed)
 
 
 def _with_step(step: Step, job: Job) -> Job:

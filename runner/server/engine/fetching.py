@@ -39,7 +39,7 @@ _MOST_AGAIN_S = 300.0
 _CAPTURES = 2  # at once: a browser takes some hundred megabytes
 _OUR_FAULT = "The server failed while it fetched the input; its log says why. Nothing was charged"
 
-Settle = Callable[[str, Input], Awaitable[None]]
+Settle = Callable[[str, Input], Awaitable[Input | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class _Flight:
 
 
 class Fetching:
-    """`settle(job_id, input)` is awaited with what became of an input."""
+    """`settle(job_id, input)` is awaited with what became of an input; what it answers is fetched then."""
 
     def __init__(
         self, config: ServerConfig, site: Site, blobs: Blobs, vault: Vault, settle: Settle, fetcher: Fetch = fetch
@@ -95,23 +95,23 @@ class Fetching:
 
     async def _bring(self, job: Job, entry: Input, stopped: threading.Event) -> None:
         threads = self._captures if _is_page(entry) else self._downloads
-        got = await threads.run(job.account, partial(self._bring_now, job, entry, stopped))
-        await self._settled(job.id, got)
+        wanted: Input | None = entry
+        while wanted is not None:
+            got = await threads.run(job.account, partial(self._bring_now, job, wanted, stopped))
+            wanted = await self._settled(job.id, got)
 
-    async def _settled(self, job_id: str, got: Input) -> None:
+    async def _settled(self, job_id: str, got: Input) -> Input | None:
         """Tried until it is written: the disk may be full for now."""
         wait_s = _AGAIN_S
         while True:
             try:
-                await self._settle(job_id, got)
+                return await self._settle(job_id, got)
             except ApiError:  # there is no such job any more
-                return
+                return None
             except Exception:  # noqa: BLE001  # whatever it was, the job would wait for ever
                 log_failure(_log, "an input could not be recorded", job=job_id, input=got.id)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _MOST_AGAIN_S)
-            else:
-                return
 
     def _bring_now(self, job: Job, entry: Input, stopped: threading.Event) -> Input:
         """In a thread: the input as it is after the attempt; never raises."""
@@ -136,6 +136,7 @@ class Fetching:
             allowed=self._config.allow_private,
             stopped=stopped,
             digest=self._blobs.digest(),
+            reserve=partial(self._blobs.reserve, scratch),
         )
         try:
             fetched = self._fetched(job, entry, order)
@@ -144,7 +145,7 @@ class Fetching:
             return keep_input(self._blobs, job.id, taken, scratch)
         finally:
             with contextlib.suppress(OSError):
-                scratch.unlink(missing_ok=True)
+                self._blobs.discard(scratch)
 
     def _fetched(self, job: Job, entry: Input, order: Order) -> Fetched:
         if entry.type == "cloud":

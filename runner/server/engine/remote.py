@@ -25,6 +25,7 @@ from runner.server.engine.addresses import RefusedAddress, resolve
 from runner.server.storage.gates import Gate
 from runner.server.storage.patience import Patience, patiently, retry_after_s
 from runner.server.storage.protocol import TOO_SLOW, Broken, Busy, Stopped, StorageError
+from runner.server.store.blobs import Reserve, without_limit
 from runner.server.store.checksums import Digest
 
 _MOST_REDIRECTS = 10
@@ -47,7 +48,10 @@ class InputError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` is that of nothing."""
+    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` is that of nothing.
+
+    reserve  told how large the file will be, before it is
+    """
 
     url: str
     path: Path
@@ -56,6 +60,7 @@ class Order:
     allowed: tuple[Network, ...]
     stopped: threading.Event
     digest: Digest
+    reserve: Reserve = without_limit
     most_s: float = 3600.0
 
 
@@ -160,9 +165,9 @@ class _Download:
         self._file.truncate()
 
     def _read(self, answer: http.client.HTTPResponse) -> None:
-        self._check_size(self._size + (answer.length or 0))
+        self._make_room(self._size + (answer.length or 0))
         while chunk := _chunk(answer):
-            self._check_size(self._size + len(chunk))
+            self._make_room(self._size + len(chunk))
             self._check_time()
             self._digest.update(chunk)
             self._file.write(chunk)
@@ -171,9 +176,10 @@ class _Download:
         if answer.length:  # what was announced and never came
             raise Broken(f"The download broke off; {answer.length} bytes are missing")
 
-    def _check_size(self, size: int) -> None:
+    def _make_room(self, size: int) -> None:
         if size > self._order.most_bytes:
             raise InputError(413, self._order.too_large)
+        self._order.reserve(size)
 
     def _check_time(self) -> None:
         if self._order.stopped.is_set():

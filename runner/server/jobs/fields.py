@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, ItemsView
 
+import orjson
+
 from runner.wire.values import Json, JsonObject
 
 _WORDS = {"true": True, "1": True, "false": False, "0": False}
 _MOST_DIGITS = 18
+_MOST_TABLE_BYTES = 131_072  # a password of the longest kind and more
 
 
 class Fields:
@@ -80,7 +83,12 @@ class Fields:
         return number
 
     def table(self, name: str) -> JsonObject:
-        return dict(self.part(name).items()) if name in self else {}
+        """A free-form object; what is kept with a job as it came has an end."""
+        table = dict(self.part(name).items()) if name in self else {}
+        if table and len(orjson.dumps(table)) > _MOST_TABLE_BYTES:
+            self.wrong(name, f"must have at most {_MOST_TABLE_BYTES} bytes")
+            return {}
+        return table
 
     def items(self) -> ItemsView[str, Json]:
         return self._object.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from runner.server.answers import invalid
 from runner.server.jobs.fields import Fields, fields_of
 from runner.server.jobs.ids import new_id, new_token
-from runner.server.jobs.limits import KNOWN, MOST_PASSWORDS, check_conversion_count
+from runner.server.jobs.limits import KNOWN, MOST_OUTPUT_TARGETS, MOST_PASSWORDS, check_conversion_count
 from runner.server.jobs.passwords import HashPassword
 from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.jobs.record import Conversion, Input, Job, timestamp
@@ -27,6 +27,7 @@ ENGINES = ("auto", "file", "video", "website", "screenshot", "screenshot_pdf", "
 _MOST_TEXT = 65_000
 _MOST_NAME = 255
 _MOST_SOURCE = 16 * 1024 * 1024
+_MOST_ADDRESS = 65_536
 _PASSWORD = re.compile(r"[ -~]*\Z")
 
 
@@ -99,6 +100,11 @@ def asks_to_start(body: Json) -> bool:
 def has_settings(body: Json) -> bool:
     """Whether a PATCH asks for more than to start."""
     return isinstance(body, dict) and any(name in body for name in _SETTINGS)
+
+
+def rotates_passwords(body: Json) -> bool:
+    """Whether a PATCH sets the passwords of downloads and nothing else: that is of use when a job has ended, too."""
+    return isinstance(body, dict) and body.keys() == {"download_passwords"}
 
 
 def new_conversions(
@@ -212,6 +218,7 @@ def _callback(fields: Fields, default: str) -> str:
 def _limits(fields: Fields) -> JsonObject:
     """What is known is checked; the rest is kept as it came, as the API's free-form objects allow."""
     limits: JsonObject = {}
+    fields.table("limits")  # is none that is too large
     for part, names in KNOWN.items():
         given = fields.part("limits").part(part)
         known = {name: given.whole(name) for name in names if name in given}
@@ -231,7 +238,7 @@ def _conversion(
     fields: Fields, credentials: dict[str, JsonObject], presets: FindPreset, hashed: HashPassword
 ) -> Conversion:
     part_id = new_id()
-    targets = [_output_target(one) for one in fields.array("output_target")]
+    targets = [_output_target(one) for one in _few(fields, "output_target", most=MOST_OUTPUT_TARGETS)]
     secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
     if secret:
         credentials[part_id] = secret
@@ -252,6 +259,13 @@ def _conversion(
         password=password,
         sealed=bool(secret),
     )
+
+
+def _few(fields: Fields, name: str, *, most: int) -> list[Fields]:
+    entries = fields.array(name)
+    if len(entries) > most:
+        fields.wrong(name, f"must have at most {most} entries")
+    return entries[:most]
 
 
 def _input_options(fields: Fields) -> JsonObject:
@@ -291,7 +305,7 @@ def _download_password(fields: Fields, hashed: HashPassword) -> str:
 def _input(fields: Fields, at: str, credentials: dict[str, JsonObject]) -> Input:
     part_id = new_id()
     kind = fields.choice("type", "remote", INPUT_TYPES)
-    source = fields.text("source", most=_MOST_SOURCE).strip()
+    source = fields.text("source", most=_MOST_SOURCE if kind == "base64" else _MOST_ADDRESS).strip()
     if not source:
         fields.wrong("source", "is missing: where the input comes from")
     given = fields.table("credentials")

@@ -19,6 +19,7 @@ KNOWN = {
 # What no job needs more of; the API has a limit for neither.
 MOST_CONVERSIONS = 1000
 MOST_PASSWORDS = 100
+MOST_OUTPUT_TARGETS = 100
 
 
 def max_credit(job: Job) -> int | None:
@@ -47,6 +48,12 @@ def check_input_count(count: int, limits: JsonObject, contract: Contract) -> Non
     if count > most:
         message = f"The job may have at most {most} inputs (limits.job.max_inputs); this would make {count}"
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, message)
+
+
+def check_patch_count(count: int, contract: Contract) -> None:
+    """Raises 400 when more changes are asked for at once than a job can have inputs."""
+    if count > contract.max_inputs:
+        raise invalid({"body": f"must have at most {contract.max_inputs} entries"})
 
 
 def check_at_start(job: Job, contract: Contract) -> None:

@@ -15,11 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runner import __version__
 from runner.server.operating.logs import log_event
 from runner.server.operating.metrics import CONTENT_TYPE, Requests, Sample, exposition
+from runner.wire.headers import REQUEST_ID
 
 _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _DEEPEST = 8
+_REQUEST_ID = REQUEST_ID.lower().encode()
+
+Headers = Iterable[tuple[bytes, bytes]]
+_NONE: Headers = ()
 
 
 class ObservedApp:
@@ -57,12 +62,12 @@ class ObservedApp:
         await self._watched(scope, receive, send)
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, began = 0, time.monotonic()
+        status, began, headers = 0, time.monotonic(), _NONE
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, headers
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, headers = message["status"], message.get("headers", _NONE)
             await send(message)
 
         self._requests.in_flight += 1
@@ -70,15 +75,15 @@ class ObservedApp:
             await self._app(scope, receive, sending)
         finally:
             self._requests.in_flight -= 1
-            self._note(scope, status, time.monotonic() - began)
+            self._note(scope, status, headers, time.monotonic() - began)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, status: int, headers: Headers, seconds: float) -> None:
         """Status 0: no answer was given."""
         route = self._route(scope["route"].path) if "route" in scope else self._shown(scope["path"])
         self._requests.add(scope["method"], route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
             ms = round(seconds * 1000, 1)
-            about = _job_in(scope["path"])
+            about = {**_job_in(scope["path"]), **_id_in(headers)}
             log_event(_log, "request", method=scope["method"], route=route, status=status, ms=ms, **about)
 
     def _shown(self, path: str) -> str:
@@ -98,6 +103,12 @@ class ObservedApp:
     async def _metrics(self, send: Send, *, with_body: bool) -> None:
         text = exposition(self._requests.samples()) + self._requests.histogram() + exposition(self._gauges())
         await _send(send, 200, CONTENT_TYPE, text.encode(), with_body=with_body)
+
+
+def _id_in(headers: Headers) -> dict[str, str]:
+    """By what the client may ask about this request."""
+    found = next((value for name, value in headers if name == _REQUEST_ID), b"")
+    return {"request_id": str(found, "ascii")} if found else {}
 
 
 def _job_in(path: str) -> dict[str, str]:

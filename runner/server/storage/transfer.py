@@ -22,6 +22,7 @@ from runner.server.storage.protocol import (
     Store,
     Upload,
 )
+from runner.server.store.blobs import Reserve, without_limit
 from runner.server.store.checksums import Digest
 
 MOST_S = 3600.0
@@ -29,13 +30,17 @@ MOST_S = 3600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """Where an object is to be written, and how far to go; `stopped` ends it at the next chunk."""
+    """Where an object is to be written, and how far to go; `stopped` ends it at the next chunk.
+
+    reserve  told how large the file will be, before it is
+    """
 
     path: Path
     most_bytes: int
     too_large: str
     stopped: Event
     digest: Digest
+    reserve: Reserve = without_limit
     most_s: float = MOST_S
 
 
@@ -99,7 +104,7 @@ class _Saving:
 
     def save(self, store: Store) -> None:
         opened = self._opened = self._opened or store.open()
-        self._check_size(opened.size or 0)
+        self._make_room(opened.size or 0)
         opened.read(self.size, self._take)
         if opened.size is not None and self.size != opened.size:
             raise Broken(f"{opened.size - self.size} bytes are missing")
@@ -110,7 +115,7 @@ class _Saving:
             raise Stopped
         if time.monotonic() > self.ends_at:
             raise StorageError(TOO_SLOW, f"The download took longer than {order.most_s:.0f} seconds")
-        self._check_size(self.size + len(chunk))
+        self._make_room(self.size + len(chunk))
         self._write(chunk)
         order.digest.update(chunk)
         self.size += len(chunk)
@@ -121,6 +126,10 @@ class _Saving:
         except OSError as error:
             raise _DiskFailed(error) from error
 
-    def _check_size(self, size: int) -> None:
+    def _make_room(self, size: int) -> None:
         if size > self._order.most_bytes:
             raise StorageError(TOO_LARGE, self._order.too_large)
+        try:
+            self._order.reserve(size)
+        except OSError as error:
+            raise _DiskFailed(error) from error

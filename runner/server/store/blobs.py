@@ -8,12 +8,21 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from runner.server.store.checksums import Digest, Kind, checksum_of, new_digest
 
 _PIECE = 1024 * 1024
+
+PART = ".part"
+
+# Told how large a file is about to be, before that is written; raises OSError where there is no room.
+Reserve = Callable[[int], None]
+
+
+def without_limit(_: int) -> None:
+    """There is room for any size, as far as we know."""
 
 
 class Blobs:
@@ -31,6 +40,7 @@ class Blobs:
         self._kind = checksum
         self._most = most_bytes
         self._lock = threading.Lock()
+        self._remove_what_broke_off()
         self._used = sum(map(_own_bytes, _files(folder))) if most_bytes else 0
         # What of it is counted for files that aren't kept yet.
         self._begun = {path: _own_bytes(path) for path in _files(self._tmp)} if most_bytes else {}
@@ -56,7 +66,8 @@ class Blobs:
     def scratch(self, name: str) -> Path:
         """Where to write what will become a blob; same file system, so that keeping it is a rename.
 
-        What is named `JOB.` and more goes with the job.
+        What is named `JOB.` and more goes with the job; what ends with PART is written to by several requests, and
+        outlives a restart. Anything else is of no use to the next process.
         """
         return self._tmp / name
 
@@ -136,6 +147,12 @@ class Blobs:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > older_than_s:
                     self.discard(path)
+
+    def _remove_what_broke_off(self) -> None:
+        """What an earlier process was writing when it was killed: it is fetched or sent again, into another file."""
+        for path in _files(self._tmp):
+            if path.suffix != PART:
+                path.unlink(missing_ok=True)
 
     def _count(self, written: Path) -> None:
         """`written` is about to be kept: from now on it is counted by its size, and no longer as begun."""

@@ -64,7 +64,7 @@ def add_key(state_dir: Path, *, account: str, label: str) -> str:
 
 def list_keys(state_dir: Path) -> list[KeyRow]:
     """Every key there ever was, oldest first. Raises StoreError, OSError."""
-    with _opened(state_dir) as db:
+    with _there(state_dir) as db:
         rows = db.execute("select hash, account, label, created, revoked from keys order by created").fetchall()
     return [_key_row(*row) for row in rows]
 
@@ -74,12 +74,21 @@ def revoke_key(state_dir: Path, key_id: str) -> KeyRow | None:
 
     One that was revoked before stays as it was. Raises StoreError, OSError.
     """
-    with _opened(state_dir) as db:
+    with _there(state_dir) as db:
         db.execute(
             "update keys set revoked = coalesce(revoked, ?) where substr(lower(hex(hash)), 1, ?) = ?",
             (time.time(), _ID_DIGITS, key_id.strip().lower()),
         )
     return next((row for row in list_keys(state_dir) if row.id == key_id.strip().lower()), None)
+
+
+@contextmanager
+def _there(state_dir: Path) -> Iterator[apsw.Connection]:
+    """As `_opened`, for who changes nothing where nothing is."""
+    if not (state_dir / DATABASE).exists():
+        raise StoreError(f"there is no state of a server in {state_dir}")
+    with _opened(state_dir) as db:
+        yield db
 
 
 @contextmanager

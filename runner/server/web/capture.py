@@ -147,6 +147,7 @@ def _taken(made: Path, order: Order, filename: str) -> Fetched:
     size = made.stat().st_size
     if size > order.most_bytes:
         raise InputError(413, order.too_large)
+    order.reserve(size)
     with made.open("rb") as file, order.path.open("wb") as kept:
         while chunk := file.read(1024 * 1024):
             order.digest.update(chunk)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,23 @@ def test_every_problem_is_named_at_once() -> None:
 
     assert {problem.option for problem in expanded.problems} == {"quality", "color", "oops"}
     assert expanded.options["width"] == 50
+
+
+def test_of_many_unknown_options_some_are_named_and_the_others_counted() -> None:
+    expanded = expand_options(target(), {f"oops{number}": 1 for number in range(100_000)})
+
+    assert len(expanded.problems) == 21
+    assert expanded.problems[-1].message == "99980 more are no options of jpg either"
+
+
+@pytest.mark.parametrize("options", [{"quality" * 1_000_000: 1}, {"color": "gray" * 1_000_000}], ids=["name", "value"])
+def test_what_is_too_long_to_be_a_slip_is_neither_guessed_at_nor_repeated(options: Json) -> None:
+    began = time.perf_counter()
+    (problem,) = expand_options(target(), options).problems
+
+    assert time.perf_counter() - began < 0.5  # comparing it would take seconds, and hold up every other request
+    assert "did you mean" not in problem.message
+    assert len(problem.option) + len(problem.message) < 400
 
 
 def test_a_password_is_never_repeated() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import traceback
 from collections.abc import Iterator
@@ -284,6 +285,20 @@ def test_a_file_above_the_limit_is_not_fetched(remote: Remote, tmp_path: Path) -
         fetch(remote.place("huge.bin"), remote.site(), order(tmp_path, most_bytes=999))
 
     assert (caught.value.code, caught.value.message) == (413, "too large")
+    assert (tmp_path / "fetched").stat().st_size == 0
+
+
+@everywhere
+def test_a_file_that_there_is_no_room_for_is_not_fetched(remote: Remote, tmp_path: Path) -> None:
+    remote.put("roomy.bin", b"x" * 1000)
+
+    def reserve(size_bytes: int) -> None:
+        if size_bytes > 999:
+            raise OSError(errno.EDQUOT, "no room")
+
+    with pytest.raises(OSError, match="no room"):
+        fetch(remote.place("roomy.bin"), remote.site(), replace(order(tmp_path), reserve=reserve))
+
     assert (tmp_path / "fetched").stat().st_size == 0
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Awaitable, Callable
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runner.server.config import ServerConfig
-from tests.server.conftest import KEY, Api, Copying, run_against
+from tests.server.conftest import KEY, PATIENCE_S, Api, Copying, run_against
 from tests.server.storage.everywhere import everywhere
 from tests.server.storage.ftpd import PASSWORD, Ftpd
 from tests.server.storage.remote import LOOPBACK, Remote
@@ -266,3 +270,72 @@ def files_of(api: Any, job: dict[str, Any]) -> list[str]:
 
 def stored(server: Ftpd, folder: str) -> list[str]:
     return sorted(path.name for path in (server.home / folder).iterdir())
+
+
+@pytest.mark.parametrize("first", ["first.jpg", "gone.jpg"])
+def test_an_input_that_is_said_to_lie_elsewhere_while_it_comes_is_fetched_from_there(
+    naughty: Ftpd, run: Run, first: str
+) -> None:
+    jpg(naughty.remote, "first.jpg", b"\xff\xd8\xff first")
+    jpg(naughty.remote, "second.jpg", b"\xff\xd8\xff second")
+
+    async def test(api: Any) -> None:
+        with held_back(int(naughty.remote.parameters["port"])) as (port, let_go):
+            entry = naughty.remote.input(first)
+            entry["parameters"]["port"] = port
+            job = await api.staged(input=[entry])
+            place = f"/jobs/{job['id']}/input/{job['input'][0]['id']}"
+            patched = await api.http.patch(place, json={"parameters": {"file": "second.jpg"}})
+            let_go.set()
+            await api.until(job, lambda one: one.phase == "staged-ready")
+            (shown,) = (await api.get(job))["input"]
+
+        assert (patched.status_code, patched.json()["status"]) == (200, "downloading")
+        assert (shown["status"], shown["filename"], shown["parameters"]["file"]) == (
+            "ready",
+            "second.jpg",
+            "second.jpg",
+        )
+        assert shown["size"] == len(b"\xff\xd8\xff second")
+        (kept,) = files_of(api, job)
+        assert "/in-" in kept
+
+    run(test, naughty.remote)
+
+
+@contextmanager
+def held_back(port: int) -> Iterator[tuple[int, threading.Event]]:
+    """A port that leads to `port` of loopback, and to nowhere until it is let go."""
+    let_go, ended = threading.Event(), threading.Event()
+
+    def pass_on(source: socket.socket, to: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                to.sendall(piece)
+            to.shutdown(socket.SHUT_WR)
+
+    def lead(client: socket.socket) -> None:
+        let_go.wait(PATIENCE_S)
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            back = threading.Thread(target=pass_on, args=(server, client))
+            back.start()
+            pass_on(client, server)
+            back.join()
+
+    def accept(listening: socket.socket) -> None:
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                leading.append(threading.Thread(target=lead, args=(listening.accept()[0],)))
+                leading[-1].start()
+
+    leading: list[threading.Thread] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.05)
+        accepting = threading.Thread(target=accept, args=(listening,))
+        accepting.start()
+        try:
+            yield listening.getsockname()[1], let_go
+        finally:
+            ended.set()
+            for thread in (accepting, *leading):
+                thread.join()
