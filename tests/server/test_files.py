@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from runner.server.config import Contract
+from runner.server.engine import admission
 from runner.server.engine.retention import expire
 from tests.server.post_office import api_of
 
@@ -375,6 +377,25 @@ def test_files_go_after_a_day_and_the_job_stays(with_server: Any) -> None:
         after = await api.get(job)
         assert (after["status"]["code"], after["output"][0]["status"]) == ("completed", "expired")
         assert not house.blobs.path(job["id"]).exists()
+
+    with_server(test, contract=Contract())
+
+
+def test_an_output_past_its_day_is_no_input_although_nobody_swept_it_away_yet(
+    with_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(api: Any) -> None:
+        output = await converted(api)
+        body = {"input": [{"type": "output", "source": output["id"]}], "conversion": [{"target": "png"}]}
+        before = (await api.http.post("/jobs", json=body)).json()
+        later = time.time() + 24 * 3600 + 60
+        monkeypatch.setattr(admission, "time", SimpleNamespace(time=lambda: later))
+
+        after = (await api.http.post("/jobs", json=body)).json()
+
+        assert before["input"][0]["status"] == "ready"
+        assert after["input"][0]["status"] == "failed"
+        assert "isn't there any more" in str((await api.ended(after))["errors"])
 
     with_server(test, contract=Contract())
 

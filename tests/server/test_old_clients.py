@@ -216,6 +216,26 @@ def test_a_name_in_the_extended_form_counts_before_any_other(
     assert (answer.status_code, answer.json()["filename"]) == (200, name)
 
 
+@pytest.mark.parametrize(("encoding", "status"), [("base64", 400), ("Quoted-Printable", 400), ("binary", 200)])
+def test_a_file_comes_as_it_is_and_is_never_stored_in_another_form(
+    http: httpx.Client, picture_base64: str, encoding: str, status: int
+) -> None:
+    job = staged(http)
+    head = (
+        '--B\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
+        f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
+    )
+    body = head.encode() + base64.b64decode(picture_base64) + b"\r\n--B--\r\n"
+
+    answer = http.post(
+        f"{job['server']}/upload-file/{job['id']}",
+        content=body,
+        headers={"Content-Type": "multipart/form-data; boundary=B"},
+    )
+
+    assert answer.status_code == status, answer.text
+
+
 def test_a_boundary_that_is_too_long_is_refused(http: httpx.Client) -> None:
     job = staged(http)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
 _MOST_BUFFERS = 1024  # the system's limit for one call
+_ENCODED = frozenset({b"base64", b"quoted-printable"})
 # A charset (whose bytes show what they are), perhaps a language, and the name; source: RFC 8187.
 _EXTENDED_NAME = re.compile(rb";\s*filename\*\s*=\s*\"?[\w\-]+'[\w\-]*'([^\";\s]+)", re.IGNORECASE)
 
@@ -229,6 +230,8 @@ class _Form:
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
+        if self._headers.get(b"content-transfer-encoding", b"").strip().lower() in _ENCODED:
+            raise invalid({"file": "must be sent as it is, not as base64 or quoted-printable (RFC 7578, 4.7)"})
         self._filename = received_name(_extended_name(disposition) or options.get(b"filename", b""))
 
     def _data(self, data: bytes, start: int, end: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import time
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -107,6 +108,8 @@ def _copied(desk: Desk, job_id: str, entry: Input, *, account: str, only_job: st
     if owner is None or owner.account != account or only_job not in (None, owner.id):
         return lost(entry, 404, f"There is no {_WHAT[entry.type]} with the id '{entry.source[:_SHOWN_SOURCE]}'")
     known = _known_input(owner, entry) if entry.type == "input_id" else _known_output(owner, entry)
+    if desk.jobs.is_expired(owner.id, time.time()):  # and not swept away yet
+        known = None
     if known is None or not desk.blobs.path(known.blob).is_file():
         return lost(entry, 404, f"The file of {_WHAT[entry.type]} '{entry.source}' isn't there any more")
     own = replace(known, blob=new_input_blob(job_id))
