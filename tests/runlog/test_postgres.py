@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from runner.cli.log import log as log_command
 from runner.errors import ExitCode, RunnerError
 from runner.runlog import (
     BudgetGuard,
@@ -17,6 +21,7 @@ from runner.runlog import (
     Owner,
     RunEnded,
     RunLog,
+    RunStarted,
     open_log,
 )
 
@@ -54,6 +59,20 @@ def test_a_connection_that_broke_between_two_lines_is_made_again(postgres_url: s
         append_one(log)
 
         assert len(list(log.events())) == 2
+
+
+def test_runs_are_listed_from_where_they_were_kept(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = RunStarted(run_id="20261130T100000-aaaaaa", endpoint="local", account="a", command="run", recipes=("r",))
+    with open_log(postgres_url) as log:
+        asyncio.run(log.append(begun, run_id=begun.run_id))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNNER_RUN_LOG", postgres_url)
+
+    shown = CliRunner().invoke(log_command, ["--format", "json"])
+
+    assert [run["run_id"] for run in json.loads(shown.stdout)["runs"]] == [begun.run_id]
 
 
 def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str) -> None:
