@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from runner.cli.log import log as log_command
-from runner.errors import ExitCode, RunnerError
+from runner.errors import ExitCode, InvalidError, RunnerError
 from runner.runlog import (
     BudgetGuard,
     Intent,
@@ -40,6 +40,24 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
 
     assert "hunter2" not in str(caught.value) + caught.value.hint
     assert caught.value.exit_code is ExitCode.UNREACHABLE
+
+
+def test_a_bracket_in_a_password_is_no_address_of_its_own() -> None:
+    with pytest.raises(LogUnreachable):
+        open_log("postgresql://someone:[hunter2@127.0.0.1:1/nowhere")
+
+
+@pytest.mark.parametrize("password", ["hun@ter2", "%zzhunter2", "hun/ter2", "hun:ter/2@"])
+def test_a_password_that_was_not_escaped_is_not_shown_in_parts(password: str) -> None:
+    with pytest.raises(InvalidError, match="can't be read") as caught:
+        open_log(f"postgresql://someone:{password}@127.0.0.1:1/nowhere")
+
+    assert not any(part in f"{caught.value}{caught.value.hint}" for part in ("hun", "ter2"))
+
+
+def test_a_setting_that_postgresql_does_not_know_is_no_bug_of_ours() -> None:
+    with pytest.raises(InvalidError, match="can't be read"):
+        open_log("postgresql://127.0.0.1:1/nowhere?bogus=1")
 
 
 def test_an_address_of_another_kind_is_refused() -> None:
