@@ -278,9 +278,10 @@ def _listed(addresses: Sequence[str]) -> str:
 
 
 def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
-    if state.parked_until is not None and state.parked_until > known.now:
-        wait_s = round(state.parked_until - known.now)
-        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s} s"
+    wait_s = state.parked_s(known.now)
+    if wait_s and not known.policy.retry_failed:
+        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s:.0f} s"
+        reason += ", or at once with --retry-failed"
         return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
     in_the_way = _conflict(job, known)
     if in_the_way is not None:

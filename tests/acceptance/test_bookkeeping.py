@@ -80,6 +80,21 @@ def test_parked_jobs_that_are_resumed_count_in_the_budget_of_the_run(desk: Desk)
     assert starts(desk) == 4
 
 
+def test_who_is_refused_for_want_of_credits_is_told_when_to_come_back_and_how_not_to_wait(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start quota=600 #1") as shell:
+        parked = shell.runner("run", "a.recipe.json")
+        plan = shell.runner("plan", "a.recipe.json", "--format", "json").json
+        early = shell.runner("run", "a.recipe.json")
+        urged = shell.runner("run", "a.recipe.json", "--retry-failed")
+
+    assert "ask again in 600 s, or at once with --retry-failed" in parked.err
+    assert "or at once with --retry-failed" in plan["jobs"][0]["reason"]
+    assert (parked.code, early.code, urged.code) == (4, 4, 0), urged.err
+    assert starts(desk) == 1
+
+
 def test_an_interrupted_job_is_made_anew_with_the_limits_that_the_recipe_has_now(desk: Desk) -> None:
     pictures(desk, 0)
     recipe(desk, limits={"job": {"max_credit": 100}})
