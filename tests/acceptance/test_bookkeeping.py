@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from runner.cli.sweep import claimed, delete_one
-from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, Staged, open_log
+from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, RunSummary, Staged, open_log
 from runner.server.book import read_book
 from tests.acceptance.command_line import Desk, png, serving, until
 
@@ -410,6 +411,27 @@ def test_a_new_log_for_an_account_with_jobs_is_a_warning_once(desk: Desk) -> Non
     assert [done.code for done in (first, lost, known, quiet)] == [0] * 4
     assert "new, but the account has jobs already (1)" in lost.err
     assert first.err + known.err + quiet.err == ""
+
+
+def test_a_signal_is_heard_while_a_new_log_looks_at_the_account(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    log = desk.folder / ".runner" / "runs.db"
+    with shell_at(desk, "--faults", "list delay=50") as shell, shell.start("run", "a.recipe.json") as process:
+        until(lambda: log.exists() and bool(runs_of(log)), what="the run's first line")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        (run,) = runs_of(log)
+
+    assert (process.returncode, run.exit_code) == (130, 130)
+    assert desk.book("server") == ()
+
+
+def runs_of(place: Path) -> Sequence[RunSummary]:
+    """Of a log that may be about to be made."""
+    with suppress(apsw.SQLError), open_log(place, read_only=True) as log:
+        return log.runs()
+    return ()
 
 
 def test_a_damaged_log_leads_to_its_repair_and_nothing_is_bought_again(desk: Desk) -> None:
