@@ -243,6 +243,34 @@ def test_a_renamed_recipe_goes_on_with_its_results_and_may_replace_them(desk: De
     assert desk.delivered() == {"a.webp"}
 
 
+def test_a_copy_of_a_project_gets_results_of_its_own_without_buying_and_both_are_done_then(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    assert desk.runner("run", ".").code == 0
+    copy = Desk(folder=tmp_path / "copy", home=desk.home)
+    shutil.copytree(desk.folder, copy.folder)
+    shutil.rmtree(copy.folder / "out")
+    log = ("--state", desk.folder / ".runner")
+
+    (planned_there,) = copy.runner("plan", ".", *log, "--format", "json").json["jobs"]
+    there = copy.runner("run", ".", *log, "--format", "json")
+    here = desk.runner("run", ".", *log, "--format", "json")
+    shutil.rmtree(copy.folder)
+    alone = desk.runner("run", ".", *log, "--format", "json")
+
+    assert planned_there["action"] == "redeliver"
+    assert f"it was delivered to {desk.folder}/out/a/a.webp, outside of" in planned_there["reason"]
+    assert (there.code, there.json["jobs"][0]["spent"]) == (0, 0)
+    assert there.json["jobs"][0]["outputs"][0]["path"] == f"{copy.folder}/out/a/a.webp"
+    for done in (here, alone):
+        (job,) = done.json["jobs"]
+        assert (job["status"], [one["path"] for one in job["outputs"]]) == ("skipped", [f"{desk.folder}/out/a/a.webp"])
+    assert desk.delivered() == {"a/a.webp"}
+    assert [entry.starts for entry in desk.book()] == [1]
+
+
 KEY = "key-of-the-owners-0123456789"
 
 # A clock that is some seconds off, for everything that asks what time it is.
