@@ -242,6 +242,26 @@ def test_what_an_edit_overtook_before_its_start_is_never_bought(desk: Desk) -> N
     assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) in ([0, 1], [1])
 
 
+def test_what_an_edit_overtook_and_the_server_keeps_is_started_when_it_is_asked_for_again(desk: Desk) -> None:
+    """A start of it may still be on its way: another job for the same work could then be the second that is bought."""
+    pictures(desk, 0)
+    recipe(desk)
+    keeps = ("--assume", "delete-unstarted=409")
+    with shell_at(desk, "--faults", "start drop-before", *keeps) as shell:
+        shell.runner("run", "a.recipe.json", "--deadline", "2s")
+    (first,) = read_book(desk.folder / "server")
+    recipe(desk, epoch=1)
+    with shell_at(desk, *keeps) as shell:
+        edited = shell.runner("run", "a.recipe.json", "--format", "json")
+        recipe(desk, save={"path": "old/{output.filename}"})
+        back = shell.runner("run", "a.recipe.json", "--format", "json")
+
+    assert (edited.code, back.code) == (0, 0), edited.err + back.err
+    assert "the server keeps it" in edited.json["jobs"][1]["warnings"][0]["message"]
+    assert back.json["jobs"][0]["job_id"] == first
+    assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) == [1, 1]
+
+
 @contextmanager
 def somebody_works_on(desk: Desk, address: str) -> Iterator[str]:
     """Another process (this one) holds the lease on the work of `address`; the id of its job."""
