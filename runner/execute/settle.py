@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from runner.client.errors import GoneError
-from runner.errors import DeadlineReached, ExitCode, RunnerError
+from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
-from runner.execute.faults import MissingOutputsError, UndeliverableError, is_final
+from runner.execute.faults import DeliveryError, MissingOutputsError, UndeliverableError, is_final
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.purchase import Purchase
@@ -29,6 +29,10 @@ from runner.state import DeliveredFile, KeyState, Stage
 from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
+REFUSED_DOWNLOAD = (
+    "the result is bought and waits on the server; where the job has download_passwords, see that the first one is "
+    "right, and run again"
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -211,7 +215,11 @@ class Settlement:
         outputs = ended.job.outputs
         names = _job(step).result_names((output.filename for output in outputs), bought_with=ended.payload)
         for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
-            laid = await deliverer.deliver(output, index=index, name=name)
+            try:
+                laid = await deliverer.deliver(output, index=index, name=name)
+            except AuthenticationError as error:
+                # No key of ours goes with a download: it is no reason to give up on all other jobs.
+                raise DeliveryError(str(error), hint=REFUSED_DOWNLOAD) from error
             if not laid.left:
                 copies[output.id] = laid.file
             files.append(laid)
