@@ -116,6 +116,26 @@ def test_what_the_deadline_cut_off_is_picked_up_by_the_next_run(desk: Desk, slow
     assert starts(desk) == [1, 1]
 
 
+def test_the_deadline_is_that_of_the_planning_too(desk: Desk) -> None:
+    desk.write("runner.toml", '[local]\nallow_private = ["127.0.0.0/8"]\n')
+
+    def slowly(_path: str) -> dict[str, str]:
+        time.sleep(4)
+        return {"ETag": '"1"'}
+
+    with web({"/a.png": png()}, headers=slowly) as base:
+        source = {"source": f"{base}/a.png", "revalidate": True}
+        desk.write("a.recipe.json", json.dumps({"input": [source], "conversion": [{"target": "webp"}]}))
+        began = time.monotonic()
+        cut_off = desk.runner("run", "a.recipe.json", "--deadline", "1s")
+        took_s = time.monotonic() - began
+
+    assert cut_off.code == 7, cut_off.err
+    assert "the deadline was reached before the plan was made. Nothing was sent." in cut_off.err
+    assert took_s < 3.5
+    assert desk.runner("log", "--format", "json").json["runs"][0]["exit_code"] == 7
+
+
 def test_a_job_that_is_shown_as_not_started_after_all_is_started_then(desk: Desk) -> None:
     """The server says that it was started before, which isn't so."""
     desk.write("in/a.png", png())
