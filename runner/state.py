@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+# Nothing is set aside for longer; where more seems to be left, the clock was set back since.
+MOST_PARKED_S = 24 * 3600.0
+
 
 class Stage(StrEnum):
     INTENT = "intent"  # nothing bought; there may be an unstarted job nobody knows the id of
@@ -122,3 +125,8 @@ class KeyState:
     deliveries: Mapping[str, Delivery] = field(default_factory=dict)
     delivery_errors: Mapping[str, str] = field(default_factory=dict)
     gone: bool = False
+
+    def parked_s(self, now: float) -> float:
+        """Seconds until a refused start is due again, 0 where it is or never was refused."""
+        left_s = (self.parked_until or 0.0) - now
+        return left_s if 0.0 < left_s <= MOST_PARKED_S else 0.0

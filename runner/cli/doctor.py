@@ -148,8 +148,7 @@ def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
     except RunnerError as error:
         yield "run log", "wrong", str(error)
         return
-    place = chosen.log_place(RUN_LOG)
-    where = place if isinstance(place, Path) else "the database of RUNNER_RUN_LOG"
+    where = chosen.log_said(RUN_LOG)
     if damage:
         yield "run log", "wrong", f"{where}: {damage[0]}"
     else:

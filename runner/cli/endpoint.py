@@ -52,6 +52,11 @@ class ChosenEndpoint:
         """Where the run log is: a file in the state folder, or the URL or file that the setting `run_log` names."""
         return self.run_log if "://" in self.run_log else self.state / (self.run_log or name)
 
+    def log_said(self, name: str) -> str:
+        """`log_place` for people: a URL may hold a password."""
+        place = self.log_place(name)
+        return str(place) if isinstance(place, Path) else "the database of RUNNER_RUN_LOG"
+
     @property
     def account(self) -> str:
         """A fingerprint of the key: tells accounts apart, and tells nothing of the key."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,14 @@ from runner.client.errors import ApiError, GoneError
 from runner.client.transfer import Transfer
 from runner.errors import RunnerError, counted
 from runner.wire.job import Job
-from runner.wire.values import Json
+from runner.wire.values import Json, JsonObject
 
 SAMPLE = b"conversion-runner looks at checksums\n"
+SAMPLE_JOB: JsonObject = {"conversion": [{"target": "png"}]}
+LISTED = "the list shows all jobs"
+CHECKSUM = "checksums are MD5"
+IDEMPOTENCY = "Idempotency-Key is honoured"
+DELETED = "unstarted jobs can be deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +39,45 @@ class Finding:
 
 
 async def ask_endpoint(chosen: ChosenEndpoint) -> list[Finding]:
-    """The assumptions, one by one. The job that is made for it is deleted again, whatever happens."""
+    """The assumptions, one by one; an answer that doesn't come says nothing about the others.
+
+    What was made for it is deleted again, whatever happens.
+    """
     try:
         async with open_api(chosen) as api:
-            return [finding async for finding in _ask(api)]
+            token = secrets.token_hex(16)
+            job = await api.create_job(SAMPLE_JOB, idempotency_key=token)
+            made = [job]
+            try:
+                told = [
+                    Finding("endpoint answers", "ok", "the key is good"),
+                    _is_free(job),
+                    await _told(LISTED, _is_listed(api, job)),
+                    await _told(CHECKSUM, _checksum(api, job)),
+                    await _told(IDEMPOTENCY, _idempotency(api, token, made)),
+                ]
+            finally:
+                refused = [words for one in made if (words := await _delete(api, one))]
+            told.append(await _told(DELETED, _is_deleted(api, job, refused)))
+            return [*told, SECOND_START]
     except RunnerError as error:
         return [Finding("endpoint answers", "wrong", str(error))]
 
 
-async def _ask(api: ConversionApi) -> AsyncIterator[Finding]:
-    token = secrets.token_hex(16)
-    job = await api.create_job({"conversion": [{"target": "png"}]}, idempotency_key=token)
-    yield Finding("endpoint answers", "ok", "the key is good")
+async def _told(what: str, question: Awaitable[Finding]) -> Finding:
     try:
-        yield _is_free(job)
-        yield await _is_listed(api, job)
-        yield await _checksum(api, job)
-        yield await _idempotency(api, job, token)
-    finally:
+        return await question
+    except ApiError as error:
+        return Finding(what, "unknown", str(error))
+
+
+async def _delete(api: ConversionApi, job: Job) -> str:
+    """What the server said against it."""
+    try:
         await api.delete_job(job.id)
-    yield await _is_deleted(api, job)
-    yield Finding("a second start answers 409", "unknown", "can't be told without buying; 200 would do as well")
+    except ApiError as error:
+        return str(error)
+    return ""
 
 
 def _is_free(job: Job) -> Finding:
@@ -69,10 +92,8 @@ def _is_free(job: Job) -> Finding:
 async def _is_listed(api: ConversionApi, job: Job) -> Finding:
     listed = await api.jobs()
     if any(one.id == job.id for one in listed.jobs):
-        return Finding("the list shows all jobs", "ok", "one look serves all who wait")
-    return Finding(
-        "the list shows all jobs", "unknown", "not the unstarted ones; what isn't listed is asked for singly"
-    )
+        return Finding(LISTED, "ok", "one look serves all who wait")
+    return Finding(LISTED, "unknown", "not the unstarted ones; what isn't listed is asked for singly")
 
 
 async def _checksum(api: ConversionApi, job: Job) -> Finding:
@@ -83,26 +104,28 @@ async def _checksum(api: ConversionApi, job: Job) -> Finding:
     inputs = (await api.job(job.id)).inputs
     shown = inputs[-1].checksum.lower() if inputs else ""
     if shown == hashlib.md5(SAMPLE, usedforsecurity=False).hexdigest():
-        return Finding("checksums are MD5", "ok", "uploads and downloads are compared")
-    return Finding("checksums are MD5", "unknown", f"it shows {shown or 'none'}; sizes are compared alone")
+        return Finding(CHECKSUM, "ok", "uploads and downloads are compared")
+    return Finding(CHECKSUM, "unknown", f"it shows {shown or 'none'}; sizes are compared alone")
 
 
-async def _idempotency(api: ConversionApi, job: Job, token: str) -> Finding:
-    what = "Idempotency-Key is honoured"
-    try:
-        again = await api.create_job({"conversion": [{"target": "png"}]}, idempotency_key=token)
-    except ApiError as error:
-        return Finding(what, "unknown", str(error))
-    if again.id == job.id:
-        return Finding(what, "ok", "the same job came back; nothing here relies on it")
-    await api.delete_job(again.id)
-    return Finding(what, "unknown", "a second job was made; nothing here relies on it")
+async def _idempotency(api: ConversionApi, token: str, made: list[Job]) -> Finding:
+    """`made` holds what the token made so far, and what it makes now."""
+    again = await api.create_job(SAMPLE_JOB, idempotency_key=token)
+    if again.id == made[0].id:
+        return Finding(IDEMPOTENCY, "ok", "the same job came back; nothing here relies on it")
+    made.append(again)
+    return Finding(IDEMPOTENCY, "unknown", "a second job was made; nothing here relies on it")
 
 
-async def _is_deleted(api: ConversionApi, job: Job) -> Finding:
-    what = "unstarted jobs can be deleted"
+async def _is_deleted(api: ConversionApi, job: Job, refused: Sequence[str]) -> Finding:
     try:
         left = await api.job(job.id)
     except GoneError:
-        return Finding(what, "ok", "it is gone")
-    return Finding(what, "ok" if left.ended else "wrong", f"it is '{left.status}'")
+        return Finding(DELETED, "ok", "it is gone")
+    if left.ended:
+        return Finding(DELETED, "ok", f"it is '{left.status}'")
+    why = f"{refused[0]}; it" if refused else "it"
+    return Finding(DELETED, "unknown", f"{why} is '{left.status}', free, and stays until the server forgets it")
+
+
+SECOND_START = Finding("a second start answers 409", "unknown", "can't be told without buying; 200 would do as well")

@@ -37,20 +37,22 @@ def log(run_id: str | None, key: str | None, limit: int, state: Path | None, sty
 
     Exits 0, or 5 when there is no such run or the run log can't be read.
     """
-    from runner.cli.context import RUN_LOG, find_state
+    from runner.cli.context import RUN_LOG
+    from runner.cli.endpoint import choose_endpoint
     from runner.runlog import open_log
 
-    folder = find_state([], state)
-    with open_log(folder / RUN_LOG, read_only=True) as opened:
+    chosen = choose_endpoint((Path.cwd(),), endpoint=None, state=state, need_key=False)
+    place = str(chosen.state) if not chosen.run_log else chosen.log_said(RUN_LOG)
+    with open_log(chosen.log_place(RUN_LOG), read_only=True) as opened:
         if key is not None:
             _show_lines(opened, key, run_id, style)
         elif run_id is not None:
-            _show_run(opened, _find_run(opened, run_id, folder), style)
+            _show_run(opened, _find_run(opened, run_id, place), style)
         else:
-            _list_runs(opened, limit, folder, style)
+            _list_runs(opened, limit, place, style)
 
 
-def _list_runs(opened: RunLog, limit: int, folder: Path, style: str) -> None:
+def _list_runs(opened: RunLog, limit: int, place: str, style: str) -> None:
     from runner.report.history import runs_json, runs_text
 
     rows = [_run_row(run) for run in opened.runs(limit=limit)]
@@ -59,7 +61,7 @@ def _list_runs(opened: RunLog, limit: int, folder: Path, style: str) -> None:
     elif rows:
         click.echo(runs_text(rows), nl=False)
     else:
-        click.echo(f"There are no runs yet in {folder}.", err=True)
+        click.echo(f"There are no runs yet in {place}.", err=True)
 
 
 def _show_run(opened: RunLog, run: RunSummary, style: str) -> None:
@@ -84,7 +86,7 @@ def _summary(opened: RunLog, run_id: str) -> Mapping[str, int]:
 def _show_lines(opened: RunLog, wanted: str, run_id: str | None, style: str) -> None:
     from runner.report.history import lines_json, lines_text
 
-    run = None if run_id is None else _find_run(opened, run_id, None).run_id
+    run = None if run_id is None else _find_run(opened, run_id, "").run_id
     keys = [key for key, state in opened.states().items() if key.startswith(wanted) or wanted in state.addresses]
     if not keys:
         raise InvalidError(
@@ -99,7 +101,7 @@ def _show_lines(opened: RunLog, wanted: str, run_id: str | None, style: str) -> 
         click.echo(lines_text(rows), nl=False)
 
 
-def _find_run(opened: RunLog, wanted: str, folder: Path | None) -> RunSummary:
+def _find_run(opened: RunLog, wanted: str, place: str) -> RunSummary:
     found = opened.runs(limit=1) if wanted == "last" else opened.find_runs(wanted)
     exact = [run for run in found if run.run_id == wanted] or found
     if len(exact) == 1:
@@ -107,8 +109,8 @@ def _find_run(opened: RunLog, wanted: str, folder: Path | None) -> RunSummary:
     if exact:
         ids = ", ".join(run.run_id for run in exact[:5])
         raise InvalidError(f"{len(exact)} runs begin with '{wanted}': {ids}", hint="give more of the id")
-    place = "" if folder is None else f" in {folder}"
-    raise InvalidError(f"there is no run '{wanted}'{place}", hint="`runner log` lists them")
+    where = f" in {place}" if place else ""
+    raise InvalidError(f"there is no run '{wanted}'{where}", hint="`runner log` lists them")
 
 
 def _run_row(run: RunSummary) -> RunRow:

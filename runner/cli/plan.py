@@ -30,7 +30,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also look whether sources are there, and targets reachable and their names free; nothing is bought.",
 )
-@click.option("--retry-failed", is_flag=True, help="Plan to buy another attempt of what failed.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="Plan to buy another attempt of what failed, and to ask at once for what the server put off.",
+)
 @click.option("--retry-lost", is_flag=True, help="Plan to buy again what is lost, or gone from the server.")
 def plan(
     recipes: tuple[Path, ...],

@@ -42,7 +42,9 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 @click.option(
     "--deadline", metavar="DURATION", callback=_duration, help='How long the run may take: "90s", "20m", "2h".'
 )
-@click.option("--retry-failed", is_flag=True, help="Buy another attempt of what failed.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Buy another attempt of what failed; ask at once for what the server put off."
+)
 @click.option("--retry-lost", is_flag=True, help="Buy again what is lost, or gone from the server.")
 def run(
     recipes: tuple[Path, ...],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.cli.looping import run_async
-from runner.cli.planning import Planning
-from runner.errors import Problem
+from runner.cli.planning import Planned, Planning
+from runner.errors import DeadlineReached, Problem
 from runner.execute.outcome import Report
 from runner.execute.trouble import settled_report
 from runner.plan import Policy
@@ -44,7 +47,7 @@ class Done:
 def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None) -> Done:
     """Plan and run; `outside` is how the run reaches the world."""
     run_id = new_run_id(datetime.now(UTC))
-    planned = run_async(planning.plan_to_run(wishes.policy))
+    planned, wishes = _planned(planning, wishes, run_id)
     if planned.plan.has_changes:
         # Only now: the HTTP library takes longer to import than a run with nothing to do.
         import uvloop
@@ -60,3 +63,28 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
             run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
         problems = planned.problems
     return Done(report=report, problems=problems, recipes=len(planned.recipes), warnings=planned.warnings)
+
+
+def _planned(planning: Planning, wishes: Wishes, run_id: str) -> tuple[Planned, Wishes]:
+    """The plan, and `wishes` with what is left of the deadline: files are read and clouds are listed within it too."""
+    began = time.monotonic()
+    try:
+        planned = run_async(_within(wishes.deadline_s, planning.plan_to_run(wishes.policy)))
+    except DeadlineReached as error:
+        ended = RunEnded(run_id=run_id, exit_code=int(error.exit_code), summary={})
+        run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
+        raise
+    if wishes.deadline_s is None:
+        return planned, wishes
+    return planned, replace(wishes, deadline_s=max(0.0, wishes.deadline_s - (time.monotonic() - began)))
+
+
+async def _within(seconds: float | None, planning: Coroutine[Any, Any, Planned]) -> Planned:
+    try:
+        async with asyncio.timeout(seconds):
+            return await planning
+    except TimeoutError as error:
+        raise DeadlineReached(
+            "the deadline was reached before the plan was made. Nothing was sent.",
+            hint="what was read so far is remembered; sources or clouds that answer slowly need a later deadline",
+        ) from error

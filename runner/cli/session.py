@@ -6,9 +6,10 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import click
 
@@ -74,9 +75,8 @@ async def run_session(
         try:
             async with _open_site(planning, planned, wishes, run_id, outside) as site:
                 if wishes.warn:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(wishes.deadline_s):
-                            await _warn_of_a_log_gone_missing(planning, site)
+                    looking = _warn_of_a_log_gone_missing(planning, site)
+                    await _unless_stopped(looking, stop=stop.asked, within_s=wishes.deadline_s)
                 limits = _after(limits, began)
                 report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
         except RunnerError as error:
@@ -95,6 +95,19 @@ def _after(limits: Limits, began: float) -> Limits:
     if limits.deadline_s is None:
         return limits
     return replace(limits, deadline_s=max(0.0, limits.deadline_s - (time.monotonic() - began)))
+
+
+async def _unless_stopped(doing: Coroutine[Any, Any, None], *, stop: asyncio.Event, within_s: float | None) -> None:
+    """Do what a run can do without: its deadline and a signal end it."""
+    done, stopped = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((done, stopped), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        if done.done():
+            done.result()
+    finally:
+        done.cancel()
+        stopped.cancel()
+        await asyncio.gather(done, stopped, return_exceptions=True)
 
 
 async def _warn_of_a_log_gone_missing(planning: Planning, site: Site) -> None:

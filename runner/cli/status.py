@@ -57,7 +57,7 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
 def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
     from collections import Counter
 
-    known = log.states()
+    known, now = log.states(), time.time()
     states = known.values()
     return {
         "endpoint": endpoint,
@@ -87,11 +87,11 @@ def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
             {
                 "key": state.key,
                 "addresses": _addresses(state),
-                "due_in_s": round(state.parked_until - time.time(), 1),
+                "due_in_s": round(state.parked_s(now), 1),
                 "refusal": state.refusal,
             }
             for state in states
-            if state.parked_until is not None and state.parked_until > time.time()
+            if state.parked_s(now)
         ],
         "unstarted": [{"key": left.key, "job_id": left.job_id} for left in log.unstarted()],
         "server": None,

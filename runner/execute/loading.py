@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from runner.client.digest import Digests
-from runner.client.errors import ChangedFileError, RefusedError
+from runner.client.errors import ApiError, ChangedFileError, RefusedError
 from runner.client.pacing import MOST_WAIT_S
+from runner.errors import AuthenticationError
 from runner.execute.shown import compare
 from runner.execute.staging import late_upload_options, later_inputs
 from runner.execute.work import Work
@@ -62,6 +63,11 @@ class Loading:
                     decrypt_password=as_text(as_object(entry.get("credentials")).get("decrypt_password")),
                     progress=self.work.moved,
                 )
+            except AuthenticationError as error:
+                if not created.token:
+                    raise
+                # The job's own token was refused; the account's key, which all other jobs are made with, wasn't sent.
+                raise ApiError(str(error), hint="the next run makes the job anew, with another token") from error
             except RefusedError as error:
                 wait_s = next(waits, None)
                 if wait_s is None or error.status != HTTPStatus.TOO_MANY_REQUESTS:

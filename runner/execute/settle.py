@@ -10,11 +10,11 @@ from pathlib import Path
 from posixpath import splitext
 
 from runner.client.errors import GoneError
-from runner.errors import DeadlineReached, ExitCode, RunnerError
+from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
-from runner.execute.faults import MissingOutputsError, is_final
+from runner.execute.faults import DeliveryError, MissingOutputsError, UndeliverableError, is_final
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.purchase import Purchase
@@ -30,6 +30,10 @@ from runner.state import DeliveredFile, KeyState, Stage
 from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
+REFUSED_DOWNLOAD = (
+    "the result is bought and waits on the server; where the job has download_passwords, see that the first one is "
+    "right, and run again"
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -115,7 +119,7 @@ class Settlement:
     async def _buy_and_deliver(self, steps: Sequence[Step], claim: Claim, bill: _Bill) -> list[Outcome]:
         purchase = Purchase.of(Work(site=self.site, steps=steps, job=_job(steps[0]), fence=claim.fence))
         here = await _from_here(steps[0].action, claim.state)
-        ended = here or await self._to_the_end(purchase, steps[0].action, claim.state, bill)
+        ended = here or await self._looked_for(purchase, steps[0].action, claim.state, bill)
         try:
             return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
         except GoneError:
@@ -137,6 +141,14 @@ class Settlement:
             await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0, last=last)
             for index, step in enumerate(steps)
         ]
+
+    async def _looked_for(self, purchase: Purchase, action: Action, state: KeyState | None, bill: _Bill) -> Ended:
+        """`_to_the_end`; what is to be bought again since its time on the server is over by our clock, which may be
+        wrong, is asked for once more before."""
+        if action is Action.RETRY and _is_guessed_gone(state):
+            with suppress(UndeliverableError):
+                return await self._to_the_end(purchase, Action.REDELIVER, state, bill)
+        return await self._to_the_end(purchase, action, state, bill)
 
     async def _to_the_end(self, purchase: Purchase, action: Action, state: KeyState | None, bill: _Bill) -> Ended:
         """The last attempt that the recipe's `retry` allows, or the first that succeeds."""
@@ -204,7 +216,11 @@ class Settlement:
         outputs = ended.job.outputs
         names = _job(step).result_names((output.filename for output in outputs), bought_with=ended.payload)
         for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
-            laid = await deliverer.deliver(output, index=index, name=name)
+            try:
+                laid = await deliverer.deliver(output, index=index, name=name)
+            except AuthenticationError as error:
+                # No key of ours goes with a download: it is no reason to give up on all other jobs.
+                raise DeliveryError(str(error), hint=REFUSED_DOWNLOAD) from error
             if not laid.left:
                 copies[output.id] = laid.file
             files.append(laid)
@@ -227,6 +243,11 @@ def _job(step: Step) -> Job:
 def _is_of(ended: Ended, state: KeyState) -> bool:
     """Whether an earlier run saw this very end."""
     return state.stage is Stage.FINISHED and state.attempt == ended.attempt
+
+
+def _is_guessed_gone(state: KeyState | None) -> bool:
+    """Whether it is only by the clock that finished work is gone from the server."""
+    return state is not None and state.stage is Stage.FINISHED and not state.gone
 
 
 async def _from_here(action: Action, state: KeyState | None) -> Ended | None:

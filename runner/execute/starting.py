@@ -66,7 +66,7 @@ class Start:
             except _TooManyError as error:
                 wait_s, asked_s = next(waits, None), error.retry_after_s or 0.0
                 if wait_s is None or asked_s > MOST_WAIT_S:
-                    raise ParkedError(f"{error}; {_BOUGHT_NOTHING[error.certain]}") from error
+                    raise _parked(error, certain=error.certain) from error
                 again = again or not error.certain
                 self.work.say("waiting for a place")
                 await self.work.site.sleep(max(wait_s, asked_s))
@@ -94,12 +94,10 @@ class Start:
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()
             return _TooManyError.of(error, certain=True)
-        return ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") if error.status in PARKED_STATUSES else error
+        return _parked(error, certain=True) if error.status in PARKED_STATUSES else error
 
     async def _log_refused(self, error: RefusedError, attempt: int) -> None:
-        parked = error.status in PARKED_STATUSES
-        wait_s = error.retry_after_s if error.retry_after_s is not None else PARK_S[error.status] if parked else 0.0
-        until = self.work.site.now() + wait_s if parked else None
+        until = self.work.site.now() + _park_s(error) if error.status in PARKED_STATUSES else None
         await self.work.log(
             Refused(key=self.work.job.key, attempt=attempt, status=error.status, message=str(error), until=until)
         )
@@ -120,7 +118,7 @@ class Start:
             self.work.site.pace.too_many()
             raise _TooManyError.of(error, certain=False) from error
         if error.status in PARKED_STATUSES:
-            raise ParkedError(f"{error}; {_BOUGHT_NOTHING[False]}") from error
+            raise _parked(error, certain=False) from error
         if isinstance(error, GoneError):
             raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
         raise error
@@ -134,4 +132,14 @@ class Start:
             with suppress(RunnerError):  # why we leave says more
                 await self._log_refused(error, attempt)
         if error.status in PARKED_STATUSES:
-            raise ParkedError(f"{error}; {_BOUGHT_NOTHING[True]}") from error
+            raise _parked(error, certain=True) from error
+
+
+def _park_s(error: RefusedError) -> float:
+    return PARK_S[error.status] if error.retry_after_s is None else error.retry_after_s
+
+
+def _parked(error: RefusedError, *, certain: bool) -> ParkedError:
+    """Where the refusal isn't `certain` the log parks nothing: the next run asks for this very job."""
+    hint = f"ask again in {_park_s(error):.0f} s, or at once with --retry-failed" if certain else ""
+    return ParkedError(f"{error}; {_BOUGHT_NOTHING[certain]}", hint=hint)

@@ -8,7 +8,7 @@ from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownE
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError, counted
 from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
-from runner.plan import Action, Plan, Step
+from runner.plan import Action, Plan, Step, files_here
 from runner.state import KeyState
 from runner.wire.values import as_int
 
@@ -66,20 +66,15 @@ def _code_of(error: BaseException | None) -> int:
 def untouched(step: Step) -> Outcome:
     """The outcome of a step that the plan already decided to leave alone."""
     status = _UNTOUCHED[step.action]
-    files = tuple(
-        file
-        for address, delivery in (step.state.deliveries.items() if step.state else ())
-        if address == step.address and status is Status.SKIPPED
-        for file in delivery.files
-        if file.sha256
-    )
+    delivery = step.state.deliveries.get(step.address) if step.state and status is Status.SKIPPED else None
+    files = files_here(step.job, delivery) if step.job and delivery else ()
     return Outcome(
         address=step.address,
         key=step.key,
         action=step.action,
         status=status,
         job_id=step.state.job_id if step.state else "",
-        outputs=files,
+        outputs=tuple(file for file in files if file.sha256),
         errors=() if status is Status.SKIPPED else (Trouble(message=step.reason, code=_code_of_state(step.state)),),
         exit_code=ExitCode.OK if status is Status.SKIPPED else step.exit_code,
     )

@@ -34,6 +34,8 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
         job = await _started(site, job, state, claim)
         if job is None:
             return _outcome(step, Status.SKIPPED, said="it had not been started and was deleted")
+        if job.is_unstarted:
+            return _outcome(step, Status.SKIPPED, said="it was not started so far, and the server keeps it")
     while job is not None and not job.ended:
         job = await _waited_for(site, state)
     if job is None:
@@ -45,13 +47,18 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
 
 
 async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job | None:
-    """The job, if it was bought. What wasn't is deleted before the log says so: a start on its way meets nothing."""
+    """The job, if it was bought. What wasn't is deleted before the log says so: a start on its way meets nothing.
+
+    Where the server doesn't delete it, it stays the one job that this work has: it may be started yet.
+    """
     shown: Job | None = job
     if job.is_unstarted:
         with suppress(RefusedError):  # the server may keep unstarted jobs; they are free
             await site.api.delete_job(state.job_id)
         shown = await find_job(site.api, state.job_id, sleep=site.sleep)
-    if shown is None or shown.is_unstarted or is_void(shown):
+    if shown is not None and shown.is_unstarted:
+        return shown
+    if shown is None or is_void(shown):
         refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
         return None

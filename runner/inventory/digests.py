@@ -55,7 +55,7 @@ async def digests(files: Iterable[FileFact], log: RunLog, *, now: Callable[[], f
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="digest") as pool:
         for first in range(0, len(changed), _REMEMBERED_TOGETHER):
             facts = changed[first : first + _REMEMBERED_TOGETHER]
-            fresh = await _read_all(facts, pool, now)
+            fresh = await _read_all(facts, pool, now, log)
             for fact, answer in zip(facts, fresh, strict=True):
                 if isinstance(answer, FileProblem):
                     problems[fact.absolute] = answer
@@ -94,10 +94,17 @@ def _digest(row: RememberedDigest) -> Digest:
 
 
 async def _read_all(
-    facts: Sequence[FileFact], pool: ThreadPoolExecutor, now: Callable[[], float]
+    facts: Sequence[FileFact], pool: ThreadPoolExecutor, now: Callable[[], float], log: RunLog
 ) -> list[RememberedDigest | FileProblem]:
+    """What was read when a deadline or a signal came is remembered: the next run goes on from there."""
     loop = asyncio.get_running_loop()
-    return await asyncio.gather(*(loop.run_in_executor(pool, _read, fact, now) for fact in facts))
+    reading = [loop.run_in_executor(pool, _read, fact, now) for fact in facts]
+    try:
+        return await asyncio.gather(*reading)
+    except asyncio.CancelledError:
+        read = [one.result() for one in reading if one.done() and not one.cancelled() and one.exception() is None]
+        await log.remember(each for each in read if isinstance(each, RememberedDigest))
+        raise
 
 
 def _read(fact: FileFact, now: Callable[[], float]) -> RememberedDigest | FileProblem:

@@ -6,7 +6,7 @@ from runner.plan.begun import with_begun
 from runner.plan.decide import Disk, Policy, make_plan
 from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, copies_of
-from runner.plan.wanted import is_delivered, wanted_paths
+from runner.plan.wanted import files_here, is_delivered, wanted_paths
 
 __all__ = [
     "CHANGING",
@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "Upload",
     "copies_of",
+    "files_here",
     "is_delivered",
     "make_plan",
     "wanted_paths",

@@ -10,7 +10,7 @@ from runner.errors import ExitCode
 from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
 from runner.plan.holdings import Holdings, copies_of, holdings_of
-from runner.plan.wanted import wanted_paths
+from runner.plan.wanted import is_below, not_here, wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage
 
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
@@ -278,9 +278,10 @@ def _listed(addresses: Sequence[str]) -> str:
 
 
 def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
-    if state.parked_until is not None and state.parked_until > known.now:
-        wait_s = round(state.parked_until - known.now)
-        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s} s"
+    wait_s = state.parked_s(known.now)
+    if wait_s and not known.policy.retry_failed:
+        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s:.0f} s"
+        reason += ", or at once with --retry-failed"
         return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
     in_the_way = _conflict(job, known)
     if in_the_way is not None:
@@ -325,7 +326,7 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
     reason = _why_again(job, delivery, known)
     if reason is None:
         return _made(job, Action.SKIP, "done", state=state)
-    there = delivery is not None and delivery.save == job.save.path
+    there = delivery is not None and delivery.save == job.save.path and _is_from_here(delivery, job)
     in_the_way = _held(delivery, job, known, state) if delivery and there else _conflict(job, known, state)
     if in_the_way is not None:
         return in_the_way
@@ -349,12 +350,16 @@ def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
         return f"save.path changed: {delivery.save} -> {job.save.path}"
-    return next((_missing(file, known.disk) for file in _again(delivery, job, known.disk)), None)
+    return next((_missing(file, job, known.disk) for file in _again(delivery, job, known.disk)), None)
+
+
+def _is_from_here(delivery: Delivery, job: Job) -> bool:
+    return all(is_below(file.path, str(job.save.base)) for file in delivery.files)
 
 
 def _again(delivery: Delivery, job: Job, disk: Disk) -> Iterator[DeliveredFile]:
     """What isn't as it was delivered; what `on_conflict = "skip"` leaves as it is doesn't count."""
-    missing = (file for file in delivery.files if file not in disk.records)
+    missing = not_here(job, delivery, disk.records)
     return (file for file in missing if job.save.on_conflict != "skip" or file.path not in disk.present)
 
 
@@ -368,7 +373,9 @@ def _held(delivery: Delivery, job: Job, known: _Known, state: KeyState) -> Step 
     return None
 
 
-def _missing(file: DeliveredFile, disk: Disk) -> str:
+def _missing(file: DeliveredFile, job: Job, disk: Disk) -> str:
+    if not is_below(file.path, str(job.save.base)):
+        return f"it was delivered to {file.path}, outside of this project's {job.save.base}"
     if file.path in disk.intact:
         return f"{file.path} holds the result of other work now"
     if not file.sha256:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from runner.compile import Job
 from runner.errors import InvalidError
-from runner.state import DeliveredFile, KeyState, Stage
+from runner.state import DeliveredFile, Delivery, KeyState, Stage
 from runner.wire.values import as_object
 
 
@@ -24,4 +26,45 @@ def is_delivered(job: Job, state: KeyState | None, records: frozenset[DeliveredF
     if state is None or state.stage is not Stage.FINISHED:
         return False
     delivery = state.deliveries.get(job.address)
-    return delivery is not None and delivery.save == job.save.path and records.issuperset(delivery.files)
+    if delivery is None or delivery.save != job.save.path:
+        return False
+    for _ in not_here(job, delivery, records):
+        return False
+    return True
+
+
+def not_here(
+    job: Job, delivery: Delivery, records: frozenset[DeliveredFile] | set[DeliveredFile]
+) -> Iterator[DeliveredFile]:
+    """What of a delivery isn't as we left it below the folder that the recipe saves to.
+
+    Two copies of a project with one log have folders of their own: what was delivered to the other one stands for
+    nothing here, unless the same bytes were delivered here before.
+    """
+    base = str(job.save.base)
+    length = len(base)
+    for file in delivery.files:
+        # `is_below`, spelt out: a plan asks this a million times.
+        if file.path.startswith(base) and file.path[length : length + 1] == "/":
+            one: DeliveredFile | None = file
+        else:
+            one = file if is_below(file.path, base) else _counterpart(file, delivery, base)
+        if one not in records:
+            yield file
+
+
+def files_here(job: Job, delivery: Delivery) -> tuple[DeliveredFile, ...]:
+    """The files of a delivery, those of another copy of the project as they lie in this one."""
+    base = str(job.save.base)
+    return tuple(
+        file if is_below(file.path, base) else _counterpart(file, delivery, base) or file for file in delivery.files
+    )
+
+
+def _counterpart(file: DeliveredFile, delivery: Delivery, base: str) -> DeliveredFile | None:
+    same = (one for one in delivery.earlier if one.sha256 == file.sha256 != "" and is_below(one.path, base))
+    return next(same, None)
+
+
+def is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder) and (folder.endswith("/") or path[len(folder) : len(folder) + 1] == "/")

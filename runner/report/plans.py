@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from runner.plan import Action, Credits, Plan, Step
+from runner.state import Stage
 
 _MARKS = {
     Action.RUN: ("+", "green"),
@@ -65,12 +66,26 @@ _VERDICTS: dict[Literal["ok", "wrong", "unknown"], str] = {
 
 
 def _credits(plan: Plan) -> str:
-    buying = [step.credits for step in plan.steps if step.action in (Action.RUN, Action.RETRY, Action.RESUME)]
+    buying = [step for step in plan.steps if step.action in (Action.RUN, Action.RETRY, Action.RESUME)]
     if not buying:
         return ""
-    if any(one.cap is None for one in buying):
+    if any(step.credits.cap is None for step in buying):
         return " Credits: no cap (limits.job.max_credit is not set for every job)."
-    return f" Credits: at most {sum(one.cap or 0 for one in buying)}."
+    once = sum(step.credits.cap or 0 for step in buying)
+    more = sum(_further_credits(step) for step in {step.key: step for step in reversed(buying)}.values())
+    again = f", or {once + more} if all fail as often as retry allows" if more else ""
+    return f" Credits: at most {once}{again}."
+
+
+def _further_credits(step: Step) -> int:
+    """What may be bought after the next attempt, or the one under way, where that fails and `retry` allows more."""
+    if step.job is None:
+        return 0
+    made = 0 if step.state is None else step.state.attempt - (step.state.stage not in _ENDED)
+    return max(0, step.job.retry - made) * (step.job.cap or 0)
+
+
+_ENDED = frozenset({Stage.FINISHED, Stage.FAILED, Stage.LOST})
 
 
 def _step(step: Step, *, color: bool) -> Iterator[str]:

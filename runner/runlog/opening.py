@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from runner.errors import InvalidError
 from runner.runlog.database import Clock, Database
@@ -34,7 +33,7 @@ def memory_log(*, clock: Clock = _CLOCK) -> RunLog:
 
 
 def _server(url: str, *, read_only: bool, clock: Clock) -> Database:
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0].lower()
     if scheme not in _SERVERS:
         raise InvalidError(
             f"a run log can't be kept at a {scheme}:// address", hint="use a folder or a postgresql:// URL"

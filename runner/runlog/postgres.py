@@ -14,7 +14,9 @@ from functools import cache
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 
+from runner.errors import InvalidError
 from runner.runlog.database import Clock, Database, Row, Transaction, Value
 from runner.runlog.faults import UNSENT, LogBusy, LogNewer, LogUnreachable, LogUnusable
 from runner.runlog.owner import Owner
@@ -39,13 +41,33 @@ _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
 
 
 def open_database(url: str, *, read_only: bool, clock: Clock) -> Database:
-    """The run log at `url`. Read-only and not there yet, it is an empty one in memory."""
+    """The run log at `url`. Read-only and not there yet, it is an empty one in memory.
+
+    Raises InvalidError for what is no address; what opening raises otherwise names hosts, never passwords.
+    """
+    _require_an_address(url)
     database = PostgresDatabase(url, read_only=read_only)
     try:
         return _ready(database, clock=clock)
     except BaseException:
         database.close()
         raise
+
+
+def _require_an_address(url: str) -> None:
+    """The driver's own complaints quote what they couldn't read: of a password that wasn't escaped, a part of it."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {"port": "none"}
+    host, port = str(parts.get("host", "")), str(parts.get("port", "0"))
+    # An abstract unix socket's name begins with an @; more of them are a password's.
+    if "@" in host[1:] or not port.replace(",", "0").isdecimal():
+        raise InvalidError(
+            "the address of the run log on PostgreSQL can't be read. Nothing was sent.",
+            hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and in the password %40 for @, %2F for /, "
+            "%3A for :, %25 for %",
+        )
 
 
 def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:

@@ -8,24 +8,27 @@ in doubt a key counts as started: what may have been bought must not be bought a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import apsw
 
 from runner.runlog import ledger
 from runner.runlog.database import Clock, Row, Transaction
 from runner.runlog.events import KeyEvent, StoredEvent
-from runner.runlog.faults import LogBusy, LogUnusable, OutOfOrder
+from runner.runlog.faults import LogBusy, LogNewer, LogUnusable, OutOfOrder
 from runner.runlog.fold import follow, follow_leniently
 from runner.runlog.gathered import Gathered
 from runner.runlog.owner import Life, OwnerLocks
 from runner.runlog.snapshot import read_state, write_state
 from runner.runlog.sqlite import SqliteDatabase
+from runner.runlog.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from runner.state import KeyState, Stage
 
 TABLES = {
@@ -38,6 +41,9 @@ TABLES = {
 # What is looked for where the file doesn't say any more how many rows it had; no table has more rows than lines.
 MOST_ROWS = 1 << 16
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
+# Whoever has a database with a write-ahead log open holds a shared lock on these bytes for as long: length and start.
+# Source: SQLite, os.h (SHARED_FIRST, SHARED_SIZE).
+SHARED_BY_ALL = (510, 0x4000_0002)
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
@@ -59,7 +65,8 @@ class Salvaged:
 def salvage(path: Path, *, now: datetime) -> Salvaged:
     """Put a sound log in the place of the damaged one at `path`, which is kept beside it.
 
-    Raises LogBusy while a run uses it, LogUnusable where there is none or nothing can be read.
+    Raises LogBusy while a run uses it, LogNewer where a newer runner wrote it, LogUnusable where there is none or
+    nothing can be read.
     """
     if not path.is_file():
         raise LogUnusable(
@@ -68,9 +75,10 @@ def salvage(path: Path, *, now: datetime) -> Salvaged:
         )
     _refuse_company(path)
     backup = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as name:
+    with _alone(path) as file, tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as name:
         folder = Path(name)
-        _copy(path, folder / "old.db")
+        _copy(file, path, folder / "old.db")
+        _refuse_newer(folder / "old.db", named=path)
         tables = _read_tables(folder / "old.db", named=path)
         told = _make(folder / "new.db", tables)
         _move(path, backup)
@@ -83,17 +91,54 @@ def _refuse_company(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         for owner in (path.parent / "owners").iterdir():
             if locks.life(owner.name) is Life.ALIVE:
-                raise LogBusy(f"{path}: a run is using this log. Nothing was changed.", hint="wait for its end")
+                raise _busy(path)
 
 
-def _copy(path: Path, to: Path) -> None:
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[IO[bytes]]:
+    """The file, while nobody has the log open. Who goes on with a file that was moved away notes what is bought where
+    no other run finds it.
+
+    Any other opening and closing of the file in this process would free the lock (POSIX).
+    """
     try:
-        shutil.copyfile(path, to)
+        file = path.open("r+b")
     except OSError as error:
         raise LogUnusable(f"{path}: {error.strerror or error}. Nothing was changed.") from error
-    for suffix in SIDE_FILES[:1]:  # what is committed may still be in the write-ahead log
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(f"{path}{suffix}", f"{to}{suffix}")
+    with file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *SHARED_BY_ALL)
+        except (BlockingIOError, PermissionError) as error:
+            raise _busy(path) from error
+        yield file
+
+
+def _copy(file: IO[bytes], path: Path, to: Path) -> None:
+    try:
+        with to.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        with contextlib.suppress(FileNotFoundError):  # what is committed may still be in the write-ahead log
+            shutil.copyfile(f"{path}{SIDE_FILES[0]}", f"{to}{SIDE_FILES[0]}")
+    except OSError as error:
+        raise LogUnusable(f"{path}: {error.strerror or error}. Nothing was changed.") from error
+
+
+def _busy(path: Path) -> LogBusy:
+    return LogBusy(f"{path}: a run is using this log. Nothing was changed.", hint="wait for its end")
+
+
+def _refuse_newer(path: Path, *, named: Path) -> None:
+    """What this runner doesn't know of a newer log it would leave out, and buy again. A first page that can't be read
+    says nothing."""
+    with contextlib.suppress(apsw.Error), contextlib.closing(apsw.Connection(str(path))) as connection:
+        ((application,),) = connection.execute("PRAGMA application_id").fetchall()
+        ((version,),) = connection.execute("PRAGMA user_version").fetchall()
+        if application == APPLICATION_ID and isinstance(version, int) and version > len(MIGRATIONS):
+            raise LogNewer(
+                f"{named}: this run log was written by a newer runner (format {version}; this one knows "
+                f"{len(MIGRATIONS)}), which alone can rebuild it. Nothing was changed.",
+                hint="update this runner with `pip install --upgrade conversion-runner`",
+            )
 
 
 def _move(path: Path, backup: Path) -> None:

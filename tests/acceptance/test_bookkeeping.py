@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from runner.cli.sweep import claimed, delete_one
-from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, Staged, open_log
+from runner.runlog import Created, Intent, LeaseLost, Leftover, Owner, RunLog, RunSummary, Staged, open_log
 from runner.server.book import read_book
 from tests.acceptance.command_line import Desk, png, serving, until
 
@@ -78,6 +79,21 @@ def test_parked_jobs_that_are_resumed_count_in_the_budget_of_the_run(desk: Desk)
     assert (parked.code, again.code) == (4, 4)
     assert "the budget of 'a' for a run is 4 credits" in again.err
     assert starts(desk) == 4
+
+
+def test_who_is_refused_for_want_of_credits_is_told_when_to_come_back_and_how_not_to_wait(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    with shell_at(desk, "--faults", "start quota=600 #1") as shell:
+        parked = shell.runner("run", "a.recipe.json")
+        plan = shell.runner("plan", "a.recipe.json", "--format", "json").json
+        early = shell.runner("run", "a.recipe.json")
+        urged = shell.runner("run", "a.recipe.json", "--retry-failed")
+
+    assert "ask again in 600 s, or at once with --retry-failed" in parked.err
+    assert "or at once with --retry-failed" in plan["jobs"][0]["reason"]
+    assert (parked.code, early.code, urged.code) == (4, 4, 0), urged.err
+    assert starts(desk) == 1
 
 
 def test_an_interrupted_job_is_made_anew_with_the_limits_that_the_recipe_has_now(desk: Desk) -> None:
@@ -224,6 +240,26 @@ def test_what_an_edit_overtook_before_its_start_is_never_bought(desk: Desk) -> N
     assert [job["status"] for job in again.json["jobs"]] == ["succeeded", "skipped"]
     assert "had not been started and was deleted" in again.json["jobs"][1]["warnings"][0]["message"]
     assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) in ([0, 1], [1])
+
+
+def test_what_an_edit_overtook_and_the_server_keeps_is_started_when_it_is_asked_for_again(desk: Desk) -> None:
+    """A start of it may still be on its way: another job for the same work could then be the second that is bought."""
+    pictures(desk, 0)
+    recipe(desk)
+    keeps = ("--assume", "delete-unstarted=409")
+    with shell_at(desk, "--faults", "start drop-before", *keeps) as shell:
+        shell.runner("run", "a.recipe.json", "--deadline", "2s")
+    (first,) = read_book(desk.folder / "server")
+    recipe(desk, epoch=1)
+    with shell_at(desk, *keeps) as shell:
+        edited = shell.runner("run", "a.recipe.json", "--format", "json")
+        recipe(desk, save={"path": "old/{output.filename}"})
+        back = shell.runner("run", "a.recipe.json", "--format", "json")
+
+    assert (edited.code, back.code) == (0, 0), edited.err + back.err
+    assert "the server keeps it" in edited.json["jobs"][1]["warnings"][0]["message"]
+    assert back.json["jobs"][0]["job_id"] == first
+    assert sorted(entry.starts for entry in read_book(desk.folder / "server").values()) == [1, 1]
 
 
 @contextmanager
@@ -395,6 +431,27 @@ def test_a_new_log_for_an_account_with_jobs_is_a_warning_once(desk: Desk) -> Non
     assert [done.code for done in (first, lost, known, quiet)] == [0] * 4
     assert "new, but the account has jobs already (1)" in lost.err
     assert first.err + known.err + quiet.err == ""
+
+
+def test_a_signal_is_heard_while_a_new_log_looks_at_the_account(desk: Desk) -> None:
+    pictures(desk, 0)
+    recipe(desk)
+    log = desk.folder / ".runner" / "runs.db"
+    with shell_at(desk, "--faults", "list delay=50") as shell, shell.start("run", "a.recipe.json") as process:
+        until(lambda: log.exists() and bool(runs_of(log)), what="the run's first line")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        (run,) = runs_of(log)
+
+    assert (process.returncode, run.exit_code) == (130, 130)
+    assert desk.book("server") == ()
+
+
+def runs_of(place: Path) -> Sequence[RunSummary]:
+    """Of a log that may be about to be made."""
+    with suppress(apsw.SQLError), open_log(place, read_only=True) as log:
+        return log.runs()
+    return ()
 
 
 def test_a_damaged_log_leads_to_its_repair_and_nothing_is_bought_again(desk: Desk) -> None:

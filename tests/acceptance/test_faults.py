@@ -49,6 +49,26 @@ def test_a_run_ends_well_and_nothing_is_started_twice(desk: Desk, spec: str) -> 
     assert sorted(entry.starts for entry in book if entry.starts) == [1, 1]
 
 
+@pytest.mark.parametrize("call", ["upload", "download"])
+def test_a_file_that_is_refused_with_403_is_that_jobs_trouble_alone(desk: Desk, call: str) -> None:
+    """The account's key goes with neither: that a link or a token isn't taken says nothing about it."""
+    for name in "abcd":
+        desk.write(f"in/{name}.png", png(size=(24, 16 + ord(name))))
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with serving(desk, "--state", "server", "--faults", f"{call} error-before=403 #1") as ready:
+        shell = replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
+        first = shell.runner("run", "a.recipe.toml", "--jobs", "1")
+        delivered = desk.delivered()
+        second = shell.runner("run", "a.recipe.toml")
+
+    assert first.code == 6, first.err
+    assert "API2CONVERT_API_KEY" not in first.err
+    assert len(delivered) == 3
+    assert (second.code, len(desk.delivered())) == (0, 4), second.err
+    assert sum(entry.starts for entry in read_book(desk.folder / "server").values()) == 4
+
+
 def test_a_dropped_answer_is_a_connection_that_ends_and_a_truncated_one_lacks_bytes(desk: Desk) -> None:
     faults = "create drop-after #1; list truncate=1 #1"
     with (
@@ -94,6 +114,26 @@ def test_what_the_deadline_cut_off_is_picked_up_by_the_next_run(desk: Desk, slow
     assert again.code == 0, again.err
     assert desk.delivered() == {"a.webp", "b.webp"}
     assert starts(desk) == [1, 1]
+
+
+def test_the_deadline_is_that_of_the_planning_too(desk: Desk) -> None:
+    desk.write("runner.toml", '[local]\nallow_private = ["127.0.0.0/8"]\n')
+
+    def slowly(_path: str) -> dict[str, str]:
+        time.sleep(4)
+        return {"ETag": '"1"'}
+
+    with web({"/a.png": png()}, headers=slowly) as base:
+        source = {"source": f"{base}/a.png", "revalidate": True}
+        desk.write("a.recipe.json", json.dumps({"input": [source], "conversion": [{"target": "webp"}]}))
+        began = time.monotonic()
+        cut_off = desk.runner("run", "a.recipe.json", "--deadline", "1s")
+        took_s = time.monotonic() - began
+
+    assert cut_off.code == 7, cut_off.err
+    assert "the deadline was reached before the plan was made. Nothing was sent." in cut_off.err
+    assert took_s < 3.5
+    assert desk.runner("log", "--format", "json").json["runs"][0]["exit_code"] == 7
 
 
 def test_a_job_that_is_shown_as_not_started_after_all_is_started_then(desk: Desk) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import json
 import re
 import shutil
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -241,7 +243,85 @@ def test_a_renamed_recipe_goes_on_with_its_results_and_may_replace_them(desk: De
     assert desk.delivered() == {"a.webp"}
 
 
+def test_a_copy_of_a_project_gets_results_of_its_own_without_buying_and_both_are_done_then(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    assert desk.runner("run", ".").code == 0
+    copy = Desk(folder=tmp_path / "copy", home=desk.home)
+    shutil.copytree(desk.folder, copy.folder)
+    shutil.rmtree(copy.folder / "out")
+    log = ("--state", desk.folder / ".runner")
+
+    (planned_there,) = copy.runner("plan", ".", *log, "--format", "json").json["jobs"]
+    there = copy.runner("run", ".", *log, "--format", "json")
+    here = desk.runner("run", ".", *log, "--format", "json")
+    shutil.rmtree(copy.folder)
+    alone = desk.runner("run", ".", *log, "--format", "json")
+
+    assert planned_there["action"] == "redeliver"
+    assert f"it was delivered to {desk.folder}/out/a/a.webp, outside of" in planned_there["reason"]
+    assert (there.code, there.json["jobs"][0]["spent"]) == (0, 0)
+    assert there.json["jobs"][0]["outputs"][0]["path"] == f"{copy.folder}/out/a/a.webp"
+    for done in (here, alone):
+        (job,) = done.json["jobs"]
+        assert (job["status"], [one["path"] for one in job["outputs"]]) == ("skipped", [f"{desk.folder}/out/a/a.webp"])
+    assert desk.delivered() == {"a/a.webp"}
+    assert [entry.starts for entry in desk.book()] == [1]
+
+
 KEY = "key-of-the-owners-0123456789"
+
+# A clock that is some seconds off, for everything that asks what time it is.
+SKEWED = """
+import sys, time
+real, skew = time.time, float(sys.argv.pop(1))
+time.time = lambda: real() + skew
+from runner.cli.app import run_cli
+run_cli()
+"""
+
+
+def test_what_a_wrong_clock_calls_gone_is_looked_for_before_it_is_bought_again(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    days_ahead = (sys.executable, "-c", SKEWED, str(3 * 86_400))
+    assert desk.runner("run", ".").code == 0
+    (desk.folder / "out/a/a.webp").unlink()
+
+    blocked = desk.runner("run", ".", launcher=days_ahead)
+    again = desk.runner("run", ".", "--retry-lost", "--format", "json", launcher=days_ahead)
+
+    assert blocked.code == 6
+    assert again.code == 0, again.err
+    assert again.json["jobs"][0]["spent"] == 0
+    assert desk.delivered() == {"a/a.webp"}
+    assert [entry.starts for entry in desk.book()] == [1]
+
+
+@pytest.mark.parametrize("later", [("--state", "other"), ("--state", "server", "--retention", "0.0001")])
+def test_what_is_gone_by_the_clock_and_from_the_server_is_bought_again_with_leave(
+    desk: Desk, later: tuple[str, ...]
+) -> None:
+    """A server that has forgotten the job, and one that shows it without its files."""
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    known = Desk(folder=desk.folder, home=desk.home, more={"API2CONVERT_API_KEY": KEY})
+    key = ("--key", KEY)
+    with serving(desk, "--state", "server", "--retention", "0.0001", *key) as server:
+        first = known.runner("run", ".", "--endpoint", server["base_url"])
+    (desk.folder / "out/a/a.webp").unlink()
+    time.sleep(0.5)
+
+    with serving(desk, *later, *key) as server:
+        command = ("run", ".", "--endpoint", server["base_url"], "--format", "json", "--retry-lost")
+        bought = known.runner(*command, launcher=(sys.executable, "-c", SKEWED, str(3 * 86_400)))
+
+    assert (first.code, bought.code) == (0, 0), first.err + bought.err
+    assert bought.json["jobs"][0]["spent"] == 1
+    assert desk.delivered() == {"a/a.webp"}
+    assert sum(entry.starts for state in {"server", later[1]} for entry in desk.book(state)) == 2
 
 
 def test_a_result_that_expired_is_blocked_and_bought_again_only_with_leave(desk: Desk) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from runner.runlog import (
 )
 from runner.state import DeliveredFile
 
+Runner = Callable[..., subprocess.CompletedProcess[str]]
 FIRST, SECOND = "20261123T100000-aaaaaa", "20261123T110000-bbbbbb"
 GOOD, BAD = "k1:" + "a" * 64, "k1:" + "b" * 64
 FILE = DeliveredFile(path="/out/a.webp", size_bytes=3, sha256="5" * 64, mtime_ns=1, inode=1)
@@ -163,6 +165,15 @@ def test_an_empty_or_missing_log_says_that_there_is_nothing_yet_and_makes_nothin
     assert (text.stdout, text.stderr) == ("", f"There are no runs yet in {missing}.\n")
     assert read(missing) == {"runs": []}
     assert not missing.exists()
+
+
+@pytest.mark.parametrize("said", ["state = 'state'", "run_log = 'state/runs.db'"])
+def test_the_log_is_where_the_project_says_that_runs_keep_it(state: Path, runner: Runner, said: str) -> None:
+    (state.parent / "runner.toml").write_text(said)
+
+    shown = runner("log", "--format", "json", cwd=state.parent)
+
+    assert [run["run_id"] for run in json.loads(shown.stdout)["runs"]] == [SECOND, FIRST], shown.stderr
 
 
 @pytest.mark.parametrize(

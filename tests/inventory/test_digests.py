@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -164,3 +165,23 @@ def test_more_files_than_one_batch_are_all_read_and_remembered(log: RunLog, fold
 
     assert {path: each.sha256 for path, each in found.items()} == {str(path): file_sha256(path) for path in paths}
     assert len(log.recall([str(path) for path in paths])) == 1100
+
+
+def test_what_was_read_before_a_deadline_is_remembered(log: RunLog, folder: Path) -> None:
+    paths = [folder / name for name in "abc"]
+    for path in paths:
+        path.write_text(path.name)
+    calls = itertools.count(1)
+
+    def now() -> float:
+        time.sleep(1.0 if next(calls) == 3 else 0.0)
+        return later()
+
+    async def cut_off() -> None:
+        async with asyncio.timeout(0.5):
+            await digests([fact(path) for path in paths], log, now=now, jobs=1)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(cut_off())
+
+    assert set(log.recall([str(path) for path in paths])) == {str(path) for path in paths[:2]}

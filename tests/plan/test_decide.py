@@ -64,6 +64,10 @@ TABLE = [
     pytest.param(
         Stage.STAGED, {"parked_until": NOW + 90}, EMPTY, None, {}, Action.BLOCKED, "due again in 90 s", id="parked"
     ),
+    pytest.param(Stage.STAGED, {"parked_until": NOW + 90}, EMPTY, AGAIN, {}, Action.RESUME, "interrupted", id="urged"),
+    pytest.param(
+        Stage.STAGED, {"parked_until": NOW + 9e6}, EMPTY, None, {}, Action.RESUME, "interrupted", id="parked-by-a-clock"
+    ),
     pytest.param(Stage.STAGED, {"parked_until": NOW - 1}, EMPTY, None, {}, Action.RESUME, "interrupted", id="due"),
     pytest.param(Stage.STARTING, {}, EMPTY, None, {}, Action.RESUME, "job job-1 was started", id="starting"),
     pytest.param(Stage.STARTED, {}, EMPTY, None, {}, Action.RESUME, "end was not seen", id="started"),

@@ -11,6 +11,8 @@ import pytest
 from runner.plan import Action, Change, Credits, Plan, Step
 from runner.report.plans import plan_summary, plan_text, printable
 from runner.resources import schema
+from runner.state import KeyState, Stage
+from tests.plan.conftest import make_job
 
 KEY = "k1:" + "0" * 64
 MARKS = {"run": "+", "resume": ">", "redeliver": "v", "skip": "=", "retry": "!", "blocked": "x", "lost": "?"}
@@ -55,6 +57,28 @@ def test_every_property_of_a_published_shape_has_a_description_and_an_example_th
         assert described.get("examples"), place
         for example in described["examples"]:
             jsonschema.Draft7Validator(closed(described)).validate(example)
+
+
+@pytest.mark.parametrize(
+    ("retry", "state", "said"),
+    [
+        (0, None, "at most 2."),
+        (3, None, "at most 2, or 8 if all fail as often as retry allows."),
+        (3, (1, Stage.STAGED), "at most 2, or 8 if"),
+        (3, (2, Stage.FAILED), "at most 2, or 4 if"),
+        (3, (3, Stage.FAILED), "at most 2."),
+        (3, (5, Stage.FAILED), "at most 2."),
+    ],
+)
+def test_the_credits_of_attempts_that_the_recipe_allows_are_told(
+    retry: int, state: tuple[int, Stage] | None, said: str
+) -> None:
+    job = make_job(cap=2, retry=retry)
+    known = None if state is None else KeyState(key=KEY, attempt=state[0], stage=state[1])
+    bought = step(credits=Credits(cap=2, estimate=None), job=job, state=known)
+    shared = step(address="shop[b.jpg]", job=job, state=known)
+
+    assert f" Credits: {said}" in plan_summary(Plan(steps=(bought, shared)))
 
 
 def test_a_plan_as_json_has_the_published_shape_with_every_key_always_there() -> None:

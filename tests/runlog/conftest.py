@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +18,8 @@ import psycopg
 import pytest
 
 from runner.runlog import RunLog, open_log
+
+OTHER_PROCESS = Path(__file__).with_name("other_process.py")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +52,48 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def log(where: str) -> Iterator[RunLog]:
     with open_log(where) as opened:
         yield opened
+
+
+class Other:
+    """Another process on the same log."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, OTHER_PROCESS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def tell(self, line: str = "go") -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        assert select.select([self.process.stdout], [], [], 30)[0], "the other process says nothing"
+        return self.process.stdout.readline().strip()
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.process.pid, number)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+Others = Callable[..., Other]
+
+
+@pytest.fixture
+def others() -> Iterator[Others]:
+    started: list[Other] = []
+
+    def start(*arguments: str) -> Other:
+        started.append(Other(*arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -105,6 +107,18 @@ def test_a_line_follows_a_stage_exactly_if_the_table_says_so(stage: Stage | None
     else:
         with pytest.raises(OutOfOrder):
             follow(state, next_event(state, kind), at=1.0)
+
+
+def test_the_architecture_says_what_every_line_means_and_names_every_stage() -> None:
+    text = (Path(__file__).parents[2] / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    _, _, chapter = text.partition("## Never buying twice")
+    picture, _, table = chapter.partition("| line | what has happened")
+
+    explained = {
+        word for row in table.split("\n\n")[0].splitlines() for word in re.findall(r"\*(\w+)\*", row.split("|")[1])
+    }
+    assert explained == {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower() for _, kind in FOLLOWS}
+    assert all(stage.name in picture for stage in Stage)
 
 
 def test_the_only_ways_to_something_bought_lead_through_the_commit_point() -> None:

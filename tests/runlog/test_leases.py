@@ -4,63 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import select
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from runner.runlog import Clock, Created, Fence, Intent, LeaseLost, Owner, RunLog, open_log
+from tests.runlog.conftest import Others
 
-OTHER_PROCESS = Path(__file__).with_name("other_process.py")
 LONG_S = 3600.0
-
-
-class Other:
-    """Another process on the same log."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, OTHER_PROCESS, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def tell(self, line: str = "go") -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def hear(self) -> str:
-        assert self.process.stdout is not None
-        assert select.select([self.process.stdout], [], [], 30)[0], "the other process says nothing"
-        return self.process.stdout.readline().strip()
-
-    def send(self, number: signal.Signals) -> None:
-        os.kill(self.process.pid, number)
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-Others = Callable[..., Other]
-
-
-@pytest.fixture
-def others() -> Iterator[Others]:
-    started: list[Other] = []
-
-    def start(*arguments: str) -> Other:
-        started.append(Other(*arguments))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
 
 
 def claim(log: RunLog, *keys: str, owner: Owner, ttl_s: float = LONG_S) -> dict[str, Fence]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
-from runner.errors import ExitCode, RunnerError
+from runner.cli.log import log as log_command
+from runner.errors import ExitCode, InvalidError, RunnerError
 from runner.runlog import (
     BudgetGuard,
     Intent,
@@ -17,6 +21,7 @@ from runner.runlog import (
     Owner,
     RunEnded,
     RunLog,
+    RunStarted,
     open_log,
 )
 
@@ -37,6 +42,24 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     assert caught.value.exit_code is ExitCode.UNREACHABLE
 
 
+def test_a_bracket_in_a_password_is_no_address_of_its_own() -> None:
+    with pytest.raises(LogUnreachable):
+        open_log("postgresql://someone:[hunter2@127.0.0.1:1/nowhere")
+
+
+@pytest.mark.parametrize("password", ["hun@ter2", "%zzhunter2", "hun/ter2", "hun:ter/2@"])
+def test_a_password_that_was_not_escaped_is_not_shown_in_parts(password: str) -> None:
+    with pytest.raises(InvalidError, match="can't be read") as caught:
+        open_log(f"postgresql://someone:{password}@127.0.0.1:1/nowhere")
+
+    assert not any(part in f"{caught.value}{caught.value.hint}" for part in ("hun", "ter2"))
+
+
+def test_a_setting_that_postgresql_does_not_know_is_no_bug_of_ours() -> None:
+    with pytest.raises(InvalidError, match="can't be read"):
+        open_log("postgresql://127.0.0.1:1/nowhere?bogus=1")
+
+
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(RunnerError, match="mysql:// address"):
         open_log("mysql://x/y")
@@ -54,6 +77,20 @@ def test_a_connection_that_broke_between_two_lines_is_made_again(postgres_url: s
         append_one(log)
 
         assert len(list(log.events())) == 2
+
+
+def test_runs_are_listed_from_where_they_were_kept(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = RunStarted(run_id="20261130T100000-aaaaaa", endpoint="local", account="a", command="run", recipes=("r",))
+    with open_log(postgres_url) as log:
+        asyncio.run(log.append(begun, run_id=begun.run_id))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNNER_RUN_LOG", postgres_url)
+
+    shown = CliRunner().invoke(log_command, ["--format", "json"])
+
+    assert [run["run_id"] for run in json.loads(shown.stdout)["runs"]] == [begun.run_id]
 
 
 def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from random import Random
 
+import apsw
 import pytest
 
 from runner.runlog import (
@@ -17,6 +19,7 @@ from runner.runlog import (
     Intent,
     LogBusy,
     LogCorrupt,
+    LogNewer,
     LogUnusable,
     Owner,
     RunStarted,
@@ -27,6 +30,7 @@ from runner.runlog import (
 )
 from runner.runlog.salvage import salvage
 from runner.state import Stage
+from tests.runlog.conftest import Others
 
 PAGE = 4096
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -142,6 +146,36 @@ def test_a_log_in_use_is_left_alone(whole: bytes, tmp_path: Path) -> None:
 
         with pytest.raises(LogBusy, match="a run is using this log"):
             salvage(place, now=NOW)
+
+
+def test_a_log_that_a_run_has_opened_and_not_yet_used_is_left_alone(
+    whole: bytes, tmp_path: Path, others: Others
+) -> None:
+    """A run that plans: what it bought later would be noted in a file that was moved away."""
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole)
+    run = others("claim-all", str(place), "1")
+    assert run.hear() == "ready"
+
+    with pytest.raises(LogBusy, match="a run is using this log"):
+        salvage(place, now=NOW)
+
+    run.end()
+    assert salvage(place, now=NOW).keys == len(KEYS)
+
+
+def test_a_log_of_a_newer_runner_is_not_made_into_an_older_one(whole: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole)
+    with contextlib.closing(apsw.Connection(str(place))) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    newer = place.read_bytes()
+
+    with pytest.raises(LogNewer, match="which alone can rebuild it"):
+        salvage(place, now=NOW)
+
+    assert place.read_bytes() == newer
+    assert [each.name for each in tmp_path.iterdir()] == ["runs.db"]
 
 
 def test_a_file_of_which_nothing_can_be_read_stays_where_it_is(tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner.runlog import open_log
 from tests.execute.island import FAILED, FAULTS, KILLED, LOCKED, QUOTA, UNREACHABLE, Island, random_edit, random_kill
-from tests.execute.lab import Ended, Web, forges, running_server, running_web
+from tests.execute.lab import Ended, Web, entries, forges, running_server, running_web
 
 ROUNDS_BETWEEN_LOOKS = 12
 SERVER_SHARE = 0.06
@@ -106,11 +107,24 @@ def _unfit(ended: Ended) -> list[str]:
 
 
 def _look(island: Island, seed: int, tally: Tally) -> None:
-    wrong = island.settle()
+    wrong = island.settle() + _unlogged(island)
     with tally.lock:
         tally.looks += 1
         tally.wrong += [f"seed {seed}, {island.folder}: {line}" for line in wrong]
         print(tally.line(), file=sys.stderr, flush=True)
+
+
+def _unlogged(island: Island) -> list[str]:
+    """What was started for no key of the log, which the judge, who goes by the log's keys, doesn't see. The server is
+    this island's own."""
+    with open_log(island.folder / "state" / "runs.db") as log:
+        known = set(log.states())
+    started = [entry for entry in entries(island.server.state) if entry.book.starts]
+    return [
+        f"job {entry.book.job_id} was started, and the log has no {entry.key}"
+        for entry in started
+        if entry.key not in known
+    ]
 
 
 def _count(island: Island, tally: Tally) -> None:
