@@ -7,6 +7,7 @@ since a second one changes nothing; 429 and a connection that was never made are
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import random
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ class ConversionApi:
                 wait_s = next(waits, None)
                 if wait_s is None or not _worth_repeating(error, method, waits_for_a_place):
                     raise
-                await self.sleep(_wait(error, wait_s))
+                await self.sleep(patience(error, wait_s))
 
     async def _once(self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str) -> Json:
         sent = {headers.API_KEY[0]: self.endpoint.api_key, **extra}
@@ -177,14 +178,26 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
     message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
-        return OutcomeUnknownError(message)
+        return OutcomeUnknownError(message, retry_after_s=_asked_s(response))
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
         return GoneError(message, status=status)
+    return RefusedError(message, status=status, retry_after_s=_asked_s(response))
+
+
+def _asked_s(response: Answer) -> float | None:
     header = response.headers.get("Retry-After")
-    wait_s = None if header is None else retry_after(header, now=datetime.now(UTC), most_s=MOST_PARKED_S)
-    return RefusedError(message, status=status, retry_after_s=wait_s)
+    return None if header is None else retry_after(header, now=_now_there(response), most_s=MOST_PARKED_S)
+
+
+def _now_there(response: Answer) -> datetime:
+    """The time by the server's own clock: a date in Retry-After is one of its, and ours may be off."""
+    try:
+        there = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+    except (TypeError, ValueError):
+        return datetime.now(UTC)
+    return there if there.tzinfo else there.replace(tzinfo=UTC)
 
 
 def _said(response: Answer, secrets: Sequence[str]) -> str:
@@ -218,9 +231,9 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
     return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
 
 
-def _wait(error: ApiError, backoff_s: float) -> float:
-    asked_s = error.retry_after_s if isinstance(error, RefusedError) else None
-    return backoff_s if asked_s is None else max(min(asked_s, MOST_WAIT_S), backoff_s)
+def patience(error: ApiError, backoff_s: float) -> float:
+    """Seconds until the next try: what the server asked for, within reason, and no less than `backoff_s`."""
+    return max(min(error.retry_after_s or 0.0, MOST_WAIT_S), backoff_s)
 
 
 def _segment(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import IO
 
 import aiohttp
 
-from runner.client.api import ConversionApi, refusal
+from runner.client.api import ConversionApi, patience, refusal
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
 from runner.client.errors import (
     ApiError,
@@ -62,7 +62,7 @@ class Download:
                 if wait_s is None or not _is_passing(error):
                     raise
                 self._require_another(error)
-                await self.api.sleep(wait_s)
+                await self.api.sleep(patience(error, wait_s))
 
     def _require_another(self, error: ApiError) -> None:
         """Raise where going on means from the first byte, which the job's own limit doesn't allow once more."""
@@ -86,8 +86,10 @@ class Download:
                     whole = False
                     raise refusal(refused, doing=doing, hidden=self.api.hidden, sent=sent)
                 if not self._is_the_rest(response):
-                    whole = True
                     self._start_over()
+                    whole = _is_from_the_start(response)
+                    if not whole:
+                        raise CorruptDownloadError(f"{doing}: another part came than the one that was asked for")
                 self._etag = response.headers.get("ETag", "")
                 await self._write(response)
         except FOREIGN as error:
@@ -110,9 +112,13 @@ class Download:
 
     def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
-        have = self._hasher.size_bytes
+        have, etag = self._hasher.size_bytes, response.headers.get("ETag", "")
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
+        if (
+            self._etag and etag and etag != self._etag
+        ):  # another file by now, although If-Range asked for all of it then
+            return False
         return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
 
     def _start_over(self) -> None:
@@ -149,6 +155,12 @@ class Download:
             self._start_over()
             raise CorruptDownloadError(f"{name}: the MD5 is {got.md5}, the API announced {self.output.checksum}")
         return got
+
+
+def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        return True
+    return bool(response.headers.get("Content-Range", "").startswith("bytes 0-"))
 
 
 def _is_passing(error: ApiError) -> bool:

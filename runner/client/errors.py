@@ -15,13 +15,15 @@ from runner.errors import ExitCode, RunnerError
 
 
 class ApiError(RunnerError):
+    """`retry_after_s` is how long the server asked us to wait, if it did."""
+
     exit_code = ExitCode.FAILED
+    retry_after_s: float | None = None
 
 
 class RefusedError(ApiError):
     """
     status         the HTTP status
-    retry_after_s  what the server asked for, if it did
     certain        False where an earlier try of the same call got no answer: that one may have been heard, and this
                    may be the answer to what it did
     """
@@ -39,6 +41,10 @@ class GoneError(RefusedError):
 
 class OutcomeUnknownError(ApiError):
     exit_code = ExitCode.UNREACHABLE
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class ApiUnreachableError(ApiError):

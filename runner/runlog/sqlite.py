@@ -120,6 +120,11 @@ class SqliteDatabase:
             )
         if self._path is not None and self._path.stat().st_size <= QUICK_CHECK_MOST_BYTES:
             self._refuse_damage()
+        if version == 0 and self.read_only and self._path is not None:
+            # Its making goes on, or was cut off, after the file was there: who only looks sees an empty one.
+            self._writer.close()
+            self._path, self._name = None, _prepare(None, read_only=True)
+            self._writer = self._connect()
         if version < len(MIGRATIONS) and (self._path is None or not self.read_only):
             self._migrate()
 
@@ -241,8 +246,8 @@ def _explained(path: Path | None, *, sending: bool, right: Literal["read", "writ
         yield
     except (apsw.CorruptError, apsw.NotADBError) as error:
         raise _corrupt(path, str(error)) from error
-    except apsw.FullError as error:
-        raise LogUnusable(f"{path}: no space left on the disk. {unsent}", hint="make room, and run again") from error
+    except (apsw.FullError, apsw.IOError) as error:
+        raise _disk_failed(path, error, unsent) from error
     except apsw.BusyError as error:
         raise LogBusy(
             f"{path}: another process has been writing for {BUSY_TIMEOUT_MS // 1000} s. {unsent}",
@@ -252,10 +257,6 @@ def _explained(path: Path | None, *, sending: bool, right: Literal["read", "writ
         raise LogUnusable(
             f"{path}: no right to {right} the run log ({error}). {unsent}",
             hint="check the rights of the file and its folder, or name another folder with --state",
-        ) from error
-    except apsw.IOError as error:
-        raise LogUnusable(
-            f"{path}: the disk can't be read or written ({error}). {unsent}", hint="check the disk, and run again"
         ) from error
     except PermissionError as error:
         raise LogUnusable(
@@ -267,6 +268,22 @@ def _explained(path: Path | None, *, sending: bool, right: Literal["read", "writ
             f"{path}: {error.strerror or error}. {unsent}",
             hint="check the folder and its rights, or name another with --state or RUNNER_STATE",
         ) from error
+
+
+def _disk_failed(path: Path | None, error: apsw.FullError | apsw.IOError, unsent: str) -> LogUnusable:
+    if isinstance(error, apsw.FullError) or _is_full(path):
+        return LogUnusable(f"{path}: no space left on the disk. {unsent}", hint="make room, and run again")
+    return LogUnusable(
+        f"{path}: the disk can't be read or written ({error}). {unsent}", hint="check the disk, and run again"
+    )
+
+
+def _is_full(path: Path | None) -> bool:
+    """SQLite calls it an I/O error where its shared memory file finds no room."""
+    try:
+        return path is not None and os.statvfs(path.parent).f_bavail == 0
+    except OSError:
+        return False
 
 
 def _corrupt(path: Path | None, why: str) -> LogCorrupt:

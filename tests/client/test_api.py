@@ -128,6 +128,25 @@ def test_too_many_requests_is_tried_again_when_the_server_says(stage: Any, call:
     assert all(6.5 <= wait_s <= 9.1 for wait_s in played.waits)
 
 
+@pytest.mark.parametrize("ours_is_off_by_s", [-3600, 3600])
+def test_a_date_in_retry_after_is_read_by_the_clock_that_wrote_it(stage: Any, ours_is_off_by_s: int) -> None:
+    there = datetime.now(UTC) - timedelta(seconds=ours_is_off_by_s)
+    dates = {"Date": stage.date(there, usegmt=True)}
+    wanted = stage.date(there + timedelta(seconds=9), usegmt=True)
+
+    played = stage.play(read, stage.reply(429, Retry_After=wanted, **dates), stage.reply(200, JOB))
+
+    assert played.error is None
+    assert played.waits == [9.0]
+
+
+def test_a_server_in_trouble_is_given_the_time_it_asks_for(stage: Any) -> None:
+    played = stage.play(read, stage.reply(503, Retry_After="30"), stage.reply(200, JOB))
+
+    assert played.error is None
+    assert played.waits == [30.0]
+
+
 def test_a_start_that_was_refused_for_want_of_a_place_is_left_to_the_caller(stage: Any) -> None:
     played = stage.play(start, stage.reply(429, Retry_After="7"))
 

@@ -24,12 +24,13 @@ def cut(reply: Any, whole: bytes = BYTES, **headers: str) -> bytes:
     return made
 
 
-def rest(reply: Any, start: int = HALF) -> bytes:
-    made: bytes = reply(206, BYTES[start:], Content_Range=f"bytes {start}-{len(BYTES) - 1}/{len(BYTES)}")
+def rest(reply: Any, start: int = HALF, whole: bytes = BYTES, **headers: str) -> bytes:
+    content_range = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
+    made: bytes = reply(206, whole[start:], Content_Range=content_range, **headers)
     return made
 
 
-def fetch(stage: Any, *answers: bytes | None, most_whole: int | None = None) -> tuple[Any, bytes]:
+def fetch(stage: Any, *answers: bytes | None, most_whole: int | None = None, checksum: str = MD5) -> tuple[Any, bytes]:
     into = io.BytesIO()
 
     async def do(scene: Any) -> Any:
@@ -38,7 +39,7 @@ def fetch(stage: Any, *answers: bytes | None, most_whole: int | None = None) -> 
             filename="a.webp",
             uri=f"{scene.server.url}/o1",
             size_bytes=len(BYTES),
-            checksum=MD5,
+            checksum=checksum,
             status="",
             conversion="",
             inputs=(),
@@ -77,6 +78,38 @@ def test_halves_of_two_files_are_noticed_and_fetched_anew(stage: Any) -> None:
 
     assert (played.error, got == BYTES) == (None, True)
     assert "range" not in played.server.requests[2].headers
+
+
+def test_the_rest_of_another_file_is_never_taken_although_no_checksum_tells(stage: Any) -> None:
+    """The server ignores If-Range, and the file was replaced meanwhile by one of the same size."""
+    reply = stage.reply
+
+    played, got = fetch(
+        stage,
+        cut(reply, OTHER, ETag='"1"'),
+        rest(reply, ETag='"2"'),
+        reply(200, BYTES, ETag='"2"'),
+        checksum="",
+    )
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert "range" not in played.server.requests[2].headers
+
+
+@pytest.mark.parametrize("start", [1, HALF - 1, HALF + 1])
+def test_a_part_that_begins_elsewhere_is_not_written_where_we_are(stage: Any, start: int) -> None:
+    played, got = fetch(stage, cut(stage.reply), rest(stage.reply, start), stage.reply(200, BYTES), checksum="")
+
+    assert (played.error, got == BYTES) == (None, True)
+
+
+def test_a_server_that_is_busy_is_given_the_time_it_asks_for(stage: Any) -> None:
+    reply = stage.reply
+
+    played, got = fetch(stage, reply(429, Retry_After="40"), reply(503, Retry_After="50"), reply(200, BYTES))
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert played.waits == [40.0, 50.0]
 
 
 def test_a_server_that_only_has_other_bytes_is_given_up(stage: Any) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -198,6 +199,7 @@ def in_another_process(script: str, *arguments: str, cwd: Path | str = "/") -> s
 DISK_FULL = """
 import asyncio, resource, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 from runner.errors import RunnerError
 from runner.runlog import RunEnded, open_log
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -243,6 +245,33 @@ def test_a_disk_without_any_room_left_is_named_and_what_was_written_stays(tmp_pa
         assert set(log.states()) == {"k0", "k1", "k2"}
 
 
+@pytest.mark.parametrize(
+    ("room", "words"), [(0, "no space left on the disk"), (1, "the disk can't be read or written")]
+)
+def test_an_io_error_for_want_of_room_is_called_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, words: str
+) -> None:
+    """SQLite calls it so where the file that readers and writers share finds no page: even a reader meets it."""
+    with open_log(tmp_path / "runs.db") as log:
+        monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=room))
+
+        with pytest.raises(LogUnusable, match=words), log._db.reading():
+            raise apsw.IOError("disk I/O error")
+
+
+def test_a_log_whose_making_was_cut_off_reads_as_an_empty_one_and_is_made_by_the_next(tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    connection = apsw.Connection(str(place))
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+
+    with open_log(place, read_only=True) as log:
+        assert (list(log.runs()), log.states(), log.endpoints()) == ([], {}, frozenset())
+    with open_log(place) as log:
+        fill(log, 1)
+        assert set(log.states()) == {"k0"}
+
+
 def test_what_could_not_be_written_is_not_believed_afterwards(tmp_path: Path) -> None:
     with open_log(tmp_path / "runs.db") as log:
         assert isinstance(log._db, SqliteDatabase)
@@ -262,6 +291,7 @@ def test_what_could_not_be_written_is_not_believed_afterwards(tmp_path: Path) ->
 WITHOUT_RIGHTS = """
 import asyncio, os, sys, tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from runner.errors import RunnerError
 from runner.runlog import RunEnded, open_log
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -292,6 +322,7 @@ def test_a_log_that_may_not_be_written_can_be_read_and_says_why_not_written(what
 WITHOUT_A_LOOK = """
 import os, sys, tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from runner.errors import RunnerError
 from runner.runlog import open_log
 if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)
@@ -381,6 +412,7 @@ def test_a_log_leaves_no_thread_behind(tmp_path: Path) -> None:
 BAD_DISK = """
 import asyncio, sys
 from pathlib import Path
+from types import SimpleNamespace
 import apsw
 from runner.errors import RunnerError
 from runner.runlog import RunEnded, open_log
