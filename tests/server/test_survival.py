@@ -309,7 +309,7 @@ def test_an_insert_whose_caller_has_gone_is_written_and_heard_of(tmp_path: Path)
     async def run() -> None:
         database = Database(tmp_path / "x.db")
         told: list[None] = []
-        inserting = asyncio.create_task(database.insert(Table("parts", ("id", "job_id")), ("a", "b"), told.append))
+        inserting = database.insert(Table("parts", ("id", "job_id")), ("a", "b"), told.append)
         await asyncio.sleep(0)
         inserting.cancel()
         await asyncio.gather(inserting, return_exceptions=True)
@@ -326,7 +326,7 @@ def test_what_waits_when_the_database_is_closed_is_written_all_the_same(tmp_path
     async def run() -> None:
         database = Database(tmp_path / "x.db")
         parts = Table("parts", ("id", "job_id"))
-        waiting = [asyncio.create_task(database.insert(parts, (str(number), "job"))) for number in range(5)]
+        waiting = [database.insert(parts, (str(number), "job")) for number in range(5)]
         await asyncio.sleep(0)
         database.close()
         await asyncio.gather(*waiting)

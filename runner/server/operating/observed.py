@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 
 import apsw
@@ -20,6 +20,9 @@ _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _DEEPEST = 8
+
+# Where the application says in the scope which of its routes a request took: without values, as it is shown.
+PATTERN = "conversion_runner.pattern"
 
 
 class ObservedApp:
@@ -54,16 +57,13 @@ class ObservedApp:
         if page is not None:
             await page(send, with_body=scope["method"] == "GET")
             return
-        await self._watched(scope, receive, send)
-
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         status, began = 0, time.monotonic()
 
-        async def sending(message: Message) -> None:
+        def sending(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+            return send(message)
 
         self._requests.in_flight += 1
         try:
@@ -74,7 +74,8 @@ class ObservedApp:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Status 0: no answer was given."""
-        route = self._route(scope["route"].path) if "route" in scope else self._shown(scope["path"])
+        pattern = scope.get(PATTERN)
+        route = self._route(pattern) if pattern else self._shown(scope["path"])
         self._requests.add(scope["method"], route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
             ms = round(seconds * 1000, 1)

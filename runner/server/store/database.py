@@ -76,6 +76,7 @@ class Database:
             raise StoreError(f"{path} can't be used: {error}; move it away, or give another state folder") from error
         self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
         self._gathered: list[_Entry] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_busy = False  # the thread has a batch, or is about to get one
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
@@ -101,17 +102,17 @@ class Database:
 
         then  called with the result before anybody is told, on the loop and also when the caller has gone
         """
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._gather(_Write(change, done, then), loop)  # type: ignore[arg-type]  # writes of any result
         return await done  # a caller that goes away doesn't undo it
 
-    async def insert(self, table: Table, row: Row, then: Callable[[None], None] | None = None) -> None:
+    def insert(self, table: Table, row: Row, then: Callable[[None], None] | None = None) -> asyncio.Future[None]:
         """As `write`, for a row that nothing else has to be looked at for: many of them are one statement."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._gather(_Insert(table, row, done, then), loop)
-        await done
+        return done
 
     def close(self) -> None:
         """Finish what was gathered, then close."""
@@ -122,6 +123,12 @@ class Database:
         self._thread.join()
         self._reader.close()
         self._writer.close()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: every time would be a call of the system."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def _gather(self, entry: _Entry, loop: asyncio.AbstractEventLoop) -> None:
         self._gathered.append(entry)
