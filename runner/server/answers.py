@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -17,6 +18,15 @@ Problems = Mapping[str, str]
 INVALID_KEY = "Invalid api key"
 EMPTY_BODY_CODE = 8
 
+# The server's protocol puts {"call": an AtOnce} under this name into the scope's extensions; who changes what is sent
+# takes it away, who only watches puts one of its own there.
+AT_ONCE = "conversion_runner.at_once"
+
+# Sends status, headers and body to who sent the request of that scope, and says so; False where that isn't possible
+# now, and nothing was done.
+AtOnce = Callable[[Scope, int, Sequence[tuple[bytes, bytes]], bytes], bool]
+
+_NONE: Mapping[str, Any] = {}
 _JSON = (b"content-type", b"application/json")
 
 
@@ -79,6 +89,9 @@ class _JsonAnswer(Response):
             self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's shape
+        extension = scope.get("extensions", _NONE).get(AT_ONCE)
+        if extension and extension["call"](scope, self.status_code, self.raw_headers, self.body):
+            return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import apsw
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runner import __version__
+from runner.server.answers import AT_ONCE, AtOnce
 from runner.server.operating.logs import log_event
 from runner.server.operating.metrics import CONTENT_TYPE, Requests, Sample, exposition
 
@@ -20,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _DEEPEST = 8
+_NONE: Mapping[str, Any] = {}
 
 # Where the application says in the scope which of its routes a request took: without values, as it is shown.
 PATTERN = "conversion_runner.pattern"
@@ -65,6 +68,14 @@ class ObservedApp:
                 status = message["status"]
             return send(message)
 
+        def answering(asked: Scope, code: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+            nonlocal status
+            status = code  # should it come to nothing, it is sent, and noted, in the other way
+            return at_once(asked, code, headers, body)
+
+        if extension := scope.get("extensions", _NONE).get(AT_ONCE):
+            at_once: AtOnce = extension["call"]
+            extension["call"] = answering
         self._requests.in_flight += 1
         try:
             await self._app(scope, receive, sending)
