@@ -68,4 +68,4 @@ class Paths(Generic[T]):
         if found is None:
             return None
         target, names = found
-        return target, dict(zip(names, values, strict=True))
+        return target, dict(zip(names, values, strict=True)) if names else {}

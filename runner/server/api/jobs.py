@@ -68,7 +68,8 @@ async def create_job(house: House, request: Request) -> Response:
     intake = new_job(
         given, account=caller.account, key_id=caller.key_id, now=time.time(), presets=presets, hashed=hashed
     )
-    check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
+    if intake.job.inputs:
+        check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
     stored = await _stored(house, caller, intake, idempotency)
     if isinstance(stored, Repeat):
         return _repeated(house, request, caller, body, stored)

@@ -11,12 +11,12 @@ import os
 import time
 from functools import lru_cache
 
-_POOL_BYTES = 4096
+_POOL_BYTES = 16_384
 _TIME_DIGITS = 12
 _NOISE_DIGITS = 32
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
-# One call to the system is as slow for 16 bytes as for 4096.
+# One call to the system costs more than the bytes do, and lets other threads go first.
 _pool: list[str] = []
 
 

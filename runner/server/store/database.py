@@ -5,7 +5,9 @@ promises something. Reads go through a connection of the event loop's own and se
 
 What is to be written is gathered on the event loop for as long as the thread is busy, and handed over at once: with
 every call into SQLite the thread gives away the interpreter's lock and has to win it back from the loop, which costs
-both of them more than most statements. So a batch is few calls, and rows for one table are one.
+both of them more than most statements. So a batch is few calls, and rows for one table are one. For the same reason it
+is not handed over before the loop came round a few times: when much is asked, that makes batches twice as large; when
+little is, it takes no time.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ Value = str | bytes | int | float | None
 Row = tuple[Value, ...]
 
 _MOST_AT_ONCE = 256
+_TURNS = 3  # of the event loop, before a batch is handed over
 _MOST_ROWS = 64  # of one statement: it is prepared once for every number of them
 
 
@@ -134,7 +137,14 @@ class Database:
         self._gathered.append(entry)
         if not self._is_busy:
             self._is_busy = True
-            loop.call_soon(self._hand_over)  # with what else comes in this turn of the loop
+            self._hand_over_soon(loop, _TURNS)
+
+    def _hand_over_soon(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """With what else comes in so many turns of the loop."""
+        if turns:
+            loop.call_soon(self._hand_over_soon, loop, turns - 1)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         batch, self._gathered = self._gathered[:_MOST_AT_ONCE], self._gathered[_MOST_AT_ONCE:]
@@ -150,7 +160,7 @@ class Database:
                 batch[0].done.get_loop().call_soon_threadsafe(self._deliver, batch, results)
 
     def _deliver(self, batch: list[_Entry], results: Sequence[object]) -> None:
-        self._hand_over()
+        self._hand_over_soon(batch[0].done.get_loop(), _TURNS)
         for one, result in zip(batch, results, strict=True):
             _settle(one, result)
 

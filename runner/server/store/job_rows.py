@@ -45,16 +45,15 @@ def insert_job(line: Line, idempotency: tuple[str, bytes] | None, db: apsw.Conne
     job = line.job
     if idempotency is not None and (used := _claim(db, job, *idempotency)):
         return used
-    db.execute(JOBS.insertion(1), job_row(line))
+    db.execute(JOBS.insertion(1), job_row(job, line.document, line.expires))
     note_secrets(job.id, line.secrets, db)
     _note_parts(db, None, job)
     _note_in_book(db, None, job)
     return None
 
 
-def job_row(line: Line) -> Row:
-    job = line.job
-    return (job.id, job.account, STATUS[job.phase], job.token, line.expires, line.document, dump_record(job))
+def job_row(job: Job, document: bytes, expires: float | None) -> Row:
+    return (job.id, job.account, STATUS[job.phase], job.token, expires, document, dump_record(job))
 
 
 def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat | None:

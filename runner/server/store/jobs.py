@@ -182,12 +182,13 @@ class JobStore:
         """
         kept = hide(job, self._vault)
         secrets = self._vault.changes(job.id)
-        line = Line(job=kept, document=self.render(kept), expires=self._expires(job), secrets=secrets)
-        shown = line.document if kept is job else self.render(job)
+        document, expires = self.render(kept), self._expires(job)
+        shown = document if kept is job else self.render(job)
         then = partial(self._created, job, shown, secrets)
         if not (idempotency or secrets or job.inputs or job.phase in RUNNING):
-            await self._db.insert(JOBS, job_row(line), then)
+            await self._db.insert(JOBS, job_row(kept, document, expires), then)
             return shown
+        line = Line(job=kept, document=document, expires=expires, secrets=secrets)
         repeat = await self._db.write(partial(insert_job, line, idempotency), then)
         return shown if repeat is None else repeat
 
