@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -83,17 +84,18 @@ class _JsonAnswer(Response):
     def __init__(self, content: bytes, status: int, headers: Mapping[str, str]) -> None:
         self.status_code = status
         self.body = content
-        self.background = None
+        self.background: BackgroundTask | None = None
         self.raw_headers = [(b"content-length", b"%d" % len(content)), _JSON]
         for name, value in headers.items():
             self.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # ASGI's shape
         extension = scope.get("extensions", _NONE).get(AT_ONCE)
-        if extension and extension["call"](scope, self.status_code, self.raw_headers, self.body):
-            return
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
+        if not extension or not extension["call"](scope, self.status_code, self.raw_headers, self.body):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body})
+        if self.background is not None:
+            await self.background()
 
 
 def error_answer(error: ApiError) -> Response:

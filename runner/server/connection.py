@@ -152,9 +152,10 @@ class _Joining:
             self._transport.write(self._head + data)
 
     def write_all(self, data: bytes) -> None:
-        """Head and body, that were joined before."""
+        """Head and body, that were joined before; behind what waits, such as a `100 Continue`."""
+        self._flush()
         self._is_under_way = True
-        self._transport.write(self._head + data if self._head else data)
+        self._transport.write(data)
 
     def close(self) -> None:
         self._flush()
