@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import apsw
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runner.server.answers import ApiError, error_answer
 from runner.server.api import catalog, contracts, documents, download, jobs, parts, presets, stats, upload
 from runner.server.api.house import House
+from runner.server.operating.observed import PATTERN
+from runner.server.paths import Paths
 from runner.server.request_ids import request_id_of, with_request_id
 
 Handler = Callable[[House, Request], Awaitable[Response]]
@@ -80,40 +81,58 @@ PREFIXES = ("/v2", "")
 
 
 def make_app(house: House) -> ASGIApp:
-    grouped: dict[str, dict[str, Handler]] = {}
-    for entry in ROUTES:
-        grouped.setdefault(entry.path, {})[entry.method] = entry.handler
-    routes = [
-        Route(prefix + path, _Endpoint(house, handlers)) for prefix in PREFIXES for path, handlers in grouped.items()
-    ]
-    # A redirect would lose the body, and clients with keys never follow one.
-    return Router(routes, redirect_slashes=False, default=_nowhere)
+    return _App(house)
 
 
-class _Endpoint:
-    """One path. ASGI itself, and errors are answered here: that spares every request four layers of Starlette's."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One path, and what answers there by method."""
 
-    def __init__(self, house: House, handlers: dict[str, Handler]) -> None:
+    path: str
+    by_method: Mapping[str, Handler]
+
+    def handler(self, method: str) -> Handler:
+        if handler := self.by_method.get(method):
+            return handler
+        raise _plain(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(self.by_method)})
+
+
+class _App:
+    """ASGI itself: that spares every request the layers of Starlette's, which look for a route one after the other.
+
+    Slashes are taken at their word: a redirect would lose the body, and clients with keys never follow one.
+    """
+
+    def __init__(self, house: House) -> None:
         self._house = house
-        self._by_method = {**handlers, **({"HEAD": handlers["GET"]} if "GET" in handlers else {})}
+        self._paths: Paths[_Place] = Paths()
+        for place in _places():
+            for prefix in PREFIXES:
+                self._paths.add(prefix + place.path, place)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request, request_id = Request(scope, receive, send), request_id_of(scope)
         try:
-            answer = await self._handler(request.method)(self._house, request)
+            answer = await self._handler(scope)(self._house, request)
         except Exception as error:  # noqa: BLE001  # whatever it was, it is answered
             answer = _error_answer(request, error, request_id)
         await with_request_id(answer, request_id)(scope, receive, send)
 
-    def _handler(self, method: str) -> Handler:
-        if handler := self._by_method.get(method):
-            return handler
-        raise _plain(HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": ", ".join(self._by_method)})
+    def _handler(self, scope: Scope) -> Handler:
+        found = self._paths.find(scope["path"])
+        if found is None:
+            raise _plain(HTTPStatus.NOT_FOUND)
+        place, scope["path_params"] = found
+        scope[PATTERN] = place.path
+        return place.handler(scope["method"])
 
 
-async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = error_answer(_plain(HTTPStatus.NOT_FOUND))
-    await with_request_id(answer, request_id_of(scope))(scope, receive, send)
+def _places() -> Iterator[_Place]:
+    grouped: dict[str, dict[str, Handler]] = {}
+    for entry in ROUTES:
+        grouped.setdefault(entry.path, {})[entry.method] = entry.handler
+    for path, handlers in grouped.items():
+        yield _Place(path, {**handlers, **({"HEAD": handlers["GET"]} if "GET" in handlers else {})})
 
 
 def _plain(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> ApiError:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from runner.server.answers import AT_ONCE
 from runner.server.faults import HANG_UP
 
 # Line and headers of one request. Nobody has shown a key yet, so what is kept in memory until then has an end.
@@ -39,7 +42,8 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._between = False
-        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}}
+        # Neither may hold on to the request: what is in its scope and leads back to it is garbage for the collector.
+        self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}, AT_ONCE: {"call": self._answer_at_once}}
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -96,6 +100,34 @@ class Connection(HttpToolsProtocol):
     def _hang_up(self) -> None:
         self.transport.close()
 
+    def _answer_at_once(
+        self, scope: Mapping[str, Any], status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
+        """What `cycle.send` does for head and body of an answer whose length is among the headers, in the common case.
+
+        False, and nothing is done, for any other: then `cycle.send` has to be asked, which also waits for slow readers.
+        """
+        cycle = self.cycle
+        if (
+            cycle.scope is not scope  # another request is behind it already
+            or cycle.response_started
+            or cycle.disconnected
+            or not cycle.keep_alive
+            or cycle.flow.write_paused
+            or scope["method"] == "HEAD"
+        ):
+            return False
+        lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        head = STATUS_LINE[status] + b"".join(lines) + b"\r\n"
+        if head.count(b"\n") != len(lines) + 2 or b"\0" in head:  # `cycle.send` says what is wrong
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.transport.write_all(head + body)  # type: ignore[attr-defined]  # it is a _Joining
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
 
 class _Joining:
     """What one answer is written to: its head goes out together with the beginning of its body.
@@ -118,6 +150,12 @@ class _Joining:
         else:
             self._is_under_way = True
             self._transport.write(self._head + data)
+
+    def write_all(self, data: bytes) -> None:
+        """Head and body, that were joined before; behind what waits, such as a `100 Continue`."""
+        self._flush()
+        self._is_under_way = True
+        self._transport.write(data)
 
     def close(self) -> None:
         self._flush()

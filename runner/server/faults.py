@@ -22,6 +22,8 @@ from http import HTTPStatus
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runner.server.answers import AT_ONCE
+
 # Where: a name from here, or METHOD:PATH with `*` for one part of a path and `**` for any number of them.
 PLACES = {
     "any": "*:/**",
@@ -239,6 +241,7 @@ async def _send_json(send: Send, status: int, headers: dict[str, str], body: dic
 
 async def _spoilt(app: ASGIApp, hit: dict[str, float], scope: Scope, receive: Receive, send: Send) -> None:
     """The server does what was asked; its answer is lost, or comes otherwise than it was sent."""
+    scope.get("extensions", {}).pop(AT_ONCE, None)  # every word of it goes through our hands
     if "drop-after" in hit:
         await app(scope, receive, _swallow)
         await _hang_up(scope, receive)

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 
 class StatusCode(StrEnum):
+    __hash__ = str.__hash__  # an enum's own is written in Python, and statuses are looked up all the time
+
     CREATED = "created"
     INCOMPLETE = "incomplete"
     READY = "ready"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +14,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from runner.server.answers import json_answer
 from runner.server.connection import MOST_HEAD_BYTES
+from runner.server.operating.observed import ObservedApp
+from runner.server.serve import listening_at, serve_app
 from tests.server.served import KEY, Served, serving
 
 BODY = b'{"process": false}'
@@ -131,3 +138,95 @@ def test_a_path_says_which_methods_it_has(served: Served) -> None:
 
     assert (answer.status_code, answer.headers["x-request-id"]) == (405, "mine")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+def whole(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of one answer."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += connection.recv(65536)
+    head, _, body = got.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+    while len(body) < length and b"204" not in head and (piece := connection.recv(65536)):
+        body += piece
+    return head, body
+
+
+def test_an_answer_to_head_is_its_head_alone_and_one_to_who_goes_says_goodbye(served: Served) -> None:
+    with connected(served) as connection:
+        send(connection, b"HEAD" + GET.removeprefix(b"GET") + GET)
+        head = connection.recv(65_536)
+        assert head.count(b"HTTP/1.1 200 OK") == 2
+        assert head.count(b'[{"code"') == 1
+    with connected(served) as connection:
+        send(connection, GET.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        head, body = whole(connection)
+        assert b"\r\nconnection: close" in head.lower()
+        assert json.loads(body)
+        assert connection.recv(1) == b""
+
+
+def test_who_reads_nothing_is_not_answered_without_end(served: Served) -> None:
+    """A thousand questions at once: their answers wait in the server until somebody reads, and are complete then."""
+    many = 2000
+    with connected(served) as connection:
+        sending = threading.Thread(target=connection.sendall, args=(GET * many,))
+        sending.start()
+        time.sleep(0.5)
+        got = b""
+        while got.count(b"HTTP/1.1 200 OK") < many or not got.endswith(b"]"):
+            got += connection.recv(1_000_000)
+        sending.join()
+
+    assert got.count(b'[{"code"') == many
+
+
+def test_every_answer_counts_in_the_metrics_whichever_way_it_went_out(served: Served) -> None:
+    def counted(line: str) -> int:
+        text = httpx.get(f"{served.base_url.removesuffix('/v2')}/metrics").text
+        return int(next((one.rpartition(" ")[2] for one in text.splitlines() if one.startswith(line)), "0"))
+
+    name = 'runner_requests_total{method="%s",route="/statuses",status="200"}'
+    before = counted(name % "GET"), counted(name % "HEAD")
+    with connected(served) as connection:
+        send(connection, GET, GET)
+        answers(connection, 2)
+        send(connection, b"HEAD" + GET.removeprefix(b"GET"))
+        connection.recv(65_536)
+
+    assert (counted(name % "GET"), counted(name % "HEAD")) == (before[0] + 2, before[1] + 1)
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector() -> None:
+    """What leads back to itself stays until the collector comes, which costs more than the request did."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await json_answer({"good": True})(scope, receive, send)
+
+    async def found() -> int:
+        stop, ready = asyncio.Event(), asyncio.Event()
+        with listening_at("127.0.0.1", 0) as listening:
+            observed = ObservedApp(app, words=frozenset(), gauges=list, trouble=str)
+            serving = asyncio.create_task(serve_app(observed, listening, ready.set, stop=stop))
+            await ready.wait()
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await ask(reader, writer, 10)
+            gc.collect()
+            await ask(reader, writer, 100)
+            left = gc.collect()
+            writer.close()
+            stop.set()
+            await serving
+        return left
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, times: int) -> None:
+        for _ in range(times):
+            writer.write(GET)
+            assert await reader.readuntil(b'{"good":true}')
+
+    thresholds = gc.get_threshold()
+    try:
+        assert asyncio.run(found()) < 100
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

@@ -320,7 +320,7 @@ def test_no_reader_is_shown_less_than_what_is_durable(tmp_path: Path) -> None:
             job = await api.staged()
             jobs: JobStore = api.opened.house.jobs
             changing = asyncio.create_task(jobs.change(job["id"], _calling("http://a/")))
-            for _ in range(3):  # so that the write is on its way
+            for _ in range(20):  # so that the write is on its way, and not only gathered
                 await asyncio.sleep(0)
             block_until_durable(jobs, job["id"])
             held = jobs.held(job["id"])

@@ -305,11 +305,56 @@ def test_rows_that_wait_together_are_one_statement_and_a_bad_one_fails_alone(tmp
     asyncio.run(run())
 
 
+def test_what_comes_in_the_next_turns_of_the_loop_becomes_durable_together(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "x.db")
+        parts = Table("parts", ("id", "job_id"))
+        first = database.insert(parts, ("a", "job"))
+        await asyncio.sleep(0)
+        second = database.insert(parts, ("b", "job"))
+        await first
+
+        assert second.done()
+        assert len(database.rows("select id from parts")) == 2
+        database.close()
+
+    asyncio.run(run())
+
+
+def test_changes_are_heard_of_in_the_order_they_were_asked_for(tmp_path: Path) -> None:
+    """Over many batches, some of which fail as a whole and are taken apart."""
+
+    async def run() -> None:
+        database, told = Database(tmp_path / "x.db"), list[int]()
+        dice = random.Random(3)
+
+        async def write(number: int) -> None:
+            fails = dice.random() < 0.1
+            statement = "insert into nowhere values (1)" if fails else "insert into parts values (?, 'job')"
+            await asyncio.sleep(0)
+            await database.write(lambda db: db.execute(statement, () if fails else (str(number),)).fetchall())
+            told.append(number)
+
+        tasks = []
+        for number in range(1000):
+            tasks.append(asyncio.create_task(write(number)))
+            if dice.random() < 0.05:
+                await asyncio.sleep(dice.choice([0, 0, 0.002]))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+        rows = database.rows("select id from parts order by cast(id as integer)")
+        assert told == sorted(told) == [int(str(row[0])) for row in rows]
+        assert 700 < len(told) < 1000
+        database.close()
+
+    asyncio.run(run())
+
+
 def test_an_insert_whose_caller_has_gone_is_written_and_heard_of(tmp_path: Path) -> None:
     async def run() -> None:
         database = Database(tmp_path / "x.db")
         told: list[None] = []
-        inserting = asyncio.create_task(database.insert(Table("parts", ("id", "job_id")), ("a", "b"), told.append))
+        inserting = database.insert(Table("parts", ("id", "job_id")), ("a", "b"), told.append)
         await asyncio.sleep(0)
         inserting.cancel()
         await asyncio.gather(inserting, return_exceptions=True)
@@ -326,7 +371,7 @@ def test_what_waits_when_the_database_is_closed_is_written_all_the_same(tmp_path
     async def run() -> None:
         database = Database(tmp_path / "x.db")
         parts = Table("parts", ("id", "job_id"))
-        waiting = [asyncio.create_task(database.insert(parts, (str(number), "job"))) for number in range(5)]
+        waiting = [database.insert(parts, (str(number), "job")) for number in range(5)]
         await asyncio.sleep(0)
         database.close()
         await asyncio.gather(*waiting)

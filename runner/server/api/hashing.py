@@ -11,6 +11,7 @@ from runner.server.jobs.passwords import (
     hash_password,
     hasher,
     is_among,
+    may_set_passwords,
     new_salt,
     passwords_in,
     tries,
@@ -25,6 +26,10 @@ class Hashing:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="passwords")
+
+    async def of_body(self, body: bytes, parsed: Json) -> HashPassword:
+        """As `of`, where the body as it came is at hand."""
+        return await self.of(parsed) if may_set_passwords(body) else _unasked_for
 
     async def of(self, body: Json) -> HashPassword:
         """Gives the hashes of what passwords `body` sets, all made by now and under one salt."""

@@ -27,7 +27,7 @@ from runner.server.jobs.limits import check_at_start, check_input_count
 from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job
 from runner.server.jobs.staging import require_staged, settle_within, settled_phase
-from runner.server.store.jobs import Repeat
+from runner.server.store.job_rows import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
 from runner.wire.values import as_list, as_object
@@ -65,12 +65,13 @@ async def create_job(house: House, request: Request) -> Response:
     house.purse.require_credit(caller.account)
     given = parse(body)
     check_input_count(len(as_list(as_object(given).get("input"))), {}, house.config.contract)  # before any is made
-    hashed = await house.hashing.of(given)
+    hashed = await house.hashing.of_body(body, given)
     presets = house.presets_of(caller)
     intake = new_job(
         given, account=caller.account, key_id=caller.key_id, now=time.time(), presets=presets, hashed=hashed
     )
-    check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
+    if intake.job.inputs:
+        check_input_count(len(intake.job.inputs), intake.job.limits, house.config.contract)
     stored = await _stored(house, caller, intake, idempotency)
     if isinstance(stored, Repeat):
         return _repeated(house, request, caller, body, stored)

@@ -21,6 +21,7 @@ from runner.wire.values import JsonObject
 BASE = "\ue0f2base\ue0f2"
 _BASE_BYTES = BASE.encode()
 SERVER_PATH = "/dl/local"
+_SERVER = BASE + SERVER_PATH
 
 
 def render(job: Job, shown: Mapping[StatusCode, StatusCode] = MappingProxyType({})) -> bytes:
@@ -36,6 +37,7 @@ def with_base(document: bytes, base_url: str) -> bytes:
 
 
 def job_document(job: Job, code: StatusCode) -> JsonObject:
+    limits = job.limits
     return {
         "id": job.id,
         "token": job.token,
@@ -47,12 +49,12 @@ def job_document(job: Job, code: StatusCode) -> JsonObject:
         "fail_on_input_error": job.fail_on_input_error,
         "fail_on_conversion_error": job.fail_on_conversion_error,
         "conversion": [conversion_document(one) for one in job.conversions],
-        "limits": {part: job.limits.get(part, {}) for part in ("job", "input", "output")},
+        "limits": {"job": limits.get("job", {}), "input": limits.get("input", {}), "output": limits.get("output", {})},
         "input": [input_document(one) for one in job.inputs],
         "output": [output_document(one) for one in job.outputs],
         "callback": job.callback,
         "notify_status": job.notify_status,
-        "server": BASE + SERVER_PATH,
+        "server": _SERVER,
         "spent": job.spent,
         "created_at": job.created_at,
         "modified_at": job.modified_at,

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 
-_POOL_BYTES = 4096
+_POOL_BYTES = 16_384
 _TIME_DIGITS = 12
 _NOISE_DIGITS = 32
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
-# One call to the system is as slow for 16 bytes as for 4096.
+# One call to the system costs more than the bytes do, and lets other threads go first.
 _pool: list[str] = []
 
 
 def new_id() -> str:
-    when, noise = f"{int(time.time() * 1000) & 0xFFFFFFFFFFFF:012x}", _noise()
-    return f"{when[:8]}-{when[8:]}-7{noise[:3]}-{_VARIANTS[noise[3]]}{noise[4:7]}-{noise[7:19]}"
+    noise = _noise()
+    return f"{_when(int(time.time() * 1000))}-7{noise[:3]}-{_VARIANTS[noise[3]]}{noise[4:7]}-{noise[7:19]}"
 
 
 def id_at(moment: float) -> str:
     """The smallest id that could have been made then (seconds since the epoch)."""
-    time_part = f"{max(0, int(moment * 1000)) & 0xFFFFFFFFFFFF:012x}"
-    return f"{time_part[:8]}-{time_part[8:]}-7000-8000-000000000000"
+    return f"{_when(max(0, int(moment * 1000)))}-7000-8000-000000000000"
 
 
 def new_token(job_id: str) -> str:
@@ -44,6 +44,13 @@ def id_range(token: str) -> tuple[str, str]:
 def new_key() -> str:
     """An account key: 128 random bits, as 32 lower-case hex digits."""
     return _noise()
+
+
+@lru_cache(maxsize=8)
+def _when(millisecond: int) -> str:
+    """What ids of that moment begin with; several are made in most that have any."""
+    digits = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
+    return f"{digits[:8]}-{digits[8:]}"
 
 
 def _noise() -> str:

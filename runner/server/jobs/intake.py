@@ -46,7 +46,8 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
     at = timestamp(now)
     credentials: dict[str, JsonObject] = {}
     job_id = new_id()
-    check_conversion_count(len(conversions := fields.array("conversion")))
+    conversions, inputs = fields.array("conversion"), fields.array("input")
+    check_conversion_count(len(conversions))
     job = Job(
         id=job_id,
         token=new_token(job_id),
@@ -61,8 +62,8 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
         callback=_callback(fields, ""),
         limits=_limits(fields) if "limits" in fields else {},
         passwords=_passwords(fields, hashed) if "download_passwords" in fields else (),
-        inputs=tuple(_input(one, at, credentials) for one in fields.array("input")),
-        conversions=tuple(_conversion(one, credentials, presets, hashed) for one in conversions),
+        inputs=tuple([_input(one, at, credentials) for one in inputs]),
+        conversions=tuple([_conversion(one, credentials, presets, hashed) for one in conversions]),
         history=((StatusCode.INCOMPLETE, at),),
     )
     if problems:
@@ -238,14 +239,14 @@ def _conversion(
     fields: Fields, credentials: dict[str, JsonObject], presets: FindPreset, hashed: HashPassword
 ) -> Conversion:
     part_id = new_id()
-    targets = [_output_target(one) for one in _few(fields, "output_target", most=MOST_OUTPUT_TARGETS)]
-    secret = {str(index): given for index, (_, given) in enumerate(targets) if given}
+    targets, secret = _output_targets(fields) if "output_target" in fields else ((), {})
     if secret:
         credentials[part_id] = secret
     category = fields.text("category", most=_MOST_NAME).strip().lower()
     target = fields.text("target", most=_MOST_NAME).strip().lower()
     given, password = _options(fields, hashed)
-    given = with_preset(category, target, given, presets, fields)
+    if given:
+        given = with_preset(category, target, given, presets, fields)
     chosen = choose_target(category, target, given, fields)
     return Conversion(
         id=part_id,
@@ -255,7 +256,7 @@ def _conversion(
         given=given,
         options=chosen.options,
         metadata=fields.table("metadata"),
-        output_target=tuple(target for target, _ in targets),
+        output_target=targets,
         password=password,
         sealed=bool(secret),
     )
@@ -274,6 +275,13 @@ def _input_options(fields: Fields) -> JsonObject:
     if "position" in fields.part("options"):
         given["position"] = fields.part("options").whole("position")
     return given
+
+
+def _output_targets(fields: Fields) -> tuple[tuple[JsonObject, ...], JsonObject]:
+    """Output targets without their credentials, and the credentials by place."""
+    targets = [_output_target(one) for one in _few(fields, "output_target", most=MOST_OUTPUT_TARGETS)]
+    secret: JsonObject = {str(index): given for index, (_, given) in enumerate(targets) if given}
+    return tuple(target for target, _ in targets), secret
 
 
 def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:

@@ -40,6 +40,11 @@ def passwords_in(body: Json) -> list[str]:
     return list(found) if len(found) <= MOST_CONVERSIONS + MOST_PASSWORDS else []
 
 
+def may_set_passwords(body: bytes) -> bool:
+    """Whether a request's body, not read yet, can hold any: most don't, and needn't be searched."""
+    return b"password" in body or b"\\" in body  # JSON may write a name with escapes
+
+
 def _passwords_of(entry: dict[str, Json]) -> Iterator[str]:
     parts = [entry, *_objects(entry.get("conversion"))]
     several = _texts(entry.get("download_passwords"))

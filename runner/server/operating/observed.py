@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import apsw
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runner import __version__
+from runner.server.answers import AT_ONCE, AtOnce
 from runner.server.operating.logs import log_event
 from runner.server.operating.metrics import CONTENT_TYPE, Requests, Sample, exposition
 from runner.wire.headers import REQUEST_ID
@@ -23,8 +25,11 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _DEEPEST = 8
 _REQUEST_ID = REQUEST_ID.lower().encode()
 
-Headers = Iterable[tuple[bytes, bytes]]
-_NONE: Headers = ()
+Headers = Sequence[tuple[bytes, bytes]]
+_NONE: Mapping[str, Any] = {}
+
+# Where the application says in the scope which of its routes a request took: without values, as it is shown.
+PATTERN = "conversion_runner.pattern"
 
 
 class ObservedApp:
@@ -59,17 +64,23 @@ class ObservedApp:
         if page is not None:
             await page(send, with_body=scope["method"] == "GET")
             return
-        await self._watched(scope, receive, send)
+        status, began = 0, time.monotonic()
+        headers: Headers = ()
 
-    async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, began, headers = 0, time.monotonic(), _NONE
-
-        async def sending(message: Message) -> None:
+        def sending(message: Message) -> Awaitable[None]:
             nonlocal status, headers
             if message["type"] == "http.response.start":
-                status, headers = message["status"], message.get("headers", _NONE)
-            await send(message)
+                status, headers = message["status"], message.get("headers", ())
+            return send(message)
 
+        def answering(asked: Scope, code: int, given: Headers, body: bytes) -> bool:
+            nonlocal status, headers
+            status, headers = code, given  # should it come to nothing, it is sent, and noted, in the other way
+            return at_once(asked, code, given, body)
+
+        if extension := scope.get("extensions", _NONE).get(AT_ONCE):
+            at_once: AtOnce = extension["call"]
+            extension["call"] = answering
         self._requests.in_flight += 1
         try:
             await self._app(scope, receive, sending)
@@ -79,7 +90,8 @@ class ObservedApp:
 
     def _note(self, scope: Scope, status: int, headers: Headers, seconds: float) -> None:
         """Status 0: no answer was given."""
-        route = self._route(scope["route"].path) if "route" in scope else self._shown(scope["path"])
+        pattern = scope.get(PATTERN)
+        route = self._route(pattern) if pattern else self._shown(scope["path"])
         self._requests.add(scope["method"], route, status, seconds)
         if _log.isEnabledFor(logging.INFO):
             ms = round(seconds * 1000, 1)

@@ -5,7 +5,9 @@ promises something. Reads go through a connection of the event loop's own and se
 
 What is to be written is gathered on the event loop for as long as the thread is busy, and handed over at once: with
 every call into SQLite the thread gives away the interpreter's lock and has to win it back from the loop, which costs
-both of them more than most statements. So a batch is few calls, and rows for one table are one.
+both of them more than most statements. So a batch is few calls, and rows for one table are one. For the same reason it
+is not handed over before the loop came round a few times: when much is asked, that makes batches twice as large; when
+little is, it takes no time.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ Value = str | bytes | int | float | None
 Row = tuple[Value, ...]
 
 _MOST_AT_ONCE = 256
+_TURNS = 3  # of the event loop, before a batch is handed over
 _MOST_ROWS = 64  # of one statement: it is prepared once for every number of them
 
 
@@ -76,6 +79,7 @@ class Database:
             raise StoreError(f"{path} can't be used: {error}; move it away, or give another state folder") from error
         self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
         self._gathered: list[_Entry] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_busy = False  # the thread has a batch, or is about to get one
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
@@ -101,17 +105,17 @@ class Database:
 
         then  called with the result before anybody is told, on the loop and also when the caller has gone
         """
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._gather(_Write(change, done, then), loop)  # type: ignore[arg-type]  # writes of any result
         return await done  # a caller that goes away doesn't undo it
 
-    async def insert(self, table: Table, row: Row, then: Callable[[None], None] | None = None) -> None:
+    def insert(self, table: Table, row: Row, then: Callable[[None], None] | None = None) -> asyncio.Future[None]:
         """As `write`, for a row that nothing else has to be looked at for: many of them are one statement."""
-        loop = asyncio.get_running_loop()
+        loop = self._running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._gather(_Insert(table, row, done, then), loop)
-        await done
+        return done
 
     def close(self) -> None:
         """Finish what was gathered, then close."""
@@ -123,11 +127,24 @@ class Database:
         self._reader.close()
         self._writer.close()
 
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Asked for once: every time would be a call of the system."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
     def _gather(self, entry: _Entry, loop: asyncio.AbstractEventLoop) -> None:
         self._gathered.append(entry)
         if not self._is_busy:
             self._is_busy = True
-            loop.call_soon(self._hand_over)  # with what else comes in this turn of the loop
+            self._hand_over_soon(loop, _TURNS)
+
+    def _hand_over_soon(self, loop: asyncio.AbstractEventLoop, turns: int) -> None:
+        """With what else comes in so many turns of the loop."""
+        if turns:
+            loop.call_soon(self._hand_over_soon, loop, turns - 1)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         batch, self._gathered = self._gathered[:_MOST_AT_ONCE], self._gathered[_MOST_AT_ONCE:]
@@ -143,7 +160,7 @@ class Database:
                 batch[0].done.get_loop().call_soon_threadsafe(self._deliver, batch, results)
 
     def _deliver(self, batch: list[_Entry], results: Sequence[object]) -> None:
-        self._hand_over()
+        self._hand_over_soon(batch[0].done.get_loop(), _TURNS)
         for one, result in zip(batch, results, strict=True):
             _settle(one, result)
 

@@ -1,8 +1,7 @@
 """Jobs in the database: reading what is durable, and changing one job at a time.
 
 Every change of a job goes through `change`, which writes record, document, history and book in one
-transaction. The book (table `ledger`) has a line for every start and every charge, so that anyone can prove
-that a job was started once.
+transaction (`job_rows.py`).
 """
 
 from __future__ import annotations
@@ -26,14 +25,13 @@ from runner.server.config import Assumptions
 from runner.server.jobs.addresses import hide, in_full, is_masked, with_masks
 from runner.server.jobs.document import render
 from runner.server.jobs.ids import id_range
-from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
-from runner.server.jobs.record import Job, Moment, dump_record, load_record, timestamp
+from runner.server.jobs.lifecycle import ENDED, RUNNING, STATUS, Phase
+from runner.server.jobs.record import Job, Moment, load_record, timestamp
 from runner.server.jobs.vault import Changes, Vault
-from runner.server.store.callbacks import SealedUrl, note_callback
-from runner.server.store.database import Database, Row, Table, Value
-from runner.server.store.deliveries import forget_deliveries
+from runner.server.store.callbacks import SealedUrl
+from runner.server.store.database import Database, Value
+from runner.server.store.job_rows import JOBS, Line, Repeat, insert_job, job_row, note_secrets, update_job
 from runner.server.store.migrations import NEVER
-from runner.server.store.usage import note_usage
 from runner.wire.status import TERMINAL, StatusCode
 
 T = TypeVar("T")
@@ -41,7 +39,6 @@ T = TypeVar("T")
 PAGE = 50
 _HAS_ENDED = "select 1 from jobs where id = ? and expires is not null"
 _MOST_RECENT = 1024
-_JOBS = Table("jobs", ("id", "account", "status", "token", "expires", "document", "record"))
 
 _log = logging.getLogger(__name__)
 
@@ -59,14 +56,6 @@ class Held:
     account: str
     token: str
     document: bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Repeat:
-    """An `Idempotency-Key` that was used before: the job it made, and what its body was."""
-
-    job_id: str
-    body_mac: bytes
 
 
 class JobStore:
@@ -193,13 +182,14 @@ class JobStore:
         """
         kept = hide(job, self._vault)
         secrets = self._vault.changes(job.id)
-        line = _Line(job=kept, document=self.render(kept), expires=self._expires(job), secrets=secrets)
-        shown = line.document if kept is job else self.render(job)
+        document, expires = self.render(kept), self._expires(job)
+        shown = document if kept is job else self.render(job)
         then = partial(self._created, job, shown, secrets)
         if not (idempotency or secrets or job.inputs or job.phase in RUNNING):
-            await self._db.insert(_JOBS, _row(line), then)
+            await self._db.insert(JOBS, job_row(kept, document, expires), then)
             return shown
-        repeat = await self._db.write(partial(_insert, line, idempotency), then)
+        line = Line(job=kept, document=document, expires=expires, secrets=secrets)
+        repeat = await self._db.write(partial(insert_job, line, idempotency), then)
         return shown if repeat is None else repeat
 
     def _created(self, job: Job, shown: bytes, secrets: Changes, repeat: Repeat | None) -> None:
@@ -232,10 +222,10 @@ class JobStore:
             new = replace(edited, modified_at=at, history=history)
             kept = with_masks(new) if new.phase in ENDED else hide(new, self._vault)
             secrets = self._vault.changes(job_id)
-            line = _Line(job=kept, document=self.render(kept), expires=self._expires(new), secrets=secrets)
+            line = Line(job=kept, document=self.render(kept), expires=self._expires(new), secrets=secrets)
             callback = SealedUrl(masked=kept.callback, sealed=self._sealed_callback(edited, kept))
             self._recent.pop(job_id, None)  # until we hear of the write, what is durable is in the database alone
-            await self._db.write(partial(_update, old, line, callback))
+            await self._db.write(partial(update_job, old, line, callback))
             self._vault.written(job_id, secrets)
             new = kept if new.phase in ENDED else new
             self._remember(new, line.document if kept is new else self.render(new))
@@ -260,7 +250,7 @@ class JobStore:
     async def keep_secrets(self, job_id: str) -> None:
         """Write what the vault has changed of a job without a change of the job itself."""
         if secrets := self._vault.changes(job_id):
-            await self._db.write(partial(_note_secrets, job_id, secrets))
+            await self._db.write(partial(note_secrets, job_id, secrets))
             self._vault.written(job_id, secrets)
 
     async def forget_files(self, job_id: str) -> None:
@@ -315,95 +305,6 @@ def job_history(old: Job, phase: Phase, at: str) -> tuple[Moment, ...]:
     if STATUS[old.phase] is STATUS[phase]:
         return old.history
     return (*old.history, (STATUS[phase], at))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Line:
-    """A job as it is written down: nothing in it is secret but `secrets`, which are sealed."""
-
-    job: Job
-    document: bytes
-    expires: float | None
-    secrets: Changes
-
-
-def _insert(line: _Line, idempotency: tuple[str, bytes] | None, db: apsw.Connection) -> Repeat | None:
-    job = line.job
-    if idempotency is not None and (used := _claim(db, job, *idempotency)):
-        return used
-    db.execute(_JOBS.insertion(1), _row(line))
-    _note_secrets(job.id, line.secrets, db)
-    _note_parts(db, None, job)
-    _note_in_book(db, None, job)
-    return None
-
-
-def _row(line: _Line) -> Row:
-    job = line.job
-    return (job.id, job.account, STATUS[job.phase], job.token, line.expires, line.document, dump_record(job))
-
-
-def _claim(db: apsw.Connection, job: Job, key: str, body_mac: bytes) -> Repeat | None:
-    row = db.execute(
-        "select job_id, body_mac from idempotency where account = ? and key = ?", (job.account, key)
-    ).fetchone()
-    if row:
-        return Repeat(job_id=str(row[0]), body_mac=_bytes(row[1]))
-    db.execute("insert into idempotency values (?, ?, ?, ?)", (job.account, key, body_mac, job.id))
-    return None
-
-
-def _update(old: Job, line: _Line, callback: SealedUrl, db: apsw.Connection) -> None:
-    new = line.job
-    db.execute(
-        "update jobs set status = ?, expires = coalesce(expires, ?), document = ?, record = ? where id = ?",
-        (STATUS[new.phase], line.expires, line.document, dump_record(new), new.id),
-    )
-    if new.phase in ENDED:
-        db.execute("delete from secrets where job_id = ?", (new.id,))
-    else:
-        _note_secrets(new.id, line.secrets, db)
-    if new.phase is Phase.COMPLETED:
-        forget_deliveries(db, new.id)
-    note_callback(db, old, new, line.document, callback)
-    _note_parts(db, old, new)
-    _note_in_book(db, old, new)
-
-
-def _note_secrets(job_id: str, secrets: Changes, db: apsw.Connection) -> None:
-    for part_id, sealed in secrets.items():
-        if sealed is None:
-            db.execute("delete from secrets where job_id = ? and part_id = ?", (job_id, part_id))
-        else:
-            db.execute("insert or replace into secrets values (?, ?, ?)", (job_id, part_id, sealed))
-
-
-def _note_parts(db: apsw.Connection, old: Job | None, new: Job) -> None:
-    known = set(_part_ids(old)) if old else set()
-    for part_id in _part_ids(new):
-        if part_id not in known:
-            db.execute("insert or ignore into parts values (?, ?)", (part_id, new.id))
-
-
-def _part_ids(job: Job) -> Iterable[str]:
-    yield from (one.id for one in job.inputs)
-    yield from (one.id for one in job.outputs)
-
-
-def _note_in_book(db: apsw.Connection, old: Job | None, new: Job) -> None:
-    """A line for a start and for a charge; and what it means for the account's statistics."""
-    note_usage(db, old, new, time.time())
-    if new.phase in RUNNING and (old is None or old.phase in STAGED):
-        _book(db, new.id, "start", 0)
-    if new.phase is Phase.COMPLETED and (old is None or old.phase is not Phase.COMPLETED):
-        _book(db, new.id, "charge", new.spent)
-
-
-def _book(db: apsw.Connection, job_id: str, kind: str, credits_: int) -> None:
-    db.execute(
-        "insert into ledger (job_id, kind, credits, at) values (?, ?, ?, ?)",
-        (job_id, kind, credits_, time.time()),
-    )
 
 
 def _text(value: Value) -> str:
