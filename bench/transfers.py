@@ -1,9 +1,9 @@
 """2,000 files of 10 KiB up and down, 64 at once, and one of 1 GiB, against curl with `sha256sum`: within 1.5 times.
 
 The server is the small one of `kit/fake_api.py`, which keeps no upload, so that the clients are what is measured;
-`big_file` measures the local server. Ours hashes twice as it goes (SHA-256 for us, MD5 for the API's checksum) and
-checks what it downloaded; the peer's sums are of the files afterwards. Starting the interpreter isn't counted,
-starting curl is.
+`big_file` measures the local server. Ours hashes twice as it goes (SHA-256 for us, MD5 for the API's checksum), checks
+what it downloaded, and gives a file its name when it is whole; the peer's sums are of the files afterwards. Starting
+the interpreter isn't counted, starting curl is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import os
 import random
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.kit.api import KEY, FakeApi, fake_api
@@ -39,8 +40,9 @@ def measure(setup: Setup) -> Iterator[Figure]:
             for _ in range(setup.count(5, 2)):
                 mine = ours(setup.folder, api.base_url, KEY, at_once=at_once, ups=ups)
                 up.append(Pair(ours=mine.wall_s, peer=curl(setup.folder, at_once=at_once, ups=ups)))
-                mine = ours(setup.folder, api.base_url, KEY, at_once=at_once, downs=downs)
-                down.append(Pair(ours=mine.wall_s, peer=curl(setup.folder, at_once=at_once, downs=downs)))
+                mine = ours(setup.folder, api.base_url, KEY, at_once=at_once, downs=_into(setup.fresh("ours"), downs))
+                peer = curl(setup.folder, at_once=at_once, downs=_into(setup.fresh("curl"), downs))
+                down.append(Pair(ours=mine.wall_s, peer=peer))
         yield compared(f"{what} up", up, most=1.5)
         yield compared(f"{what} down", down, most=1.5, note=f"memory rose by {mine.risen_mib:.0f} MiB")
 
@@ -57,11 +59,16 @@ def _files(folder: Path, api: FakeApi, count: int, size: int) -> tuple[list[Uplo
                 uri=as_text(output["uri"]),
                 size=as_int(output["size"]),
                 checksum=as_text(output["checksum"]),
-                path=folder / f"{number:04}.down",
+                path=Path(f"{number:04}.down"),
             )
         )
     os.sync()  # else the first round would share the disk with this
     return ups, downs
+
+
+def _into(folder: Path, downs: Sequence[Download]) -> list[Download]:
+    """The same, into `folder`, where nothing lies yet: writing over files costs more than the transfers."""
+    return [replace(one, path=folder / one.path) for one in downs]
 
 
 def _fill(path: Path, size: int, *, seed: int) -> None:

@@ -47,7 +47,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.cycle is not None and not isinstance(self.cycle.transport, _Joining):
+        if self.cycle is not None and self.cycle.transport is self.transport:
             self.cycle.transport = _Joining(self.transport, self.loop)  # type: ignore[assignment]  # all that it uses
 
     def on_body(self, body: bytes) -> None:
@@ -134,6 +134,8 @@ class _Joining:
 
     uvicorn writes them one after the other: that is two calls of the system and two packets for every small answer.
     """
+
+    __slots__ = ("_head", "_is_under_way", "_loop", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

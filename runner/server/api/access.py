@@ -41,18 +41,18 @@ class Keys:
         self._given = {digest_of(key): ACCOUNT for key in given}
         # Forgotten when the event loop comes round, before it reads more: a request is never judged by what was known
         # before it came, so a key that was revoked meanwhile is good no more.
-        self._this_turn: dict[bytes, Caller] = {}
+        self._this_turn: dict[str, Caller] = {}
 
     def caller_of(self, key: str) -> Caller | None:
-        digest = digest_of(key)
-        if known := self._this_turn.get(digest):
+        if known := self._this_turn.get(key):
             return known
+        digest = digest_of(key)
         account = self._given.get(digest) or self._stored(digest)
         if not account:
             return None
         if not self._this_turn:
             asyncio.get_running_loop().call_soon(self._this_turn.clear)
-        caller = self._this_turn[digest] = Caller(account=account, key_id=id_of(digest))
+        caller = self._this_turn[key] = Caller(account=account, key_id=id_of(digest))
         return caller
 
     def _stored(self, digest: bytes) -> str | None:

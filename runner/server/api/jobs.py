@@ -30,7 +30,7 @@ from runner.server.jobs.staging import require_staged, settle_within, settled_ph
 from runner.server.store.job_rows import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
-from runner.wire.values import as_list, as_object
+from runner.wire.values import as_list
 
 _IDEMPOTENCY_KEY = IDEMPOTENCY_KEY.lower().encode()
 _STATUSES = [{"code": code, "info": INFO[code]} for code in StatusCode]
@@ -64,7 +64,8 @@ async def create_job(house: House, request: Request) -> Response:
     await house.purse.open(caller.account)
     house.purse.require_credit(caller.account)
     given = parse(body)
-    check_input_count(len(as_list(as_object(given).get("input"))), {}, house.config.contract)  # before any is made
+    if isinstance(given, dict) and "input" in given:  # before any is made
+        check_input_count(len(as_list(given["input"])), {}, house.config.contract)
     hashed = await house.hashing.of_body(body, given)
     presets = house.presets_of(caller)
     intake = new_job(
