@@ -115,10 +115,8 @@ class Download:
         have, etag = self._hasher.size_bytes, response.headers.get("ETag", "")
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
-        if (
-            self._etag and etag and etag != self._etag
-        ):  # another file by now, although If-Range asked for all of it then
-            return False
+        if self._etag and etag and etag != self._etag:
+            return False  # another file by now: all of it should have come, says If-Range
         return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
 
     def _start_over(self) -> None:
