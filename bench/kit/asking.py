@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
@@ -21,8 +20,8 @@ BODY = b'{"process": false, "conversion": [{"category": "image", "target": "jpg"
 
 
 @asynccontextmanager
-async def _httpx(url: str, transport: httpx.AsyncBaseTransport | None) -> AsyncIterator[Ask]:
-    async with httpx.AsyncClient(transport=transport, limits=LIMITS, trust_env=False) as client:
+async def _httpx(url: str) -> AsyncIterator[Ask]:
+    async with httpx.AsyncClient(limits=LIMITS, trust_env=False) as client:
 
         async def ask() -> bytes:
             return (await client.post(url, content=BODY)).content
@@ -57,7 +56,7 @@ def _opened(client: str, url: str) -> AbstractAsyncContextManager[Ask]:
         return _aiohttp(url)
     if client == "ours":
         return _ours(url)
-    return _httpx(url, None if client == "httpx" else AiohttpTransport(limits=LIMITS))
+    return _httpx(url)
 
 
 async def main(client: str, base_url: str, count: int, at_once: int) -> None:
