@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import socket
 import threading
@@ -32,9 +33,8 @@ class TwoServers:
     def __init__(self, answer: bytes) -> None:
         self.connected: list[str] = []
         self._answer = answer
-        good = socket.create_server((GOOD, 0))
-        self.port = good.getsockname()[1]
-        self._listening = (good, socket.create_server((BAD, self.port)))
+        self._listening = _on_one_port()
+        self.port = self._listening[0].getsockname()[1]
         self._threads = [threading.Thread(target=self._serve, args=(one,)) for one in self._listening]
         for thread in self._threads:
             thread.start()
@@ -58,6 +58,18 @@ class TwoServers:
             one.close()
         for thread in self._threads:
             thread.join()
+
+
+def _on_one_port() -> tuple[socket.socket, socket.socket]:
+    """A port that is free at one address may be somebody's at the other: then another is taken."""
+    while True:
+        good = socket.create_server((GOOD, 0))
+        try:
+            return good, socket.create_server((BAD, good.getsockname()[1]))
+        except OSError as error:
+            good.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ _MOST_TABLE_BYTES = 131_072  # a password of the longest kind and more
 class Fields:
     """One object of the request. `at` is its place ("conversion.0"), `problems` is shared by all of them."""
 
+    __slots__ = ("_at", "_object", "problems")
+
     def __init__(self, value: Json, at: str, problems: dict[str, str]) -> None:
         self._at = at
         self.problems = problems
@@ -43,11 +45,11 @@ class Fields:
         value = self._object.get(name)
         if value is None:
             return default
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)
         if not isinstance(value, str):
-            self.wrong(name, f"must be a string, not {_type_name(value)}")
-            return default
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                self.wrong(name, f"must be a string, not {_type_name(value)}")
+                return default
+            value = str(value)
         if len(value) > most:
             self.wrong(name, f"must have at most {most} characters")
             return default
