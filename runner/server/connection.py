@@ -17,7 +17,6 @@ MOST_HEAD_BYTES = 64 * 1024
 
 _LINGER_S = 1.0
 _BEGINS_LIKE_A_HEAD = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
-_HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END = 4
 _H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
 
@@ -75,14 +74,14 @@ class Connection(HttpToolsProtocol):
     def _with_whole_head(self, data: bytes) -> bytes:
         """What was held back and `data`, without an offer of HTTP/2; nothing while the head isn't whole."""
         known, whole = len(self._held), self._held + data
-        end = _HEAD_END.search(whole, max(0, known - _LONGEST_END))
-        if (end.start() if end else len(whole)) > MOST_HEAD_BYTES:
+        end = _end_of_head(whole, max(0, known - _LONGEST_END))
+        if (end or len(whole)) > MOST_HEAD_BYTES + _LONGEST_END:
             self._refuse()
             return b""
         self._held = b"" if end else whole
-        if end is None:
+        if not end:
             return b""
-        return _H2C_OFFER.sub(b"", whole[: end.end()]) + whole[end.end() :] if b"h2c" in whole else whole
+        return _H2C_OFFER.sub(b"", whole[:end]) + whole[end:] if b"h2c" in whole else whole
 
     def _refuse(self) -> None:
         self._is_refused = True
@@ -127,6 +126,13 @@ class Connection(HttpToolsProtocol):
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+
+def _end_of_head(data: bytes, start: int) -> int:
+    """Where the first empty line from `start` on ends, 0 where there is none. Lines may end without a return, too."""
+    returned = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, returned + 1 if returned >= 0 else len(data))
+    return bare + 2 if bare >= 0 else returned + 3 if returned >= 0 else 0
 
 
 class _Joining:

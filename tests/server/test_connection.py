@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import socket
 import threading
 import time
@@ -14,10 +15,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from runner.server.answers import json_answer
-from runner.server.connection import MOST_HEAD_BYTES
+from runner.server.connection import MOST_HEAD_BYTES, _end_of_head
 from runner.server.operating.observed import ObservedApp
 from runner.server.serve import listening_at, serve_app
 from tests.server.served import KEY, Served, serving
@@ -230,3 +233,10 @@ def test_a_request_leaves_nothing_to_the_garbage_collector() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*thresholds)
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"a"]), max_size=14).map(b"".join), st.integers(0, 3))
+def test_a_head_ends_with_the_first_empty_line_however_lines_end(data: bytes, start: int) -> None:
+    found = re.compile(rb"\r?\n\r?\n").search(data, start)
+
+    assert _end_of_head(data, start) == (found.end() if found else 0)
