@@ -3,9 +3,10 @@
 from runner.compile import Job, Upload
 from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, Step
 from runner.plan.begun import with_begun
-from runner.plan.decide import Disk, Policy, make_plan
+from runner.plan.decide import make_plan
 from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, copies_of
+from runner.plan.known import Disk, Policy
 from runner.plan.wanted import files_here, is_delivered, wanted_paths
 
 __all__ = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
 from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import changes_between
-from runner.plan.holdings import Holdings, copies_of, holdings_of
+from runner.plan.holdings import copies_of, holdings_of
+from runner.plan.known import Disk, Known, Policy
 from runner.plan.wanted import is_below, not_here, wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage
 
@@ -18,47 +19,6 @@ UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """What a person allowed this run: buying failed or lost work again."""
-
-    retry_failed: bool = False
-    retry_lost: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Disk:
-    """What lies on disk now, of all that the plan asks about.
-
-    records delivered files that are still what the run log says of them
-    intact  paths of files that are as we left them, whichever work left them there
-    present paths that exist, delivered by us or not
-    folders paths of `present` that are folders
-    closed  folders where results would go that can't be written, with the reason
-    """
-
-    records: frozenset[DeliveredFile] = field(default_factory=frozenset)
-    intact: frozenset[str] = field(default_factory=frozenset)
-    present: frozenset[str] = field(default_factory=frozenset)
-    folders: frozenset[str] = field(default_factory=frozenset)
-    closed: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Known:
-    """All that decides on a job, beside the job."""
-
-    states: Mapping[str, KeyState]
-    previous: Mapping[str, KeyState]
-    delivered: frozenset[str]
-    holdings: Holdings
-    disk: Disk
-    policy: Policy
-    account: str
-    now: float
-    run_date: str
 
 
 def make_plan(
@@ -81,7 +41,7 @@ def make_plan(
     """
     alive = frozenset(job.address for job in jobs) | asked
     recipes = frozenset(job.recipe for job in jobs)
-    known = _Known(
+    known = Known(
         states=states,
         previous=_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
@@ -116,19 +76,19 @@ def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
     return (file for delivery in state.deliveries.values() for file in delivery.all_files)
 
 
-def _keeping_copies(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
+def _keeping_copies(steps: Sequence[Step], known: Known) -> tuple[Step, ...]:
     """Nothing takes the place of the only copy of a result that is still to be delivered elsewhere."""
     only = {path: step for step in steps for path in _only_copies(step, known)}
     return tuple(_after_copies(step, only, known) for step in steps) if only else tuple(steps)
 
 
-def _only_copies(step: Step, known: _Known) -> Iterator[str]:
+def _only_copies(step: Step, known: Known) -> Iterator[str]:
     """What a redelivery is copied from where the server has forgotten the result."""
     if step.action is Action.REDELIVER and step.state and _is_forgotten(step.state, known):
         yield from (file.path for file in copies_of(step.state, intact=known.disk.records.__contains__))
 
 
-def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
+def _after_copies(step: Step, only: Mapping[str, Step], known: Known) -> Step:
     if step.job is None or step.action not in CHANGING:
         return step
     for path in wanted_paths(step.job, step.state, run_date=known.run_date):
@@ -140,7 +100,7 @@ def _after_copies(step: Step, only: Mapping[str, Step], known: _Known) -> Step:
     return step
 
 
-def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
+def _onto_ours(steps: Sequence[Step], known: Known) -> tuple[Step, ...]:
     """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
     wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
     if not any(wanted.values()):
@@ -152,7 +112,7 @@ def _onto_ours(steps: Sequence[Step], known: _Known) -> tuple[Step, ...]:
     )
 
 
-def _names(step: Step, known: _Known) -> list[TargetName]:
+def _names(step: Step, known: Known) -> list[TargetName]:
     targets = step.job.targets(run_date=known.run_date) if step.job else ()
     return [target.name for target in targets if target.name is not None]
 
@@ -175,7 +135,7 @@ def _told(step: Step, held: Sequence[TargetName]) -> Step:
     return replace(step, reason=reason, held=tuple(map(str, held)))
 
 
-def _step(job: Job, known: _Known) -> Step:
+def _step(job: Job, known: Known) -> Step:
     state = known.states.get(job.key)
     if state is None:
         return _new(job, known)
@@ -187,7 +147,7 @@ def _step(job: Job, known: _Known) -> Step:
     return decided
 
 
-def _needs_its_job(step: Step, state: KeyState, known: _Known) -> bool:
+def _needs_its_job(step: Step, state: KeyState, known: Known) -> bool:
     """Whether the step asks the server for the job that there is, which another account's key may not see."""
     if step.action not in CHANGING:
         return False
@@ -197,7 +157,7 @@ def _needs_its_job(step: Step, state: KeyState, known: _Known) -> bool:
     return not (never_made or state.stage is Stage.FAILED)
 
 
-def _going_on(job: Job, state: KeyState, known: _Known) -> Step:
+def _going_on(job: Job, state: KeyState, known: Known) -> Step:
     if state.stage in UNBOUGHT:
         return _unbought(job, state, known)
     if state.stage in BOUGHT:
@@ -210,7 +170,7 @@ def _going_on(job: Job, state: KeyState, known: _Known) -> Step:
     return _finished(job, state, known)
 
 
-def _new(job: Job, known: _Known) -> Step:
+def _new(job: Job, known: Known) -> Step:
     before = known.previous.get(job.address)
     in_the_way = _conflict(job, known)
     if in_the_way is not None:
@@ -235,7 +195,7 @@ def _moved(before: KeyState, job: Job) -> Iterator[str]:
         yield f"epoch: {before.epoch} -> {epoch}"
 
 
-def _conflict(job: Job, known: _Known, state: KeyState | None = None) -> Step | None:
+def _conflict(job: Job, known: Known, state: KeyState | None = None) -> Step | None:
     """What would keep a result from its place: found before anything is bought."""
     paths = wanted_paths(job, state, run_date=known.run_date)
     steps = (_in_the_way(path, job, known, state) for path in paths)
@@ -243,7 +203,7 @@ def _conflict(job: Job, known: _Known, state: KeyState | None = None) -> Step | 
     return next((step for step in steps if step is not None), None) or _closed(folders, job, known, state)
 
 
-def _closed(folders: Iterable[str], job: Job, known: _Known, state: KeyState | None) -> Step | None:
+def _closed(folders: Iterable[str], job: Job, known: Known, state: KeyState | None) -> Step | None:
     why = next((why for folder in folders if (why := known.disk.closed.get(folder))), None)
     return _made(job, Action.BLOCKED, f"{why}; {_bought(state)}", state=state) if why else None
 
@@ -252,7 +212,7 @@ def _bought(state: KeyState | None) -> str:
     return "it is bought already" if state and state.stage is Stage.FINISHED else "nothing was bought"
 
 
-def _in_the_way(path: str, job: Job, known: _Known, state: KeyState | None) -> Step | None:
+def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> Step | None:
     policy, disk = job.save.on_conflict, known.disk
     whose = known.holdings.others(path, address=job.address, key=job.key)
     taken = path in disk.present and (bool(whose) or path not in disk.intact)
@@ -277,7 +237,7 @@ def _listed(addresses: Sequence[str]) -> str:
     return shown if len(addresses) <= 3 else f"{shown} and {len(addresses) - 3} more"
 
 
-def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
+def _unbought(job: Job, state: KeyState, known: Known) -> Step:
     wait_s = state.parked_s(known.now)
     if wait_s and not known.policy.retry_failed:
         reason = f"the server refused the start for want of credits or capacity; due again in {wait_s:.0f} s"
@@ -292,7 +252,7 @@ def _unbought(job: Job, state: KeyState, known: _Known) -> Step:
     return _made(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
 
 
-def _failed(job: Job, state: KeyState, known: _Known) -> Step:
+def _failed(job: Job, state: KeyState, known: Known) -> Step:
     said = _said(state)
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_failed:
@@ -312,7 +272,7 @@ def _said(state: KeyState) -> str:
     return f" ({first.get('code', 0)}: {first.get('message', '')})"
 
 
-def _lost(job: Job, state: KeyState, known: _Known) -> Step:
+def _lost(job: Job, state: KeyState, known: Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_lost:
         reason = "it was lost; buying it again (--retry-lost)"
@@ -321,7 +281,7 @@ def _lost(job: Job, state: KeyState, known: _Known) -> Step:
     return _made(job, Action.LOST, reason, state=state, credits=credits)
 
 
-def _finished(job: Job, state: KeyState, known: _Known) -> Step:
+def _finished(job: Job, state: KeyState, known: Known) -> Step:
     delivery = state.deliveries.get(job.address)
     reason = _why_again(job, delivery, known)
     if reason is None:
@@ -338,14 +298,14 @@ def _finished(job: Job, state: KeyState, known: _Known) -> Step:
     return _made(job, Action.REDELIVER, reason, state=state)
 
 
-def _is_forgotten(state: KeyState, known: _Known) -> bool:
+def _is_forgotten(state: KeyState, known: Known) -> bool:
     """Whether the server no longer has the outputs: a run has met that, or their time is over."""
     if state.gone:
         return True
     return bool(state.outputs) and known.now - (state.finished_at or 0.0) > KEPT_ON_SERVER_S
 
 
-def _why_again(job: Job, delivery: Delivery | None, known: _Known) -> str | None:
+def _why_again(job: Job, delivery: Delivery | None, known: Known) -> str | None:
     if delivery is None:
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
@@ -363,7 +323,7 @@ def _again(delivery: Delivery, job: Job, disk: Disk) -> Iterator[DeliveredFile]:
     return (file for file in missing if job.save.on_conflict != "skip" or file.path not in disk.present)
 
 
-def _held(delivery: Delivery, job: Job, known: _Known, state: KeyState) -> Step | None:
+def _held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step | None:
     """Whether what was delivered here can't be again, since another result has its place by now."""
     for file in _again(delivery, job, known.disk):
         whose = known.holdings.others(file.path, address=job.address, key=job.key)
@@ -383,7 +343,7 @@ def _missing(file: DeliveredFile, job: Job, disk: Disk) -> str:
     return f"{file.path} {'was changed' if file.path in disk.present else 'is missing'} since it was delivered"
 
 
-def _gone(job: Job, state: KeyState, reason: str, known: _Known) -> Step:
+def _gone(job: Job, state: KeyState, reason: str, known: Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent)
     if known.policy.retry_lost:
         why = f"{reason}, and the server no longer has it; buying it again (--retry-lost)"
