@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -25,13 +27,22 @@ async def revisions(urls: Iterable[str]) -> dict[str, str | InvalidError]:
 
 def open_web() -> aiohttp.ClientSession:
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers=headers, trust_env=True)
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), headers=headers)
+
+
+def _proxy(url: str) -> str | None:
+    """That of the environment. aiohttp would find it too, and log in with what ~/.netrc holds, as no server does."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no address at all: who asks for it is told
+        return None
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
 
 
 async def look_at(http: aiohttp.ClientSession, url: str) -> Mapping[str, str]:
     """What a web server says of `url` without sending it. Raises InvalidError, never with the URL: it may be secret."""
     try:
-        answer = await _head(http, url)
+        answer = await _head(http, url, _proxy(url))
     except FOREIGN as error:
         raise InvalidError(f"its server could not be asked: {spoken(error)}") from None
     except TimeoutError:
@@ -41,11 +52,11 @@ async def look_at(http: aiohttp.ClientSession, url: str) -> Mapping[str, str]:
     return answer.headers
 
 
-async def _head(http: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
-    async with http.head(url, allow_redirects=True) as answer:
+async def _head(http: aiohttp.ClientSession, url: str, proxy: str | None) -> aiohttp.ClientResponse:
+    async with http.head(url, allow_redirects=True, proxy=proxy) as answer:
         if answer.status not in _NO_HEAD:
             return answer
-    async with http.get(url) as answer:  # by asking for the whole and not reading on
+    async with http.get(url, proxy=proxy) as answer:  # by asking for the whole and not reading on
         return answer
 
 
