@@ -25,7 +25,8 @@ class Syncer:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Target, Pledge[None]]] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._lanes = 0
+        self._running: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
 
     async def sync(self, target: Target) -> None:
         """A cancellation waits for the end: nobody closes a file that a thread is at work on."""
@@ -35,25 +36,34 @@ class Syncer:
         await done.wait()
 
     def _open_lane(self) -> None:
-        if len(self._lanes) < MOST_LANES:
+        if self._lanes < MOST_LANES:
+            self._lanes += 1
             lane = asyncio.create_task(self._work())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+            self._running.add(lane)
+            lane.add_done_callback(self._running.discard)
 
     async def _work(self) -> None:
-        while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
-            try:
-                errors = await asyncio.to_thread(_synced, [target for target, _ in some])
-            except asyncio.CancelledError:
-                for _, done in some:
-                    done.give_up()
-                raise
-            for (_, done), error in zip(some, errors, strict=True):
-                if error is None:
-                    done.keep(None)
-                else:
-                    done.fail(error)
+        """Until nobody waits. A lane counts for as long as it will look once more, and not a turn of the loop longer:
+        who asks right after that opens another."""
+        try:
+            while self._waiting:
+                await self._sync_some()
+        finally:
+            self._lanes -= 1
+
+    async def _sync_some(self) -> None:
+        some = [self._waiting.popleft() for _ in range(min(MOST_TOGETHER, len(self._waiting)))]
+        try:
+            errors = await asyncio.to_thread(_synced, [target for target, _ in some])
+        except asyncio.CancelledError:
+            for _, done in some:
+                done.give_up()
+            raise
+        for (_, done), error in zip(some, errors, strict=True):
+            if error is None:
+                done.keep(None)
+            else:
+                done.fail(error)
 
 
 def _synced(targets: Sequence[Target]) -> list[OSError | None]:

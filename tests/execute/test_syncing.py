@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.execute import syncing
 from runner.execute.syncing import MOST_LANES, Syncer
 
 
@@ -78,3 +79,19 @@ def test_a_cancellation_waits_until_nobody_is_at_work_on_the_file(
     asyncio.run(main())
 
     assert over == ["synced"]
+
+
+def test_who_asks_in_the_turn_in_which_the_last_lane_ends_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As delivery does: a file, and at once the folder that it is in."""
+    monkeypatch.setattr(syncing, "MOST_LANES", 1)
+
+    async def main() -> None:
+        syncer = Syncer()
+        with (tmp_path / "a").open("wb") as file:
+            for _ in range(3):
+                await syncer.sync(file.fileno())
+                await syncer.sync(tmp_path)
+
+    asyncio.run(asyncio.wait_for(main(), 60))
