@@ -15,32 +15,49 @@ from runner.server.faults import HANG_UP
 # Line and headers of one request. Nobody has shown a key yet, so what is kept in memory until then has an end.
 MOST_HEAD_BYTES = 64 * 1024
 
+# How long a client may say nothing with a request of its own unfinished, or before its first: a connection that is
+# held for nothing keeps a place that others need. More than what ends an upload, which has an answer of its own.
+MOST_SILENCE_S = 90.0
+
 _LINGER_S = 1.0
 _BEGINS_LIKE_A_HEAD = re.compile(rb"[A-Z]{1,20}(?: |\Z)")
 _LONGEST_END = 4
 _H2C_OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*\bh2c\b[^\r\n]*", re.IGNORECASE)
 
-_BODY = b'{"message":"The headers are larger than %d bytes","code":431,"errors":{}}' % MOST_HEAD_BYTES
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%s"
-) % (len(_BODY), _BODY)
+
+def _refusal(line: bytes, code: int, message: bytes) -> bytes:
+    body = b'{"message":"%s","code":%d,"errors":{}}' % (message, code)
+    head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % (line, len(body)) + body
+
+
+_TOO_LARGE = _refusal(
+    b"431 Request Header Fields Too Large", 431, b"The headers are larger than %d bytes" % MOST_HEAD_BYTES
+)
+_TOO_SLOW = _refusal(b"408 Request Timeout", 408, b"The request stopped: nothing came for a while")
 
 
 class Connection(HttpToolsProtocol):
     """Ignores an offer to change to HTTP/2, as HTTP allows; the parser would drop the body behind it.
 
-    (Java's client makes that offer with its first request over plain HTTP.) Refuses headers without an end with 431.
+    (Java's client makes that offer with its first request over plain HTTP.) Refuses headers without an end with 431,
+    and requests that stop coming with 408, as far as `end_silence` is called now and then.
     """
 
     _between = True  # no request has begun
     _held = b""  # the beginning of a head, until all of it is there
     _fruitless_bytes = 0  # read since the last piece of a body or the last end of a request
     _is_refused = False
+    _heard_at = 0.0  # by the loop's clock
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._is_new = True  # nobody has asked for anything yet
+        self._heard_at = self.loop.time()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._between = False
+        self._between = self._is_new = False
         # Neither may hold on to the request: what is in its scope and leads back to it is garbage for the collector.
         self.scope["extensions"] = {HANG_UP: {"call": self._hang_up}, AT_ONCE: {"call": self._answer_at_once}}
 
@@ -61,6 +78,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
+        self._heard_at = self.loop.time()
         if self._between and (self._held or _BEGINS_LIKE_A_HEAD.match(data)):
             data = self._with_whole_head(data)
         if not data:
@@ -69,29 +87,46 @@ class Connection(HttpToolsProtocol):
         super().data_received(data)
         # Heads that come in the middle of something, trailers, and what chunks may say about themselves.
         if self._fruitless_bytes > 2 * MOST_HEAD_BYTES:
-            self._refuse()
+            self._refuse(_TOO_LARGE)
+
+    def end_silence(self) -> None:
+        """Give up on a client that owes us the rest of what it began and has been silent for too long."""
+        is_owed = self._is_new or self._held or not self._between
+        if is_owed and not self._waits_for_us() and self.loop.time() - self._heard_at > MOST_SILENCE_S:
+            self._stop_reading_body()
+            self._refuse(_TOO_SLOW)
+
+    def _stop_reading_body(self) -> None:
+        """Whoever waits for more of the body hears that it broke off, and can't answer any more: we do."""
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not cycle.response_started and not self.pipeline:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
+    def _waits_for_us(self) -> bool:
+        return self.flow.read_paused or (self.cycle is not None and self.cycle.waiting_for_100_continue)
 
     def _with_whole_head(self, data: bytes) -> bytes:
         """What was held back and `data`, without an offer of HTTP/2; nothing while the head isn't whole."""
         known, whole = len(self._held), self._held + data
         end = _end_of_head(whole, max(0, known - _LONGEST_END))
         if (end or len(whole)) > MOST_HEAD_BYTES + _LONGEST_END:
-            self._refuse()
+            self._refuse(_TOO_LARGE)
             return b""
         self._held = b"" if end else whole
         if not end:
             return b""
         return _H2C_OFFER.sub(b"", whole[:end]) + whole[end:] if b"h2c" in whole else whole
 
-    def _refuse(self) -> None:
+    def _refuse(self, answer: bytes) -> None:
         self._is_refused = True
         self._held = b""
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.transport.close()  # an answer to an earlier request is on its way: it can't be told
+        if self.cycle is not None and not (self.cycle.response_complete or self.cycle.disconnected):
+            self.transport.close()  # somebody is at work on an answer: another can't be given
             return
-        self.transport.write(_TOO_LARGE)
+        self.transport.write(answer)
         self.transport.write_eof()
         # Closed at once, what the client still sends would reset the connection, and the answer be lost with it.
         self.loop.call_later(_LINGER_S, self.transport.close)

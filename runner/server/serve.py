@@ -26,6 +26,7 @@ from runner.server.connection import Connection
 _BACKLOG = 1024
 _GRACE_S = 10
 _GARBAGE = 20_000
+_TICKS_OF_SILENCE = 100  # uvicorn ticks ten times a second
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -118,7 +119,7 @@ def _ready(opened: Running, config: ServerConfig, listening: socket.socket) -> R
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready: when it really accepts. Signals only ask it to stop.
+    """Says when it is ready: when it really accepts. Signals only ask it to stop. Clients that fall silent are let go.
 
     (uvicorn would raise the signal again when it is done, and end the process before its state is closed.)
     """
@@ -144,6 +145,13 @@ class _Server(uvicorn.Server):
         # Requests under way aren't garbage, and at every 700th object it would walk through hundreds of them.
         gc.set_threshold(_GARBAGE, 10, 10)
         self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _TICKS_OF_SILENCE == 0:
+            for connection in tuple(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.end_silence()
+        return await super().on_tick(counter)
 
 
 def _uvicorn_config(app: ASGIApp) -> uvicorn.Config:

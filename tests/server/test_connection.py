@@ -17,8 +17,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runner.server import connection, serve
 from runner.server.answers import json_answer
 from runner.server.connection import MOST_HEAD_BYTES, _end_of_head
 from runner.server.operating.observed import ObservedApp
@@ -240,3 +241,81 @@ def test_a_head_ends_with_the_first_empty_line_however_lines_end(data: bytes, st
     found = re.compile(rb"\r?\n\r?\n").search(data, start)
 
     assert _end_of_head(data, start) == (found.end() if found else 0)
+
+
+@contextmanager
+def impatient(monkeypatch: pytest.MonkeyPatch, app: ASGIApp) -> Iterator[tuple[str, int]]:
+    """A server in this process that bears half a second of silence."""
+    monkeypatch.setattr(connection, "MOST_SILENCE_S", 0.5)
+    monkeypatch.setattr(serve, "_TICKS_OF_SILENCE", 1)
+    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+    with listening_at("127.0.0.1", 0) as listening:
+        # No signal may be handled from a thread that isn't the first.
+        monkeypatch.setattr(loop, "add_signal_handler", lambda *_: None)
+        monkeypatch.setattr(loop, "remove_signal_handler", lambda *_: None)
+        thread = threading.Thread(
+            target=lambda: loop.run_until_complete(serve_app(app, listening, ready.set, stop=stop))
+        )
+        thread.start()
+        try:
+            assert ready.wait(20)
+            yield listening.getsockname()
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join(20)
+            loop.close()
+
+
+async def _echo(_: Scope, receive: Receive, send: Send) -> None:
+    body = b""
+    while (message := await receive())["type"] == "http.request":
+        body += message["body"]
+        if not message["more_body"]:
+            await asyncio.sleep(1.0 if body == b"think" else 0.0)  # a client that has said all may wait for us
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+            return
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nConte", id="half a head"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc", id="half a body"),
+    ],
+)
+def test_a_client_that_falls_silent_in_the_middle_is_let_go(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    with impatient(monkeypatch, _echo) as address, socket.create_connection(address, timeout=20) as client:
+        client.sendall(begun)
+        began, got = time.monotonic(), b""
+        while piece := client.recv(65536):
+            got += piece
+        assert 0.4 < time.monotonic() - began < 10
+    assert got.startswith(b"HTTP/1.1 408 ")
+    assert got.count(b"HTTP/1.1 ") == 1
+
+
+def _until_ok(client: socket.socket) -> bool:
+    got = b""
+    while not got.endswith(b"ok"):
+        piece = client.recv(65536)
+        assert piece, got
+        got += piece
+    return got.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_client_that_is_slow_waits_for_us_or_asks_again_later_is_not_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    with impatient(monkeypatch, _echo) as address, socket.create_connection(address, timeout=20) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        for _ in range(10):
+            time.sleep(0.1)
+            client.sendall(b"x")
+        assert _until_ok(client)
+        time.sleep(1.0)
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nthink")
+        assert _until_ok(client)
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"x")
+        assert _until_ok(client)
