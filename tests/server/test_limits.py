@@ -70,3 +70,36 @@ def test_a_job_that_has_ended_can_t_be_changed_in_any_way(tmp_path: Path, body: 
             assert await api.get(done) == done
 
     asyncio.run(test())
+
+
+def test_a_job_grows_no_larger_than_one_request_may_make_it_and_can_still_be_made_smaller_and_started(
+    tmp_path: Path,
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, max_json_bytes=235_000) as api:
+            job = await api.staged()
+            await api.upload(job)
+            path, padding = f"/jobs/{job['id']}", {"metadata": {"note": "x" * 110_000}}
+            small = [{"target": "png", **padding}]
+            text = {"type": "base64", "source": "YQ==", "filename": "a.txt"}
+            while (answer := await api.http.post(f"{path}/conversions", json=small)).status_code == 201:
+                assert len((await api.http.get(path)).content) < 300_000
+            assert (answer.status_code, answer.json()["message"]) == (
+                413,
+                "The job would be larger than 235000 bytes with that",
+            )
+            conversions = (await api.get(job))["conversion"]
+            one = f"{path}/conversions/{conversions[-1]['id']}"
+            grown = [
+                await api.http.patch(one, json={"metadata": {"note": "x" * 130_000}}),
+                await api.http.post(f"{path}/input", json={**text, "options": padding["metadata"]}),
+                await api.http.patch(path, json={"limits": {"job": padding["metadata"]}}),
+            ]
+            assert [answer.status_code for answer in grown] == [413, 413, 413]
+            assert (await api.get(job))["conversion"] == conversions
+
+            assert (await api.http.patch(one, json={"metadata": {"note": "x" * 90_000}})).status_code == 200
+            assert (await api.http.delete(one)).status_code == 204
+            assert (await api.start(job)).status_code == 200
+
+    asyncio.run(test())

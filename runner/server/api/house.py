@@ -19,12 +19,13 @@ from runner.server.config import ServerConfig
 from runner.server.engine.admission import Desk
 from runner.server.engine.purse import Purse
 from runner.server.jobs.lifecycle import STAGED
+from runner.server.jobs.limits import check_growth
 from runner.server.jobs.record import Job
 from runner.server.jobs.targets import FindPreset
 from runner.server.jobs.vault import Vault
 from runner.server.store.blobs import Blobs
 from runner.server.store.database import Database
-from runner.server.store.jobs import JobStore
+from runner.server.store.jobs import Edit, JobStore
 from runner.server.store.presets import PresetStore
 from runner.wire.values import Json
 
@@ -73,6 +74,16 @@ class House:
             return nullcontext()
         self.purse.require_credit(job.account)
         return self.purse.place(job.account)
+
+    async def extend(self, job_id: str, edit: Edit) -> Job:
+        """`jobs.change` for what clients add: a job grows no larger than one request may make it; raises 413."""
+
+        def within(job: Job) -> Job:
+            edited = edit(job)
+            check_growth(job, edited, self.config.max_json_bytes)
+            return edited
+
+        return await self.jobs.change(job_id, within)
 
     async def body(self, request: Request) -> Json:
         return parse(await read_body(request, self.config.max_json_bytes))

@@ -153,7 +153,8 @@ async def patch_job(house: House, request: Request) -> Response:
         return settle_within(replace(patched, process=True) if start else patched, house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
-        job = await house.jobs.change(job_id, edit)
+        change = house.extend if has_settings(body) else house.jobs.change  # a start is never refused for its size
+        job = await change(job_id, edit)
     return _document(house, request, job, 200, house.purse.headers(caller.account))
 
 

@@ -58,7 +58,7 @@ async def add_conversions(house: House, request: Request) -> Response:
         return settle_within(replace(job, conversions=(*job.conversions, *made)), house.config.contract)
 
     with house.starting(house.job(request)):
-        await house.jobs.change(job_id, edit)
+        await house.extend(job_id, edit)
     return _like_asked(body, [conversion_document(one) for one in made])
 
 
@@ -72,7 +72,7 @@ async def patch_conversion(house: House, request: Request) -> Response:
         require_staged(job, "The conversion")
         return replace(job, conversions=_replaced(job.conversions, patched, lambda one: one.id))
 
-    job = await house.jobs.change(job_id, edit)
+    job = await house.extend(job_id, edit)
     return json_answer(conversion_document(_conversion(job, request)))
 
 
@@ -121,7 +121,7 @@ async def add_inputs(house: House, request: Request) -> Response:
         return settle_within(replace(now, inputs=(*now.inputs, *admitted)), house.config.contract)
 
     with house.starting(house.job(request)):
-        await house.jobs.change(job_id, edit)
+        await house.extend(job_id, edit)
     return _like_asked(body, [input_document(one) for one in admitted])
 
 
@@ -134,7 +134,7 @@ async def patch_input(house: House, request: Request) -> Response:
         require_staged(job, "The input")
         return settle(_with_patched_input(house, job, entry, body))
 
-    job = await house.jobs.change(job_id, edit)
+    job = await house.extend(job_id, edit)
     return json_answer(input_document(_input(job, request)))
 
 
@@ -158,7 +158,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
             raise invalid(problems)
         return settle(job)
 
-    job = await house.jobs.change(job_id, edit)
+    job = await house.extend(job_id, edit)
     return json_answer([input_document(one) for one in job.inputs])
 
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from runner.server.answers import ApiError, invalid
 from runner.server.config import Contract
-from runner.server.jobs.record import Job
+from runner.server.jobs.record import Job, dump_record
 from runner.wire.values import JsonObject, as_object
 
 # What each part of `limits` knows; all of them are whole numbers from 0. Sizes are in bytes.
@@ -54,6 +54,14 @@ def check_patch_count(count: int, contract: Contract) -> None:
     """Raises 400 when more changes are asked for at once than a job can have inputs."""
     if count > contract.max_inputs:
         raise invalid({"body": f"must have at most {contract.max_inputs} entries"})
+
+
+def check_growth(old: Job, new: Job, most_bytes: int) -> None:
+    """Raises 413 when `new` is larger than `most_bytes` and than `old`: all of a job is read for every look at it."""
+    size = len(dump_record(new))
+    if size > most_bytes and size > len(dump_record(old)):
+        message = f"The job would be larger than {most_bytes} bytes with that"
+        raise ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message)
 
 
 def check_at_start(job: Job, contract: Contract) -> None:
