@@ -88,7 +88,7 @@ def test_a_job_grows_no_larger_than_one_request_may_make_it_and_can_still_be_mad
                 413,
                 "The job would be larger than 235000 bytes with that",
             )
-            conversions = (await api.get(job))["conversion"]
+            conversions, files = (await api.get(job))["conversion"], _files(api)
             one = f"{path}/conversions/{conversions[-1]['id']}"
             grown = [
                 await api.http.patch(one, json={"metadata": {"note": "x" * 130_000}}),
@@ -96,10 +96,26 @@ def test_a_job_grows_no_larger_than_one_request_may_make_it_and_can_still_be_mad
                 await api.http.patch(path, json={"limits": {"job": padding["metadata"]}}),
             ]
             assert [answer.status_code for answer in grown] == [413, 413, 413]
-            assert (await api.get(job))["conversion"] == conversions
+            assert ((await api.get(job))["conversion"], _files(api)) == (conversions, files)
 
             assert (await api.http.patch(one, json={"metadata": {"note": "x" * 90_000}})).status_code == 200
             assert (await api.http.delete(one)).status_code == 204
             assert (await api.start(job)).status_code == 200
 
     asyncio.run(test())
+
+
+def test_inputs_that_are_refused_together_leave_no_file(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        before = _files(api)
+        good = {"type": "base64", "source": "YQ==", "filename": "a.txt"}
+        answer = await api.http.post(f"/jobs/{job['id']}/input", json=[good, {**good, "source": "?"}])
+        assert answer.status_code == 400
+        assert ((await api.get(job))["input"], _files(api)) == ([], before)
+
+    with_server(test)
+
+
+def _files(api: Any) -> list[Path]:
+    return sorted(path for path in api.opened.house.blobs.path(".").rglob("*") if path.is_file())

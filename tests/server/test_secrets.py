@@ -278,3 +278,28 @@ def test_a_key_that_is_none_is_left_alone_and_said(
     assert seal.opened(seal.sealed(b"x", "a"), "a") == b"x"
     assert (tmp_path / "seal.key").read_bytes() == content
     assert "won't survive a restart" in caplog.text
+
+
+def test_what_is_refused_changes_no_credentials(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(conversion=[])
+        await api.upload(job, b"123456")
+        (entry,) = (await api.get(job))["input"]
+        vault, path = api.opened.house.vault, f"/jobs/{job['id']}"
+        first = {"id": entry["id"], "credentials": {"token": "first"}}
+        assert (await api.http.patch(f"{path}/input", json=[first])).status_code == 200
+
+        second = {"id": entry["id"], "credentials": {"token": "second", "more": CANARY}}
+        refused = await api.http.patch(f"{path}/input", json=[second, {"id": "nobody"}])
+        assert refused.status_code == 400
+        await api.http.patch(path, json={"limits": {"input": {"max_file_size": 5}}})
+        target = {"type": "amazons3", "parameters": {}, "credentials": {"secret": CANARY}}
+        refused = await api.http.post(f"{path}/conversions", json={"target": "png", "output_target": [target]})
+        assert refused.status_code == 402
+
+        assert vault.get(job["id"], entry["id"]) == {"token": "first"}
+        assert vault.changes(job["id"]) == {}
+        rows = api.opened.house.database.rows("select part_id from secrets where job_id = ?", (job["id"],))
+        assert rows == [(entry["id"],)]
+
+    with_server(test)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from runner.server.answers import invalid, json_answer, not_found, raw_json
 from runner.server.api.house import House
-from runner.server.engine.admission import admit
+from runner.server.engine.admission import admit, turn_out
 from runner.server.engine.steps import with_unique_names
 from runner.server.jobs.document import conversion_document, input_document, output_document, with_base
 from runner.server.jobs.fields import fields_of
@@ -48,18 +48,22 @@ async def add_conversions(house: House, request: Request) -> Response:
     body = await house.body(request)
     hashed = await house.hashing.of(body)
     made, credentials = new_conversions(body, presets=house.presets_of(caller), hashed=hashed)
-    require_staged(house.job(request), "Its conversions")
-    for part_id, given in credentials.items():
-        house.vault.put(job_id, part_id, given)
 
     def edit(job: Job) -> Job:
         require_staged(job, "Its conversions")
         check_conversion_count(len(job.conversions) + len(made))
+        _keep(house, job_id, credentials)
         return settle_within(replace(job, conversions=(*job.conversions, *made)), house.config.contract)
 
     with house.starting(house.job(request)):
         await house.extend(job_id, edit)
     return _like_asked(body, [conversion_document(one) for one in made])
+
+
+def _keep(house: House, job_id: str, credentials: Mapping[str, JsonObject]) -> None:
+    """In an edit, so that nothing of it stays should the edit be refused."""
+    for part_id, given in credentials.items():
+        house.vault.put(job_id, part_id, given)
 
 
 async def patch_conversion(house: House, request: Request) -> Response:
@@ -104,8 +108,6 @@ async def add_inputs(house: House, request: Request) -> Response:
     job = house.job(request)
     require_staged(job, "Its inputs")
     check_input_count(len(job.inputs) + len(made), job.limits, house.config.contract)
-    for part_id, given in credentials.items():
-        house.vault.put(job_id, part_id, given)
     admitted = await admit(
         house.desk,
         job_id,
@@ -118,10 +120,15 @@ async def add_inputs(house: House, request: Request) -> Response:
     def edit(now: Job) -> Job:
         require_staged(now, "Its inputs")
         check_input_count(len(now.inputs) + len(made), now.limits, house.config.contract)
+        _keep(house, job_id, credentials)
         return settle_within(replace(now, inputs=(*now.inputs, *admitted)), house.config.contract)
 
-    with house.starting(house.job(request)):
-        await house.extend(job_id, edit)
+    try:
+        with house.starting(house.job(request)):
+            await house.extend(job_id, edit)
+    except Exception:  # cancelled, it goes on without us
+        turn_out(house.blobs, admitted)
+        raise
     return _like_asked(body, [input_document(one) for one in admitted])
 
 
@@ -164,7 +171,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
 
 def _with_patched_input(house: House, job: Job, entry: Input, body: Json) -> Job:
     patched, credentials = patched_input(entry, body, now=time.time())
-    house.vault.put(job.id, entry.id, credentials)
+    _keep(house, job.id, {entry.id: credentials})
     return replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id))
 
 

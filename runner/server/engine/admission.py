@@ -9,6 +9,7 @@ import asyncio
 import base64
 import binascii
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
@@ -44,15 +45,26 @@ async def admit(
 ) -> tuple[Input, ...]:
     """`inputs` with everything done that needs no network. `only_job` is set where a token asks."""
     admitted: list[Input] = []
-    for entry in inputs:
-        if entry.type == "base64":
-            most = max_input_bytes(limits, desk.contract)
-            admitted.append(await asyncio.to_thread(_decoded, desk.blobs, job_id, entry, most))
-        elif entry.type in ("input_id", "output"):
-            admitted.append(_copied(desk, job_id, entry, account=account, only_job=only_job))
-        else:
-            admitted.append(_judged(entry))
+    try:
+        for entry in inputs:
+            if entry.type == "base64":
+                most = max_input_bytes(limits, desk.contract)
+                admitted.append(await asyncio.to_thread(_decoded, desk.blobs, job_id, entry, most))
+            elif entry.type in ("input_id", "output"):
+                admitted.append(_copied(desk, job_id, entry, account=account, only_job=only_job))
+            else:
+                admitted.append(_judged(entry))
+    except BaseException:
+        turn_out(desk.blobs, admitted)
+        raise
     return tuple(admitted)
+
+
+def turn_out(blobs: Blobs, admitted: Iterable[Input]) -> None:
+    """Remove the files of inputs that come into no job after all."""
+    for entry in admitted:
+        if entry.blob:
+            blobs.remove(entry.blob)
 
 
 def new_input_blob(job_id: str) -> str:

@@ -7,12 +7,16 @@ gone, counts as not there: the job fails without cost instead of running without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
 
 import orjson
 
 from runner.server.jobs.seal import Seal
 from runner.wire.values import JsonObject
+
+T = TypeVar("T")
 
 # What a part is called whose secret is an address; credentials are kept under the part's plain id.
 ADDRESS = "address:"
@@ -36,6 +40,18 @@ class Vault:
         known.update(credentials)
         sealed = self._seal.sealed(orjson.dumps(known), _about(job_id, part_id))
         self._unwritten.setdefault(job_id, {})[part_id] = sealed
+
+    @contextmanager
+    def unless_refused(self, job_id: str) -> Iterator[None]:
+        """What is put within it was never there, should it raise; not over an `await`."""
+        secrets = {part_id: dict(known) for part_id, known in self._secrets.get(job_id, {}).items()}
+        unwritten = dict(self._unwritten.get(job_id, {}))
+        try:
+            yield
+        except BaseException:
+            _put_back(self._secrets, job_id, secrets)
+            _put_back(self._unwritten, job_id, unwritten)
+            raise
 
     def get(self, job_id: str, part_id: str) -> JsonObject | None:
         return self._secrets.get(job_id, {}).get(part_id)
@@ -81,6 +97,13 @@ class Vault:
         content = self._seal.opened(sealed, _about(job_id, part_id))
         if content is not None:
             self._secrets.setdefault(job_id, {})[part_id] = orjson.loads(content)
+
+
+def _put_back(all_jobs: dict[str, dict[str, T]], job_id: str, before: dict[str, T]) -> None:
+    if before:
+        all_jobs[job_id] = before
+    else:
+        all_jobs.pop(job_id, None)
 
 
 def _about(job_id: str, part_id: str) -> str:

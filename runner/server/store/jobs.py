@@ -214,7 +214,8 @@ class JobStore:
             old = self.load(job_id)
             if old is None:
                 raise not_found("job")
-            edited = edit(old)
+            with self._vault.unless_refused(job_id):
+                edited = edit(old)
             if edited is old:
                 return old
             at = timestamp(time.time())
