@@ -303,3 +303,29 @@ def test_what_is_refused_changes_no_credentials(with_server: Any) -> None:
         assert rows == [(entry["id"],)]
 
     with_server(test)
+
+
+def test_an_upload_that_comes_too_late_takes_no_password_with_it(serve: Serve) -> None:
+    async def test(api: Api) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            source = f"http://127.0.0.1:{mute.getsockname()[1]}/a.jpg"
+            job = await api.staged(input=[{"type": "remote", "source": source}])
+
+            async def upload(content: bytes) -> Any:
+                return await api.http.post(
+                    f"{job['server']}/upload-file/{job['id']}",
+                    files={"file": ("a.jpg", content)},
+                    data={"decrypt_password": CANARY},
+                    headers={"x-oc-upload-uuid": "one"},
+                )
+
+            first = await upload(b"pixels")
+            assert (await api.start(job)).status_code == 200  # and it waits for the other input
+            late = await upload(b"other pixels")
+            kept = api.opened.house.vault.get(job["id"], first.json()["id"])
+            await api.http.delete(f"/jobs/{job['id']}")
+
+        assert (first.status_code, late.status_code) == (200, 409)
+        assert kept == {"decrypt_password": CANARY}
+
+    serve(test)

@@ -219,6 +219,8 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
             unused.append(taken.blob)
             return job
         require_staged(job, "Its inputs")
+        if password:
+            house.vault.put(job_id, taken.id, {"decrypt_password": password})
         if known is not None:
             unused.append(known.blob)
             return settle_within(
@@ -227,13 +229,10 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
         return settle_within(replace(job, inputs=(*job.inputs, taken)), house.config.contract)
 
-    if password:
-        house.vault.put(job_id, taken.id, {"decrypt_password": password})
     try:
         job = await house.jobs.change(job_id, edit)
     except Exception:  # not when the request goes away: then the change may become durable without us
         house.blobs.remove(taken.blob)
-        house.vault.forget(job_id, taken.id)
         raise
     for blob in unused:
         house.blobs.remove(blob)
