@@ -192,8 +192,8 @@ def _json(file: Path, text: str, data: bytes) -> Json | Finding:
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        said = error.msg[:1].lower() + error.msg[1:]
-        return _syntax(file, text, "syntax", said, error.lineno, error.colno)
+        said, at = _fault_of(error)
+        return _syntax(file, text, "syntax", said, *_line_and_column(text, at))
     except RecursionError:
         return _too_deep(file, text)
     except ValueError as error:  # a constant that is not JSON, or a number of more than 4,300 digits
@@ -202,6 +202,21 @@ def _json(file: Path, text: str, data: bytes) -> Json | Finding:
     if _key_count(value) != len(_COUNTED_KEY.findall(data)):
         return _duplicate(file, text) or value
     return value
+
+
+def _fault_of(error: json.JSONDecodeError) -> tuple[str, int]:
+    """What is wrong, and where. Before Python 3.13 what stands behind a comma too many is called missing."""
+    before = error.doc[: error.pos].rstrip(" \t\r\n")
+    unended = _UNENDED.get((error.msg, error.doc[error.pos : error.pos + 1]))
+    if unended and before.endswith(","):
+        return f"illegal trailing comma before end of {unended}", len(before) - 1
+    return error.msg[:1].lower() + error.msg[1:], error.pos
+
+
+_UNENDED = {
+    ("Expecting property name enclosed in double quotes", "}"): "object",
+    ("Expecting value", "]"): "array",
+}
 
 
 def _refuse_constant(constant: str) -> Json:

@@ -289,7 +289,7 @@ def test_what_could_not_be_written_is_not_believed_afterwards(tmp_path: Path) ->
 
 
 WITHOUT_RIGHTS = """
-import asyncio, os, sys, tempfile
+import asyncio, os, sys, tempfile, urllib.parse
 from pathlib import Path
 from types import SimpleNamespace
 from runner.errors import RunnerError
@@ -320,7 +320,7 @@ def test_a_log_that_may_not_be_written_can_be_read_and_says_why_not_written(what
 
 
 WITHOUT_A_LOOK = """
-import os, sys, tempfile
+import os, sys, tempfile, urllib.parse
 from pathlib import Path
 from types import SimpleNamespace
 from runner.errors import RunnerError

@@ -17,7 +17,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings
+from azure.storage.blob import BlobClient, BlobProperties, ContainerClient, ContentSettings, ExponentialRetry
 
 from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
@@ -46,6 +46,15 @@ _PATIENCE = frozenset({408, 500, 502, 504})
 _BUSY = frozenset({429, 503})
 
 
+class _Once(ExponentialRetry):
+    """Tries nothing again: `transfer` does, and knows how far it came. (The SDK's own policy, even where it is to try
+    once, keeps a copy of all that a failed request was sending.)
+    """
+
+    def increment(self, *_: object, **__: object) -> bool:
+        return False
+
+
 def connect(place: Place, site: Site) -> AzureStore:
     account = str(place.credentials["accountname"])
     if not _ACCOUNT.match(account):
@@ -66,7 +75,7 @@ def _container(place: Place, site: Site) -> ContainerClient:
             # The SDK puts it into the address as it is; a blob's name it quotes itself.
             container_name=quote(place.parameters["container"], safe="$"),
             credential={"account_name": account, "account_key": key},
-            retry_total=0,  # `transfer` tries again, and knows how far it came
+            retry_policy=_Once(),
             connection_timeout=min(10.0, site.silence_s),
             read_timeout=site.silence_s,
             max_single_put_size=_BLOCK,
