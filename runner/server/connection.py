@@ -91,8 +91,11 @@ class Connection(HttpToolsProtocol):
 
     def end_silence(self) -> None:
         """Give up on a client that owes us the rest of what it began and has been silent for too long."""
+        now = self.loop.time()
+        if self._waits_for_us():
+            self._heard_at = now  # its time begins when ours is over
         is_owed = self._is_new or self._held or not self._between
-        if is_owed and not self._waits_for_us() and self.loop.time() - self._heard_at > MOST_SILENCE_S:
+        if is_owed and now - self._heard_at > MOST_SILENCE_S:
             self._stop_reading_body()
             self._refuse(_TOO_SLOW)
 

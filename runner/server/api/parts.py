@@ -126,7 +126,7 @@ async def add_inputs(house: House, request: Request) -> Response:
     try:
         with house.starting(house.job(request)):
             await house.extend(job_id, edit)
-    except Exception:  # cancelled, it goes on without us
+    except Exception:  # not when the request goes away: then the change may become durable without us
         turn_out(house.blobs, admitted)
         raise
     return _like_asked(body, [input_document(one) for one in admitted])
