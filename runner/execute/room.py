@@ -12,8 +12,7 @@ class Room:
 
     def __init__(self) -> None:
         self._busy = 0
-        self._waiting = 0
-        self._ended = asyncio.Condition()
+        self._waiting: set[asyncio.Event] = set()
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
@@ -22,18 +21,23 @@ class Room:
             yield
         finally:
             self._busy -= 1
-            if self._waiting:
-                async with self._ended:
-                    self._ended.notify_all()
+            self._call_all()
+
+    def _call_all(self) -> None:
+        """Whoever is called counts as at work from now on, not from when it comes round: what it does next may make
+        room for others, who must not believe until then that nobody is left."""
+        called, self._waiting = self._waiting, set()
+        for event in called:
+            event.set()
 
     async def wait(self) -> bool:
         """Whether somebody ended meanwhile; at once False for the last one who isn't waiting."""
-        if self._busy - self._waiting <= 1:
+        if self._busy - len(self._waiting) <= 1:
             return False
-        self._waiting += 1
+        event = asyncio.Event()
+        self._waiting.add(event)
         try:
-            async with self._ended:
-                await self._ended.wait()
+            await event.wait()
         finally:
-            self._waiting -= 1
+            self._waiting.discard(event)
         return True
