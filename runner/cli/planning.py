@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -34,6 +34,13 @@ class Planned:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     run_date: str
+
+    def of(self, names: Collection[str]) -> Planned:
+        """What is planned for these recipes alone."""
+        steps = tuple(step for step in self.plan.steps if recipe_of(step.address) in names)
+        begun = tuple(step for step in self.plan.begun if recipe_of(step.address) in names)
+        recipes = tuple(recipe for recipe in self.recipes if recipe.name in names)
+        return replace(self, plan=replace(self.plan, steps=steps, begun=begun), recipes=recipes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -35,6 +35,8 @@ from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded
+
+T = TypeVar("T")
 
 SPARE_CONNECTIONS = 8
 A_LOOK = Backoff(tries=2)  # the run itself has more patience
@@ -97,13 +99,12 @@ def _after(limits: Limits, began: float) -> Limits:
     return replace(limits, deadline_s=max(0.0, limits.deadline_s - (time.monotonic() - began)))
 
 
-async def _unless_stopped(doing: Coroutine[Any, Any, None], *, stop: asyncio.Event, within_s: float | None) -> None:
-    """Do what a run can do without: its deadline and a signal end it."""
+async def _unless_stopped(doing: Coroutine[Any, Any, T], *, stop: asyncio.Event, within_s: float | None) -> T | None:
+    """Do what a run can do without: its deadline and a signal end it, and there is no result."""
     done, stopped = asyncio.ensure_future(doing), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((done, stopped), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
-        if done.done():
-            done.result()
+        return done.result() if done.done() else None
     finally:
         done.cancel()
         stopped.cancel()
@@ -142,7 +143,10 @@ async def _run_levels(
     undone: frozenset[str] = frozenset()
     for level in names:
         recipes = [recipe for recipe in planning.recipes if recipe.name in level]
-        part = await planning.plan_to_run(limits.policy, recipes)
+        anew = planning.plan_to_run(limits.policy, recipes)
+        left = _after(limits, began)
+        # Without the time to plan, what was planned at first is what isn't begun any more.
+        part = await _unless_stopped(anew, stop=stop, within_s=left.deadline_s) or planned.of(level)
         left = _after(limits, began)
         report = await run_plan(part.plan, site, left, stop=stop, undone=undone, patience=patience)
         outcomes += report.outcomes
@@ -152,7 +156,8 @@ async def _run_levels(
             for outcome in report.outcomes
             if outcome.wanted and outcome.status not in DONE
         }
-    return Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=tuple(outcomes)), tuple(problems)
+    report = Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=tuple(outcomes))
+    return report, tuple(dict.fromkeys(problems))
 
 
 @asynccontextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +136,60 @@ def test_the_deadline_is_that_of_the_planning_too(desk: Desk) -> None:
     assert "the deadline was reached before the plan was made. Nothing was sent." in cut_off.err
     assert took_s < 3.5
     assert desk.runner("log", "--format", "json").json["runs"][0]["exit_code"] == 7
+
+
+@contextmanager
+def two_recipes_and_a_slow_source(desk: Desk) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """`second` comes after `first`. Once that is done, its source says that it is asked, and answers when it may."""
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slowly_then(path: str) -> dict[str, str]:
+        if path == "/b.png" and desk.delivered():
+            asked.set()
+            may_answer.wait(60)
+        return {"ETag": '"1"'}
+
+    desk.write("runner.toml", '[local]\nallow_private = ["127.0.0.0/8"]\n')
+    desk.write("in/a.png", png())
+    desk.write("first.recipe.toml", recipe_of("in/*.png"))
+    with web({"/b.png": png()}, headers=slowly_then) as base:
+        source = {"source": f"{base}/b.png", "revalidate": True}
+        second = {"after": ["first"], "input": [source], "conversion": [{"target": "webp"}]}
+        desk.write("second.recipe.json", json.dumps(second))
+        try:
+            yield asked, may_answer
+        finally:
+            may_answer.set()
+
+
+def test_the_deadline_is_that_of_planning_anew_what_comes_after_another_recipe(desk: Desk) -> None:
+    both = ("first.recipe.toml", "second.recipe.json")
+
+    with two_recipes_and_a_slow_source(desk) as (_, may_answer):
+        cut_off = desk.runner("run", *both, "--deadline", "6s", "--format", "json")
+        may_answer.set()
+        again = desk.runner("run", *both)
+
+    assert cut_off.code == 7, cut_off.err
+    assert {job["address"]: job["status"] for job in cut_off.json["jobs"]} == {
+        "first[in/a.png]": "succeeded",
+        "second": "pending",
+    }
+    assert again.said == (0, "", "")
+    assert desk.delivered() == {"a.webp", "second/b.webp"}
+
+
+def test_a_signal_is_heard_while_it_is_planned_anew_what_comes_after_another_recipe(desk: Desk) -> None:
+    with (
+        two_recipes_and_a_slow_source(desk) as (asked, _),
+        desk.start("run", "first.recipe.toml", "second.recipe.json", "--format", "json") as process,
+    ):
+        assert asked.wait(60)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+
+    assert process.returncode == 143, err
+    assert [job["status"] for job in json.loads(out)["jobs"]] == ["succeeded", "pending"]
 
 
 def test_a_job_that_is_shown_as_not_started_after_all_is_started_then(desk: Desk) -> None:
