@@ -3,7 +3,7 @@
 #   make demo       convert the pictures of the quickstart on this machine
 #   make test       all tests, with everything they need
 #   make check      format, lint, types
-#   make soak       kill runs and servers at random for a quarter of an hour; KILLS=n SEED=s
+#   make soak       kill runs and servers at random for about twenty minutes; KILLS=n SEED=s
 #   make bench      measure; ratios in one run
 #   make test-all   the tests on every supported Python that is here
 #   make lock       resolve the dependencies anew
@@ -41,7 +41,7 @@ bench: $(VENV)/ready-bench
 
 soak: $(VENV)/ready
 	@$(BIN)/python -m tests.soak.soak --kills $(or $(KILLS),2000) $(if $(SEED),--seed $(SEED))
-	@SOAK=1 $(BIN)/python -m pytest -q tests/execute/test_promises.py
+	@SOAK=1 $(BIN)/python -m pytest -q tests/execute/test_promises.py $(if $(SEED),--hypothesis-seed=$(SEED))
 
 COMPILE = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --quiet
