@@ -13,7 +13,18 @@ from enum import IntEnum
 import orjson
 
 from runner.runlog.database import Database, Transaction, Value
-from runner.runlog.events import Event, Failed, Finished, Intent, Refused, RunEnded, RunStarted, Starting, kind_of
+from runner.runlog.events import (
+    Abandoned,
+    Event,
+    Failed,
+    Finished,
+    Intent,
+    Refused,
+    RunEnded,
+    RunStarted,
+    Starting,
+    kind_of,
+)
 from runner.runlog.fold import key_of
 
 
@@ -24,6 +35,7 @@ class _Step(IntEnum):
     COMMIT = 1
     SETTLE = 2
     REFUSE = 3
+    ABANDON = 4
 
 
 @dataclass(kw_only=True, slots=True)
@@ -74,6 +86,8 @@ class Gathered:
                 self._step(tx, _Step.SETTLE, (event.key, event.attempt, event.spent))
             case Refused():
                 self._step(tx, _Step.REFUSE, (event.key, event.attempt))
+            case Abandoned():
+                self._step(tx, _Step.ABANDON, (event.key, event.attempt))
 
     def _step(self, tx: Transaction, step: _Step, row: tuple[Value, ...]) -> None:
         attempt = (str(row[0]), int(row[1] or 0))
@@ -148,9 +162,12 @@ _SETTLE = f"""UPDATE money SET spent = fresh.spent, reserved = 0
 _REFUSE_START = f"UPDATE starts SET refused = 1 FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_STARTS}"  # noqa: S608
 _REFUSE_MONEY = f"""UPDATE money SET reserved = 0, started = 0
     FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_MONEY}"""  # noqa: S608
+_ABANDON = f"""UPDATE money SET reserved = 0
+    FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_MONEY} AND money.started = 0"""  # noqa: S608
 _STATEMENTS: dict[_Step, tuple[str, ...]] = {
     _Step.RESERVE: (_RESERVE,),
     _Step.COMMIT: (_START, _COMMIT),
     _Step.SETTLE: (_SETTLE,),
     _Step.REFUSE: (_REFUSE_START, _REFUSE_MONEY),
+    _Step.ABANDON: (_ABANDON,),
 }

@@ -1,7 +1,8 @@
 """Credits: reserved before a start, settled after, summed up by recipe, day (UTC) and run.
 
 One row for every attempt. Its cap counts as reserved from the intent on; while the job is unstarted only as long as
-somebody holds its lease, for what a dead run never started costs nothing. A lost job stays reserved: it may have cost.
+somebody holds the lease under which that was said, for what a dead run never started costs nothing, whoever has its
+key since. A lost job stays reserved: it may have cost.
 
 What an endpoint books is its own: a budget counts what its run's endpoint was asked for, whoever's key was used, so
 that neither a rehearsal on this machine uses it up nor a new key renews it.
@@ -51,7 +52,9 @@ class SpentRow:
 _SUMS = """
     COALESCE(SUM(money.spent), 0),
     COALESCE(SUM(CASE WHEN money.spent IS NULL AND money.reserved = 1
-                       AND (money.started = 1 OR keys.owner IS NOT NULL) THEN money.cap ELSE 0 END), 0)
+                       AND (money.started = 1 OR (keys.owner IS NOT NULL AND EXISTS (
+                           SELECT 1 FROM events WHERE events.key = money.key AND events.kind = 'intent'
+                           AND events.fence = keys.fence))) THEN money.cap ELSE 0 END), 0)
     FROM money LEFT JOIN keys ON keys.key = money.key LEFT JOIN runs ON runs.run_id = money.run_id
 """
 _SAME_ENDPOINT = "COALESCE(runs.endpoint, '') = COALESCE((SELECT endpoint FROM runs WHERE run_id = ?), '')"

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from runner.runlog import (
+    Abandoned,
     BudgetExceeded,
     BudgetGuard,
     Clock,
@@ -162,6 +163,31 @@ def test_what_a_run_left_unstarted_stops_counting_with_its_lease(log: RunLog) ->
 
 def run_started(run_id: str, endpoint: str, account: str = "me") -> RunStarted:
     return RunStarted(run_id=run_id, endpoint=endpoint, account=account, command="run", recipes=("r",))
+
+
+def test_what_was_given_up_unstarted_stops_counting_while_its_lease_is_held(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j"), budget=guard(run=4))
+
+    append(log, fences["a"], Abandoned(key="a", attempt=1, job_id="j"))
+    append(log, fences["b"], intent("b"), budget=guard(run=4))
+
+    assert log.reserved("r") == 4
+    with pytest.raises(BudgetExceeded):
+        append(log, fences["a"], intent("a"), budget=guard(run=4))
+
+
+def test_what_a_dead_run_never_started_does_not_count_again_once_somebody_has_its_key(log: RunLog) -> None:
+    before = claim(log, "a")
+    append(log, before["a"], intent("a"), budget=guard(day=4))
+    asyncio.run(log.release(before))
+
+    fences = claim(log, "a", "b")
+
+    assert log.reserved("r") == 0
+    append(log, fences["b"], intent("b"), budget=guard("run-2", day=4), run_id="run-2")
+    with pytest.raises(BudgetExceeded):
+        append(log, fences["a"], intent("a"), budget=guard("run-2", day=4), run_id="run-2")
 
 
 def test_the_books_of_endpoints_are_kept_apart(log: RunLog) -> None:
