@@ -133,8 +133,10 @@ class Download:
                 if len(gathered) >= BLOCK_BYTES:
                     await asyncio.to_thread(self._keep, bytes(gathered))
                     gathered.clear()
-        finally:
-            self._keep(bytes(gathered))
+        except FOREIGN:
+            self._keep(bytes(gathered))  # the next try goes on from there
+            raise
+        self._keep(bytes(gathered))
 
     def _keep(self, block: bytes) -> None:
         self.into.write(block)

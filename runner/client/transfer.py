@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,14 +128,14 @@ class _Blocks:
 
     async def streamed(self, head: bytes, tail: bytes) -> AsyncIterator[bytes]:
         yield head
-        with self._watched(), self.path.open("rb", buffering=0) as file:
+        with self._watched(), _opened(self.path) as file:
             while block := await asyncio.to_thread(self._next, file):
                 self._tell(block)
                 yield block
         yield tail
 
     def read(self) -> Iterator[bytes]:
-        with self._watched(), self.path.open("rb", buffering=0) as file:
+        with self._watched(), _opened(self.path) as file:
             while block := self._next(file):
                 self._tell(block)
                 yield block
@@ -161,3 +164,12 @@ class _Blocks:
         except ApiError as error:
             self.hasher.failure = error
             raise
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Opening what has become a pipe would wait for somebody who writes to it. Raises OSError."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no file any more", str(path))
+    return os.fdopen(number, "rb", buffering=0)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from runner.errors import RunnerError
 from runner.execute.site import Site
@@ -36,17 +37,29 @@ class Patience:
 
     left_s: float
 
-    def use(self) -> float:
-        """How long to sleep until asking again; 0 when it is used up."""
-        wait_s = max(0.0, min(ASK_AGAIN_S, self.left_s))
+    def use(self, most_s: float) -> float:
+        """How long to sleep until asking again, at most `most_s`; 0 when it is used up."""
+        wait_s = max(0.0, min(ASK_AGAIN_S, self.left_s, most_s))
         self.left_s -= wait_s
         return wait_s
 
 
 class Claims:
-    """Hands out every key once. Use as a context: it renews what is held, and releases it at the end."""
+    """Hands out every key once. Use as a context: it renews what is held, and releases it at the end.
 
-    def __init__(self, keys: Iterable[str], site: Site, *, ahead: int, patience: Patience, lease_s: float) -> None:
+    until  when nobody waits for other runs any more, by the loop's clock; None where only `patience` ends that
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        site: Site,
+        *,
+        ahead: int,
+        patience: Patience,
+        lease_s: float,
+        until: float | None = None,
+    ) -> None:
         self._site = site
         self._owner = Owner.this_process()
         self._unasked = deque(keys)
@@ -57,6 +70,7 @@ class Claims:
         self._ahead = ahead
         self._patience = patience
         self._lease_s = lease_s
+        self._until = until
         self._one_at_a_time = asyncio.Lock()
         self._renewal: asyncio.Task[None] | None = None
 
@@ -93,10 +107,13 @@ class Claims:
         while self._contested and not self._ready:
             some = [self._contested.popleft() for _ in range(min(self._ahead, len(self._contested)))]
             self._contested.extend(await self._claim(some))
-            wait_s = 0.0 if self._ready else self._patience.use()
+            wait_s = 0.0 if self._ready else self._patience.use(self._time_left())
             if wait_s == 0.0:
                 return
             await self._site.sleep(wait_s)
+
+    def _time_left(self) -> float:
+        return inf if self._until is None else self._until - asyncio.get_running_loop().time()
 
     async def _claim(self, keys: list[str]) -> list[str]:
         """Claim what can be had; answers the rest."""

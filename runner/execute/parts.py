@@ -80,7 +80,8 @@ class Part:
         return True
 
     def discard(self) -> None:
-        self.file.close()
+        with suppress(OSError):  # what no longer fits on a full disk was to go anyway
+            self.file.close()
         if self.path is not None:
             self.path.unlink(missing_ok=True)
             self.path = None

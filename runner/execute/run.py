@@ -70,7 +70,8 @@ async def run_plan(
     for groups in (*layers(plan.steps), {step.key: (step,) for step in plan.begun}):
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
-        async with Claims(ready, site, ahead=ahead, patience=patience, lease_s=limits.lease_s) as claims:
+        until = None if limits.deadline_s is None else run.began + limits.deadline_s
+        async with Claims(ready, site, ahead=ahead, patience=patience, lease_s=limits.lease_s, until=until) as claims:
             await run.work_off(ready, claims, stop or asyncio.Event())
             run.left |= claims.unclaimed
         if run.stopped:
@@ -151,13 +152,16 @@ class _Run:
         return replace(not_begun(step, self.hopeless, held_elsewhere=held), wanted=step.job is not None)
 
     async def _work(self, groups: Groups, claims: Claims, settlement: Settlement) -> None:
-        while self.hopeless is None and (claim := await claims.next()) is not None:
+        # `stopped`, too: whoever is told to stop while it cleans up may hear of a full disk instead.
+        while self.hopeless is None and not self.stopped and (claim := await claims.next()) is not None:
             async with self.room.busy():
                 outcomes = await self._settled(groups[claim.key], claim, settlement)
             for outcome in outcomes:
                 self.done[outcome.address, outcome.key] = outcome
                 self.site.progress.ended(outcome)
             claims.done(claim)
+        if self.hopeless is None and claims.unclaimed and self._run_is_over():
+            self._note_failure(DeadlineReached("the deadline was reached while another run had the work"))
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:
@@ -185,7 +189,7 @@ class _Run:
             return steps
         states = {claim.key: claim.state} if claim.state is not None else {}
         plan = self._plan_of(steps, states)
-        if any(step.action is Action.BLOCKED for step in plan.steps):
+        if any(_finds_something_there(step) for step in plan.steps):
             # What lies in the way may be what other work of the recipe delivered there.
             plan = self._plan_of(steps, self._states_of_recipes(steps) | states)
             self.holdings.learn(plan.holdings)
@@ -224,3 +228,9 @@ class _Run:
     def _run_is_over(self) -> bool:
         limit = self.limits.deadline_s
         return limit is not None and asyncio.get_running_loop().time() >= self.began + limit
+
+
+def _finds_something_there(step: Step) -> bool:
+    """Whether the plan leaves alone what isn't done for the sake of a file that lies in its place."""
+    is_delivered = step.state is not None and step.address in step.state.deliveries
+    return step.action is Action.BLOCKED or (step.action is Action.SKIP and not is_delivered)

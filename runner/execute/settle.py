@@ -17,6 +17,7 @@ from runner.execute.disk import is_intact
 from runner.execute.faults import DeliveryError, MissingOutputsError, UndeliverableError, is_final
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
 from runner.execute.room import Room
 from runner.execute.shown import job_of
@@ -122,10 +123,23 @@ class Settlement:
         ended = here or await self._looked_for(purchase, steps[0].action, claim.state, bill)
         try:
             return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
-        except GoneError:
-            state = self.site.log.states([claim.key])[claim.key]
-            ended = await self._to_the_end(purchase, Action.RETRY, state, bill)
+        except GoneError as error:
+            if not is_final(error):
+                await self.site.sleep(SECOND_LOOK_S)
+                with suppress(GoneError):
+                    return await self._handed_after_all(purchase, steps, claim, bill)
+            ended = await self._to_the_end(purchase, Action.RETRY, self._known(claim), bill)
             return await self._hand_all(steps, ended, claim, bill, last=True)
+
+    async def _handed_after_all(
+        self, purchase: Purchase, steps: Sequence[Step], claim: Claim, bill: _Bill
+    ) -> list[Outcome]:
+        """What the server didn't have just now may be there again. Raises GoneError where it still isn't."""
+        ended = await self._to_the_end(purchase, Action.REDELIVER, self._known(claim), bill)
+        return await self._hand_all(steps, ended, claim, bill, last=not self._may_buy_again(ended, claim))
+
+    def _known(self, claim: Claim) -> KeyState:
+        return self.site.log.states([claim.key])[claim.key]
 
     def _may_buy_again(self, ended: Ended, claim: Claim) -> bool:
         """Whether what was bought by an earlier run may be bought anew where the server no longer has it."""

@@ -42,7 +42,8 @@ def as_outcome(
     if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
         status, gone = Status.BLOCKED, is_final(error)
         cost = counted(spent or (state.spent if state else 0), "credit")
-        hint = f"the server no longer has it; --retry-lost or a new epoch buys it again (it cost {cost})"
+        has_not = "no longer has it" if gone else "didn't have it just now, and the next run asks again"
+        hint = f"the server {has_not}; --retry-lost or a new epoch buys it again (it cost {cost})"
     return Outcome(
         address=step.address,
         key=step.key,

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import random
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+import apsw
 import httpx
 import pytest
+from PIL import Image
 
+from runner.errors import RunnerError
+from runner.runlog import Created, Event, Finished, Intent, RunStarted, kind_of, open_log
 from runner.server.book import read_book
-from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving, web
+from tests.acceptance.command_line import RUNNER, Desk, one_file, png, recipe_of, serving, until, web
 
 SPECS = [
     "create error-before #1; create error-after #2; create drop-before #3; create drop-after #4",
@@ -277,3 +286,111 @@ def test_a_job_that_was_perhaps_bought_is_no_matter_of_the_budget(desk: Desk) ->
 
     assert (unknown.code, again.code) == (8, 0), again.err
     assert starts(desk) == [1]
+
+
+def test_a_result_that_is_denied_once_is_asked_for_again_before_it_is_bought_again(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "download error-before=404 #2; download error-before=404 #4-5") as shell:
+        first = shell.runner("run", "a.recipe.toml")
+        shutil.rmtree(desk.folder / "out")
+        again = shell.runner("run", "a.recipe.toml", "--retry-lost")
+        shutil.rmtree(desk.folder / "out")
+        denied = shell.runner("run", "a.recipe.toml")
+        at_last = shell.runner("run", "a.recipe.toml", "--retry-lost")
+
+    assert (first.code, again.code, denied.code, at_last.code) == (0, 0, 6, 0)
+    assert "didn't have it just now, and the next run asks again" in denied.err
+    assert desk.delivered() == {"a.webp"}
+    assert starts(desk) == [1]
+
+
+def test_the_deadline_ends_waiting_for_the_work_of_another_run(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "upload delay=12 #1") as shell, shell.start("run", "a.recipe.toml") as process:
+        until(lambda: told(desk, Created) == 1, what="the first run's job")
+        began = time.monotonic()
+        waiting = shell.runner("run", "a.recipe.toml", "--lock-wait", "60", "--deadline", "2s")
+        took_s = time.monotonic() - began
+        process.communicate(timeout=60)
+
+    assert (waiting.code, process.returncode) == (7, 0)
+    assert took_s < 8
+    assert starts(desk) == [1]
+
+
+def test_with_skip_an_older_result_of_ours_is_not_what_another_run_began_to_make_anew(desk: Desk) -> None:
+    """The other run goes on between our plan and our claim, and dies: what it began is ours to end."""
+    desk.write("in/a.png", png(color="red"))
+    desk.write("a.recipe.toml", f'{recipe_of("in/*.png", target="png")}on_conflict = "skip"\n')
+
+    with faulty(desk, "create delay=6 #2; upload delay=30 #2") as shell:
+        shell.runner("run", "a.recipe.toml")
+        desk.write("in/a.png", png(color="lime"))
+        with shell.start("run", "a.recipe.toml") as one:
+            until(lambda: told(desk, Intent) == 2, what="the first run's intent")
+            with shell.start("run", "a.recipe.toml", "--lock-wait", "60", "--format", "json") as other:
+                until(lambda: told(desk, RunStarted) == 3, what="the second run's plan")
+                until(lambda: told(desk, Created) == 2, what="the first run's job")
+                one.kill()
+                out, err = other.communicate(timeout=60)
+
+    assert other.returncode == 0, err
+    assert [job["status"] for job in json.loads(out)["jobs"]] == ["succeeded"]
+    with Image.open(desk.folder / "out" / "a.png") as picture:
+        assert picture.convert("RGB").getpixel((0, 0)) == (0, 255, 0)
+    assert starts(desk) == [1, 1]
+
+
+def test_a_source_that_became_a_pipe_fails_and_nobody_waits_for_it(desk: Desk) -> None:
+    source = desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "create delay=3") as shell, shell.start("run", "a.recipe.toml") as process:
+        until(lambda: told(desk, Intent) == 1, what="the run's intent")
+        source.unlink()
+        os.mkfifo(source)
+        _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 6, err
+    assert f"{source} can't be read: it is no file any more" in err
+    assert starts(desk) == []
+
+
+def test_a_signal_is_heard_while_a_disk_that_is_full_is_written(desk: Desk) -> None:
+    """Cleaning up meets the full disk, too: that must not be taken for how the job ended."""
+    for number in range(3):
+        desk.write(f"in/{number}.png", noise(number))
+    desk.write("a.recipe.toml", recipe_of("in/*.png", target="jpg"))
+    out = desk.folder / "out"
+    out.mkdir()
+    private = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    full = 'mount -t tmpfs -o size=16k tmpfs "$0" && head -c 100k /dev/zero > "$0/full"; exec "$@"'
+
+    with faulty(desk, "download slow=8000") as shell:
+        command = [*private, "sh", "-c", full, str(out), str(RUNNER), "run", "a.recipe.toml", "--jobs", "1"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, cwd=desk.folder, env=shell.env, stdout=pipe, stderr=pipe, text=True) as process:
+            until(lambda: told(desk, Finished) == 1, what="the first job's end")
+            time.sleep(1.5)  # some of its result has come, and the rest takes seconds
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 143, err
+    assert starts(desk) == [1]
+
+
+def noise(seed: int) -> bytes:
+    written = io.BytesIO()
+    Image.frombytes("RGB", (200, 200), random.Random(seed).randbytes(120_000)).save(written, "PNG")
+    return written.getvalue()
+
+
+def told(desk: Desk, kind: type[Event]) -> int:
+    """How many lines of that kind the run log has; it may be about to be made."""
+    with suppress(apsw.SQLError, RunnerError), open_log(desk.folder / ".runner" / "runs.db", read_only=True) as log:
+        return len(list(log.events(kinds=[kind_of(kind)])))
+    return 0
