@@ -86,8 +86,7 @@ def _put_but_not_noted(
     for path in expected:
         if path in known:
             continue
-        checksums = made.get(_size(path))
-        if checksums and _md5_of(Path(path)) in checksums:
+        if _has_one_of(Path(path), made.get(_size(path), ())):
             found = record_of(Path(path))
             if found is not None:
                 yield found
@@ -113,23 +112,31 @@ def record_of(path: Path) -> DeliveredFile | None:
 
 
 def is_announced(path: Path, *, size_bytes: int, checksum: str) -> bool:
-    """Whether the file at `path` is what the API announced, by size and MD5; without a checksum nothing is."""
-    return bool(checksum) and _size(path) == size_bytes and _md5_of(path) == checksum.lower()
+    """Whether the file at `path` is what the API announced, by size and checksum; without a checksum nothing is."""
+    return _size(path) == size_bytes and _has_one_of(path, [checksum.lower()])
 
 
-def _md5_of(path: Path) -> str | None:
+def _has_one_of(path: Path, checksums: Iterable[str]) -> bool:
+    """Whether one of `checksums` is that of the file; of which kind each is, its length says."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for checksum in checksums:
+        if kind := _KINDS.get(len(checksum)):
+            by_kind[kind].append(checksum)
+    return any(_digest(path, kind) in some for kind, some in by_kind.items())
+
+
+_KINDS = {32: "md5", 40: "sha1", 64: "sha256"}  # by hex digits; the API's are MD5, as far as is known
+
+
+def _digest(path: Path, kind: str) -> str | None:
     """None for what is no plain file, or can't be read."""
     try:
         if not S_ISREG(path.lstat().st_mode):
             return None
         with path.open("rb") as file:
-            return hashlib.file_digest(file, _md5).hexdigest()
+            return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
     except OSError:
         return None
-
-
-def _md5() -> hashlib._Hash:
-    return hashlib.md5(usedforsecurity=False)
 
 
 def is_intact(file: DeliveredFile) -> bool:

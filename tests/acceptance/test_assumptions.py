@@ -60,6 +60,23 @@ def test_a_run_ends_well_whatever_the_server_does(desk: Desk, assumption: str) -
     assert starts == [1, 1, 1, 1]
 
 
+def test_a_delivery_that_broke_off_goes_on_where_checksums_are_no_md5(desk: Desk) -> None:
+    """The first of two results lies in its place, and no line says so."""
+    desk.write("in/a.png", png())
+    both = recipe_of("in/*.png").replace("[save]", '[[conversion]]\ntarget = "jpg"\n[save]')
+    desk.write("a.recipe.toml", both)
+
+    with assuming(desk, "--assume", "checksum=sha1", "--faults", "download error-before=404 #2") as (shell, _):
+        broken_off = shell.runner("run", "a.recipe.toml")
+        half = desk.delivered()
+        again = shell.runner("run", "a.recipe.toml")
+
+    assert (broken_off.code, again.code) == (6, 0), again.err
+    assert half == {"a.webp"}
+    assert desk.delivered() == {"a.webp", "a.jpg"}
+    assert [entry.starts for entry in read_book(desk.folder / "server").values()] == [1]
+
+
 def test_every_answer_other_than_the_default_is_among_the_cases() -> None:
     defaults = {field.name: field.default for field in fields(Assumptions)}
     others = {
