@@ -136,7 +136,11 @@ def _job_rows(opened: RunLog, run_id: str) -> Iterable[JobRow]:
         if isinstance(line.event, KeyEvent):
             by_key.setdefault(line.event.key, []).append(line)
     states = opened.states(by_key)
-    rows = [_job_row(address, lines) for key, lines in by_key.items() for address in _addresses(lines, states.get(key))]
+    rows = [
+        _job_row(address, lines, pays=index == 0)
+        for key, lines in by_key.items()
+        for index, address in enumerate(_addresses(lines, states.get(key)))
+    ]
     return sorted(rows, key=lambda row: row.address)
 
 
@@ -155,7 +159,8 @@ def _addresses(lines: list[StoredEvent], state: KeyState | None) -> list[str]:
     return sorted(known) or [""]
 
 
-def _job_row(address: str, lines: list[StoredEvent]) -> JobRow:
+def _job_row(address: str, lines: list[StoredEvent], *, pays: bool) -> JobRow:
+    """What was bought once for several addresses counts at the first of them, as in the report of the run."""
     from runner.report.history import JobRow
     from runner.runlog import Delivered, DeliveryFailed, Failed, Finished
 
@@ -171,7 +176,7 @@ def _job_row(address: str, lines: list[StoredEvent]) -> JobRow:
         attempt=event.attempt,
         job_id=next((job for line in reversed(own) if (job := getattr(line.event, "job_id", ""))), ""),
         status=_line_row(last).kind,
-        spent=sum(each.spent for each in events if isinstance(each, Finished | Failed)),
+        spent=sum(each.spent for each in events if isinstance(each, Finished | Failed)) if pays else 0,
         outputs=tuple(file for file in files if file.sha256),
         errors=_errors(event),
         lines=tuple(_line_row(line) for line in own),

@@ -133,6 +133,25 @@ def test_a_run_is_shown_by_its_id_its_beginning_or_as_the_last(state: Path, name
     assert [line["kind"] for line in good["events"]] == ["started", "finished", "delivered"]
 
 
+def test_what_was_bought_once_for_two_addresses_counts_once(tmp_path: Path) -> None:
+    with open_log(tmp_path / "state" / "runs.db") as log:
+        fence = asyncio.run(log.claim([GOOD], Owner.this_process()))[GOOD]
+        asyncio.run(log.append(run_started(FIRST), run_id=FIRST))
+        lines = [
+            *begin(GOOD, "r[a]"),
+            Started(key=GOOD, attempt=1, job_id="j-a"),
+            Finished(key=GOOD, attempt=1, spent=2, outputs=()),
+            *(Delivered(key=GOOD, attempt=1, address=f"r[{at}]", save="out", files=(FILE,)) for at in "ab"),
+        ]
+        for line in lines:
+            asyncio.run(log.append(line, run_id=FIRST, fence=fence))
+
+    shown = read(tmp_path / "state", "last")
+
+    assert shown["run"]["spent"] == 2
+    assert [(job["address"], job["spent"]) for job in shown["jobs"]] == [("r[a]", 2), ("r[b]", 0)]
+
+
 def test_a_run_that_was_killed_shows_how_far_it_came(state: Path) -> None:
     text = call(state, FIRST).stdout
 
