@@ -120,3 +120,22 @@ def test_passwords_are_added_and_rotated_once_there_is_something_to_download(wit
         assert (await api.http.patch(f"/jobs/{job['id']}", json=body)).status_code == 409
 
     with_server(test)
+
+
+@pytest.mark.parametrize(("given", "locked"), [([""], False), ("", False), (["", "sesame"], True)])
+@pytest.mark.parametrize("patched", [False, True])
+def test_an_empty_password_is_none(with_server: Any, given: Any, locked: bool, patched: bool) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged(download_passwords=["old"] if patched else given)
+        if patched:
+            answer = await api.http.patch(f"/jobs/{job['id']}", json={"download_passwords": given})
+            assert answer.status_code == 200
+        await api.upload(job, b"pixels")
+        (output,) = (await api.converted(job))["output"]
+
+        opened = await api.stranger.get(output["uri"])
+        assert (opened.status_code, opened.content == b"pixels0") == ((401, False) if locked else (200, True))
+        unlocked = await api.stranger.get(output["uri"], headers={"X-Oc-Download-Password": "sesame"})
+        assert (unlocked.status_code, unlocked.content) == (200, b"pixels0")
+
+    with_server(test)

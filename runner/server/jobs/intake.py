@@ -203,7 +203,7 @@ def _passwords(fields: Fields, hashed: HashPassword) -> tuple[str, ...]:
         fields.wrong("download_passwords", "must be printable ASCII")
     if len(given) > MOST_PASSWORDS:
         fields.wrong("download_passwords", f"must have at most {MOST_PASSWORDS} entries")
-    return () if fields.problems else tuple(map(hashed, given))
+    return () if fields.problems else tuple(map(hashed, filter(None, given)))  # "" is no password: nobody can send it
 
 
 def _callback(fields: Fields, default: str) -> str:
