@@ -139,3 +139,35 @@ def test_an_empty_password_is_none(with_server: Any, given: Any, locked: bool, p
         assert (unlocked.status_code, unlocked.content) == (200, b"pixels0")
 
     with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("given", "opens"),
+    [
+        ({"rotate": 90}, "old"),
+        ({"rotate": 90, "download_password": None}, "old"),
+        ({"rotate": 90, "download_password": "new"}, "new"),
+        ({"rotate": 90, "download_password": ""}, ""),
+    ],
+)
+def test_a_conversions_password_stays_until_it_is_set_anew_or_cleared(
+    with_server: Any, given: dict[str, Any], opens: str
+) -> None:
+    async def test(api: Any) -> None:
+        conversion = {"target": "png", "options": {"width": 70, "download_password": "old"}}
+        job = await api.create(process=False, conversion=conversion)
+        path = f"/jobs/{job['id']}/conversions/{job['conversion'][0]['id']}"
+        answer = await api.http.patch(path, json={"options": given})
+        assert (answer.status_code, answer.json()["options"]["rotate"]) == (200, 90)
+        await api.upload(job, b"pixels")
+        (output,) = (await api.converted(job))["output"]
+
+        async def loaded(password: str) -> bytes | None:
+            headers = {"X-Oc-Download-Password": password} if password else {}
+            download = await api.stranger.get(output["uri"], headers=headers)
+            return bytes(download.content) if download.status_code == 200 else None
+
+        tried = [password for password in ("", "old", "new") if await loaded(password) == b"pixels0"]
+        assert tried == ([opens] if opens else ["", "old", "new"])
+
+    with_server(test)
