@@ -400,6 +400,50 @@ def test_a_position_may_come_as_text_and_nonsense_is_refused(with_server: Any) -
     with_server(test)
 
 
+@pytest.mark.parametrize(
+    ("positions", "merged"),
+    [
+        ({}, "012"),
+        ({2: 2}, "012"),
+        ({2: 3}, "012"),
+        ({2: 0}, "201"),
+        ({1: 5}, "021"),
+        ({1: None}, "012"),
+        ({0: 2}, "102"),
+        ({0: 3}, "120"),
+        ({0: 1, 1: 0}, "102"),  # two that change places, counted from 0
+        ({0: 2, 1: 1}, "102"),  # and from 1
+        ({1: 2, 2: 1}, "021"),
+        ({1: 3, 2: 2}, "021"),
+        ({0: 2, 2: 0}, "210"),
+        ({0: 3, 2: 1}, "210"),
+        ({0: 30, 1: 10, 2: 20}, "120"),
+        ({0: 7, 1: 7, 2: 7}, "012"),
+        ({0: 7, 1: 7, 2: 1}, "201"),
+    ],
+)
+@pytest.mark.parametrize("patched", [False, True])
+def test_inputs_come_as_they_were_given_but_for_those_with_a_position(
+    with_server: Any, positions: dict[int, int | None], merged: str, patched: bool
+) -> None:
+    async def test(api: Any) -> None:
+        inputs: list[dict[str, Any]] = [
+            {"type": "base64", "source": base64.b64encode(b"%d" % number).decode(), "filename": f"{number}.png"}
+            for number in range(3)
+        ]
+        options = {number: {"options": {"position": position}} for number, position in positions.items()}
+        given = inputs if patched else [{**one, **options.get(number, {})} for number, one in enumerate(inputs)]
+        conversion = {"target": "pdf", "options": {"merge": True}}
+        job = await api.create(process=False, input=given, conversion=conversion)
+        if patched and options:
+            patches = [{"id": job["input"][number]["id"], **option} for number, option in options.items()]
+            assert (await api.http.patch(f"/jobs/{job['id']}/input", json=patches)).status_code == 200
+        (output,) = (await api.converted(job))["output"]
+        assert (await api.stranger.get(output["uri"])).content == f"{merged}0".encode()
+
+    with_server(test)
+
+
 @pytest.mark.parametrize("method", ["post", "patch"])
 def test_more_inputs_than_a_job_may_have_are_refused_before_anything_is_made_of_them(
     tmp_path: Path, method: str
