@@ -72,11 +72,12 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
 
 
 def patched_job(job: Job, body: Json, *, hashed: HashPassword) -> Job:
-    """`job` with the fields of a PATCH, `process` aside; raises ApiError 400 with every problem."""
+    """`job` with the fields of a PATCH; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     patched = replace(
         job,
+        process=fields.flag("process", default=job.process),
         fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
         fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
         notify_status=fields.flag("notify_status", default=job.notify_status),
