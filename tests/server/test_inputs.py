@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from runner.server.config import Contract
 from runner.server.engine.addresses import RefusedAddress, is_allowed, resolve
@@ -73,6 +75,32 @@ def test_a_suggested_name_wins_and_gets_its_extension(
         source = {"type": "remote", "source": f"{web.url}/DSC_0013.JPG", "filename": suggested}
         done = await api.ended(await api.create(input=source, conversion={"target": "png"}))
         assert (done["input"][0]["filename"], done["output"][0]["filename"]) == (shown, result)
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "suggested", "result"),
+    [
+        ("JPEG", "photo.jpeg", "photo.png"),
+        ("JPEG", "photo.JPE", "photo.png"),
+        ("TIFF", "scan.tif", "scan.png"),
+        ("PPM", "scan.pgm", "scan.png"),
+        ("JPEG", "scan.tif", "scan.tif.png"),
+        ("TIFF", "Holiday 2018.10", "Holiday 2018.10.png"),
+    ],
+)
+def test_an_extension_counts_however_it_is_written(
+    with_server: Any, written_as: str, suggested: str, result: str
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, written_as)
+
+    async def test(api: Any) -> None:
+        source = base64.b64encode(file.getvalue()).decode()
+        entry = {"type": "base64", "source": source, "filename": suggested}
+        done = await api.ended(await api.create(input=entry, conversion={"target": "png"}))
+        assert [one["filename"] for one in done["output"]] == [result]
 
     with_server(test)
 
