@@ -105,6 +105,48 @@ def test_an_extension_counts_however_it_is_written(
     with_server(test)
 
 
+@pytest.mark.parametrize(
+    ("suggested", "shown"),
+    [("Holiday 2018.10", "Holiday 2018.10.jpg"), ("b.jpeg", "b.jpeg"), ("b", "b.jpg"), ("", "a.jpg")],
+)
+def test_a_name_keeps_its_last_part_wherever_it_is_suggested(with_server: Any, suggested: str, shown: str) -> None:
+    picture = {"type": "base64", "source": base64.b64encode(b"\xff\xd8\xff").decode(), "filename": "a.jpg"}
+
+    async def test(api: Any) -> None:
+        first = await api.ended(await api.create(input=picture, conversion={"target": "jpg"}))
+        again = [
+            {"type": "input_id", "source": first["input"][0]["id"], "filename": suggested},
+            {"type": "output", "source": first["output"][0]["id"], "filename": suggested},
+        ]
+        options = {"allow_multiple_outputs": True}
+        job = await api.create(process=False, input=again, conversion={"target": "png", "options": options})
+        uploaded = (await api.upload(job, b"\xff\xd8\xff", name="a.jpg")).json()
+        path = f"/jobs/{job['id']}/input"
+        patched = await api.http.patch(f"{path}/{uploaded['id']}", json={"filename": suggested or "a.jpg"})
+        assert patched.json()["filename"] == shown
+        other = {"options": {"position": 3}, "parameters": {"any": 1}}
+        assert (await api.http.patch(f"{path}/{uploaded['id']}", json=other)).json()["filename"] == shown
+
+        done = await api.converted(job)
+        assert [one["filename"] for one in done["input"]] == [shown] * 3
+        stem = shown.rpartition(".")[0]
+        assert [one["filename"] for one in done["output"]] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
+
+    with_server(test)
+
+
+def test_a_name_without_an_extension_of_its_own_stays_when_something_else_changes(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        entry = (await api.upload(job, b"text", name="README")).json()
+        path = f"/jobs/{job['id']}/input/{entry['id']}"
+        changes = [{"parameters": {"any": 1}}, {"filename": "README"}, {"filename": "notes"}]
+        names = [(await api.http.patch(path, json=change)).json()["filename"] for change in changes]
+        assert names == ["README", "README", "notes.txt"]
+
+    with_server(test)
+
+
 def test_a_redirect_is_followed_and_the_name_in_the_answer_counts(with_server: Any, web: Any) -> None:
     web.pages["/here"] = (302, {"Location": "/there/"}, b"")
     web.pages["/there/"] = (200, {"Content-Disposition": "attachment; filename*=UTF-8''na%C3%AFve.jpg"}, b"x")
@@ -296,7 +338,7 @@ def test_inputs_and_outputs_of_earlier_jobs_are_used_again(with_server: Any, md5
         second = await api.ended(await api.create(input=sources, conversion=[{"target": "webp"}]))
 
         assert [one["checksum"] for one in second["input"]] == [md5(b"first"), md5(b"first0")]
-        assert [one["filename"] for one in second["input"]] == ["f.jpg", "again"]
+        assert [one["filename"] for one in second["input"]] == ["f.jpg", "again.png"]
 
     with_server(test)
 

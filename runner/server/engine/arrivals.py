@@ -41,6 +41,13 @@ def shown_name(suggested: str, original: str, kind: str) -> str:
     return suggested if claimed in (kind_of_suffix(extension), kind) else suggested + extension
 
 
+def renamed(entry: Input, before: Input) -> Input:
+    """`entry` with an extension to the name that it was given since `before`; while its file is missing, without."""
+    if entry.status != "ready" or entry.filename == before.filename:
+        return entry
+    return replace(entry, filename=shown_name(entry.filename, entry.original, entry.kind))
+
+
 def lost(entry: Input, code: int, message: str) -> Input:
     return replace(
         entry,
