@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from runner.server.config import Contract
 from runner.server.engine.addresses import RefusedAddress, is_allowed, resolve
@@ -73,6 +75,74 @@ def test_a_suggested_name_wins_and_gets_its_extension(
         source = {"type": "remote", "source": f"{web.url}/DSC_0013.JPG", "filename": suggested}
         done = await api.ended(await api.create(input=source, conversion={"target": "png"}))
         assert (done["input"][0]["filename"], done["output"][0]["filename"]) == (shown, result)
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("written_as", "suggested", "result"),
+    [
+        ("JPEG", "photo.jpeg", "photo.png"),
+        ("JPEG", "photo.JPE", "photo.png"),
+        ("TIFF", "scan.tif", "scan.png"),
+        ("PPM", "scan.pgm", "scan.png"),
+        ("JPEG", "scan.tif", "scan.tif.png"),
+        ("TIFF", "Holiday 2018.10", "Holiday 2018.10.png"),
+    ],
+)
+def test_an_extension_counts_however_it_is_written(
+    with_server: Any, written_as: str, suggested: str, result: str
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, written_as)
+
+    async def test(api: Any) -> None:
+        source = base64.b64encode(file.getvalue()).decode()
+        entry = {"type": "base64", "source": source, "filename": suggested}
+        done = await api.ended(await api.create(input=entry, conversion={"target": "png"}))
+        assert [one["filename"] for one in done["output"]] == [result]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("suggested", "shown"),
+    [("Holiday 2018.10", "Holiday 2018.10.jpg"), ("b.jpeg", "b.jpeg"), ("b", "b.jpg"), ("", "a.jpg")],
+)
+def test_a_name_keeps_its_last_part_wherever_it_is_suggested(with_server: Any, suggested: str, shown: str) -> None:
+    picture = {"type": "base64", "source": base64.b64encode(b"\xff\xd8\xff").decode(), "filename": "a.jpg"}
+
+    async def test(api: Any) -> None:
+        first = await api.ended(await api.create(input=picture, conversion={"target": "jpg"}))
+        again = [
+            {"type": "input_id", "source": first["input"][0]["id"], "filename": suggested},
+            {"type": "output", "source": first["output"][0]["id"], "filename": suggested},
+        ]
+        options = {"allow_multiple_outputs": True}
+        job = await api.create(process=False, input=again, conversion={"target": "png", "options": options})
+        uploaded = (await api.upload(job, b"\xff\xd8\xff", name="a.jpg")).json()
+        path = f"/jobs/{job['id']}/input"
+        patched = await api.http.patch(f"{path}/{uploaded['id']}", json={"filename": suggested or "a.jpg"})
+        assert patched.json()["filename"] == shown
+        other = {"options": {"position": 3}, "parameters": {"any": 1}}
+        assert (await api.http.patch(f"{path}/{uploaded['id']}", json=other)).json()["filename"] == shown
+
+        done = await api.converted(job)
+        assert [one["filename"] for one in done["input"]] == [shown] * 3
+        stem = shown.rpartition(".")[0]
+        assert [one["filename"] for one in done["output"]] == [f"{stem}.png", f"{stem}-2.png", f"{stem}-3.png"]
+
+    with_server(test)
+
+
+def test_a_name_without_an_extension_of_its_own_stays_when_something_else_changes(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        entry = (await api.upload(job, b"text", name="README")).json()
+        path = f"/jobs/{job['id']}/input/{entry['id']}"
+        changes = [{"parameters": {"any": 1}}, {"filename": "README"}, {"filename": "notes"}]
+        names = [(await api.http.patch(path, json=change)).json()["filename"] for change in changes]
+        assert names == ["README", "README", "notes.txt"]
 
     with_server(test)
 
@@ -268,7 +338,7 @@ def test_inputs_and_outputs_of_earlier_jobs_are_used_again(with_server: Any, md5
         second = await api.ended(await api.create(input=sources, conversion=[{"target": "webp"}]))
 
         assert [one["checksum"] for one in second["input"]] == [md5(b"first"), md5(b"first0")]
-        assert [one["filename"] for one in second["input"]] == ["f.jpg", "again"]
+        assert [one["filename"] for one in second["input"]] == ["f.jpg", "again.png"]
 
     with_server(test)
 
@@ -396,6 +466,50 @@ def test_a_position_may_come_as_text_and_nonsense_is_refused(with_server: Any) -
             assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["options.position"]), nonsense
         await api.converted(job)
         assert [one[0] for one in api.converter.seen] == ["b", "a"]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("positions", "merged"),
+    [
+        ({}, "012"),
+        ({2: 2}, "012"),
+        ({2: 3}, "012"),
+        ({2: 0}, "201"),
+        ({1: 5}, "021"),
+        ({1: None}, "012"),
+        ({0: 2}, "102"),
+        ({0: 3}, "120"),
+        ({0: 1, 1: 0}, "102"),  # two that change places, counted from 0
+        ({0: 2, 1: 1}, "102"),  # and from 1
+        ({1: 2, 2: 1}, "021"),
+        ({1: 3, 2: 2}, "021"),
+        ({0: 2, 2: 0}, "210"),
+        ({0: 3, 2: 1}, "210"),
+        ({0: 30, 1: 10, 2: 20}, "120"),
+        ({0: 7, 1: 7, 2: 7}, "012"),
+        ({0: 7, 1: 7, 2: 1}, "201"),
+    ],
+)
+@pytest.mark.parametrize("patched", [False, True])
+def test_inputs_come_as_they_were_given_but_for_those_with_a_position(
+    with_server: Any, positions: dict[int, int | None], merged: str, patched: bool
+) -> None:
+    async def test(api: Any) -> None:
+        inputs: list[dict[str, Any]] = [
+            {"type": "base64", "source": base64.b64encode(b"%d" % number).decode(), "filename": f"{number}.png"}
+            for number in range(3)
+        ]
+        options = {number: {"options": {"position": position}} for number, position in positions.items()}
+        given = inputs if patched else [{**one, **options.get(number, {})} for number, one in enumerate(inputs)]
+        conversion = {"target": "pdf", "options": {"merge": True}}
+        job = await api.create(process=False, input=given, conversion=conversion)
+        if patched and options:
+            patches = [{"id": job["input"][number]["id"], **option} for number, option in options.items()]
+            assert (await api.http.patch(f"/jobs/{job['id']}/input", json=patches)).status_code == 200
+        (output,) = (await api.converted(job))["output"]
+        assert (await api.stranger.get(output["uri"])).content == f"{merged}0".encode()
 
     with_server(test)
 

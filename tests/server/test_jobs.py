@@ -299,6 +299,45 @@ def test_a_default_job_starts_with_its_first_upload_and_refuses_the_second(with_
     with_server(test)
 
 
+@pytest.mark.parametrize("body", [{"process": False}, {"process": "false", "notify_status": True}])
+@pytest.mark.parametrize("started_too_early", [False, True])
+def test_a_job_that_waits_for_something_is_staged_again(
+    with_server: Any, body: dict[str, Any], started_too_early: bool
+) -> None:
+    async def test(api: Any) -> None:
+        job = await (api.staged() if started_too_early else api.create(conversion=[{"target": "png"}]))
+        if started_too_early:
+            assert (await api.start(job)).json()["process"] is True
+        answer = await api.http.patch(f"/jobs/{job['id']}", json=body)
+        assert (answer.status_code, answer.json()["process"], answer.json()["status"]["code"]) == (
+            200,
+            False,
+            "incomplete",
+        )
+        assert [(await api.upload(job, name=name)).status_code for name in ("a.jpg", "b.jpg")] == [200, 200]
+        waiting = await api.get(job)
+        assert (waiting["status"]["code"], waiting["spent"], api.converter.seen) == ("ready", 0, [])
+
+        done = await api.converted(job)
+        assert (done["status"]["code"], done["process"], done["spent"]) == ("completed", True, 2)
+        (output,) = done["output"]
+        assert output["source"]["input"] == [one["id"] for one in waiting["input"]]
+
+    with_server(test)
+
+
+def test_a_started_job_is_not_staged_again(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(conversion=[{"target": "png"}])
+        await api.upload(job, name="slow.jpg")
+        refused = await api.http.patch(f"/jobs/{job['id']}", json={"process": False})
+        assert (refused.status_code, (await api.get(job))["process"]) == (409, True)
+        await api.until(job, lambda one: one.phase == "processing")
+        assert (await api.http.delete(f"/jobs/{job['id']}")).status_code == 204
+
+    with_server(test)
+
+
 def test_an_idempotency_key_makes_one_job_and_another_body_is_refused(with_server: Any) -> None:
     async def test(api: Any) -> None:
         body, key = {"process": False, "conversion": [{"target": "png"}]}, {"Idempotency-Key": "once"}

@@ -30,7 +30,30 @@ def test_limits_are_checked_again_at_the_start(with_server: Any, limits: Any, wo
         assert (refused.status_code, words in refused.json()["message"]) == (402, True)
         assert (await api.get(job))["status"]["code"] == "ready"
 
-        assert (await api.http.patch(path, json={"limits": {}, "process": True})).status_code == 200
+        lifted = {part: dict.fromkeys(names) for part, names in limits.items()}
+        assert (await api.http.patch(path, json={"limits": lifted, "process": True})).status_code == 200
+
+    with_server(test)
+
+
+def test_a_limit_stays_until_it_is_named_again(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged(limits={"job": {"max_credit": 0, "max_inputs": 9}, "output": {"max_downloads": 3}})
+
+        async def patched(limits: Any) -> Any:
+            return (await api.http.patch(f"/jobs/{job['id']}", json={"limits": limits})).json()["limits"]
+
+        kept = {"job": {"max_credit": 0, "max_inputs": 9}, "input": {}, "output": {"max_downloads": 3}}
+        assert [await patched({}), await patched({"job": {}, "input": None})] == [kept, kept]
+        assert await patched({"input": {"max_file_size": 50}, "job": {"max_inputs": 5}}) == {
+            "job": {"max_credit": 0, "max_inputs": 5},
+            "input": {"max_file_size": 50},
+            "output": {"max_downloads": 3},
+        }
+        assert (await patched({"output": {"max_downloads": None}}))["output"] == {}
+        await api.upload(job)
+        done = await api.converted(job)
+        assert (done["status"]["code"], done["spent"], done["limits"]["job"]["max_credit"]) == ("failed", 0, 0)
 
     with_server(test)
 

@@ -120,3 +120,54 @@ def test_passwords_are_added_and_rotated_once_there_is_something_to_download(wit
         assert (await api.http.patch(f"/jobs/{job['id']}", json=body)).status_code == 409
 
     with_server(test)
+
+
+@pytest.mark.parametrize(("given", "locked"), [([""], False), ("", False), (["", "sesame"], True)])
+@pytest.mark.parametrize("patched", [False, True])
+def test_an_empty_password_is_none(with_server: Any, given: Any, locked: bool, patched: bool) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged(download_passwords=["old"] if patched else given)
+        if patched:
+            answer = await api.http.patch(f"/jobs/{job['id']}", json={"download_passwords": given})
+            assert answer.status_code == 200
+        await api.upload(job, b"pixels")
+        (output,) = (await api.converted(job))["output"]
+
+        opened = await api.stranger.get(output["uri"])
+        assert (opened.status_code, opened.content == b"pixels0") == ((401, False) if locked else (200, True))
+        unlocked = await api.stranger.get(output["uri"], headers={"X-Oc-Download-Password": "sesame"})
+        assert (unlocked.status_code, unlocked.content) == (200, b"pixels0")
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("given", "opens"),
+    [
+        ({"rotate": 90}, "old"),
+        ({"rotate": 90, "download_password": None}, "old"),
+        ({"rotate": 90, "download_password": "new"}, "new"),
+        ({"rotate": 90, "download_password": ""}, ""),
+    ],
+)
+def test_a_conversions_password_stays_until_it_is_set_anew_or_cleared(
+    with_server: Any, given: dict[str, Any], opens: str
+) -> None:
+    async def test(api: Any) -> None:
+        conversion = {"target": "png", "options": {"width": 70, "download_password": "old"}}
+        job = await api.create(process=False, conversion=conversion)
+        path = f"/jobs/{job['id']}/conversions/{job['conversion'][0]['id']}"
+        answer = await api.http.patch(path, json={"options": given})
+        assert (answer.status_code, answer.json()["options"]["rotate"]) == (200, 90)
+        await api.upload(job, b"pixels")
+        (output,) = (await api.converted(job))["output"]
+
+        async def loaded(password: str) -> bytes | None:
+            headers = {"X-Oc-Download-Password": password} if password else {}
+            download = await api.stranger.get(output["uri"], headers=headers)
+            return bytes(download.content) if download.status_code == 200 else None
+
+        tried = [password for password in ("", "old", "new") if await loaded(password) == b"pixels0"]
+        assert tried == ([opens] if opens else ["", "old", "new"])
+
+    with_server(test)

@@ -149,8 +149,7 @@ async def patch_job(house: House, request: Request) -> Response:
             require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
-        patched = patched_job(job, body, hashed=hashed)
-        return settle_within(replace(patched, process=True) if start else patched, house.config.contract)
+        return settle_within(patched_job(job, body, hashed=hashed), house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
         change = house.extend if has_settings(body) else house.jobs.change  # a start is never refused for its size

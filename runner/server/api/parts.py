@@ -16,6 +16,7 @@ from starlette.responses import Response
 from runner.server.answers import invalid, json_answer, not_found, raw_json
 from runner.server.api.house import House
 from runner.server.engine.admission import admit, turn_out
+from runner.server.engine.arrivals import renamed
 from runner.server.engine.steps import with_unique_names
 from runner.server.jobs.document import conversion_document, input_document, output_document, with_base
 from runner.server.jobs.fields import fields_of
@@ -172,7 +173,7 @@ async def patch_inputs(house: House, request: Request) -> Response:
 def _with_patched_input(house: House, job: Job, entry: Input, body: Json) -> Job:
     patched, credentials = patched_input(entry, body, now=time.time())
     _keep(house, job.id, {entry.id: credentials})
-    return replace(job, inputs=_replaced(job.inputs, patched, lambda one: one.id))
+    return replace(job, inputs=_replaced(job.inputs, renamed(patched, entry), lambda one: one.id))
 
 
 async def delete_input(house: House, request: Request) -> Response:

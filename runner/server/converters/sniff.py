@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import puremagic
 
+from runner.wire.formats import file_ending
+
 HEAD_BYTES = 65_536
 
 
@@ -100,6 +102,15 @@ TEXT_SUFFIXES = {
     "txt": "txt",
     "srt": "srt",
     "vtt": "vtt",
+}
+
+# Endings of pictures that aren't called after their kind, beside those that targets have.
+PICTURE_SUFFIXES = {
+    **dict.fromkeys(("jpe", "jfif"), "jpg"),
+    **dict.fromkeys(("heif", "hif"), "heic"),
+    **dict.fromkeys(("j2k", "jpx"), "jp2"),
+    **dict.fromkeys(("pbm", "pgm", "pnm"), "ppm"),
+    "apng": "png",
 }
 
 CONTENT_TYPES = {
@@ -196,6 +207,12 @@ def sniff(path: Path, filename: str) -> Sniffed:
     if kind:
         return Sniffed(kind=kind, content_type=CONTENT_TYPES.get(kind, UNKNOWN))
     return _by_puremagic(head)
+
+
+def kind_of_suffix(suffix: str) -> str:
+    """The kind of file that a name with `suffix` claims to be; what is no known ending stays as it is."""
+    ending = suffix.removeprefix(".").lower()
+    return TEXT_SUFFIXES.get(ending) or PICTURE_SUFFIXES.get(ending) or file_ending(ending)
 
 
 def _binary_kind(path: Path, head: bytes, tail: bytes) -> str | None:

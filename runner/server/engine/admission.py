@@ -16,7 +16,7 @@ from pathlib import Path
 
 from runner.server.answers import ApiError, invalid
 from runner.server.config import Contract
-from runner.server.engine.arrivals import arrived, lost
+from runner.server.engine.arrivals import arrived, lost, shown_name
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
@@ -140,7 +140,7 @@ def _known_input(owner: Job, entry: Input) -> Input | None:
         entry,
         status="ready",
         original=source.original,
-        filename=entry.filename or source.filename,
+        filename=shown_name(entry.filename, source.filename, source.kind),
         size=source.size,
         checksum=source.checksum,
         content_type=source.content_type,
@@ -154,14 +154,15 @@ def _known_output(owner: Job, entry: Input) -> Input | None:
     source = owner.output(entry.source)
     if source is None or source.status != "enabled":
         return None
+    kind = Path(source.filename).suffix.removeprefix(".").lower()
     return replace(
         entry,
         status="ready",
         original=source.filename,
-        filename=entry.filename or source.filename,
+        filename=shown_name(entry.filename, source.filename, kind),
         size=source.size,
         checksum=source.checksum,
         content_type=source.content_type,
-        kind=Path(source.filename).suffix.removeprefix(".").lower(),
+        kind=kind,
         blob=source.blob,
     )

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from runner.server.converters.sniff import sniff
+from runner.server.converters.sniff import kind_of_suffix, sniff
 from runner.server.jobs.record import Input, timestamp
 from runner.wire.names import clean_name
 
@@ -36,9 +36,16 @@ def shown_name(suggested: str, original: str, kind: str) -> str:
     extension = PurePosixPath(original).suffix or f".{kind}"
     if not suggested:
         return original or f"file{extension}"
-    known = PurePosixPath(suggested).suffix.lower()
-    # "Holiday 2018.10" has no extension, "DSC_0013.JPG" has one: only the file's own counts.
-    return suggested if known in (extension.lower(), f".{kind}") else suggested + extension
+    claimed = kind_of_suffix(PurePosixPath(suggested).suffix)
+    # "Holiday 2018.10" has no extension, "DSC_0013.JPG" has one: only the file's own counts, however it is written.
+    return suggested if claimed in (kind_of_suffix(extension), kind) else suggested + extension
+
+
+def renamed(entry: Input, before: Input) -> Input:
+    """`entry` with an extension to the name that it was given since `before`; while its file is missing, without."""
+    if entry.status != "ready" or entry.filename == before.filename:
+        return entry
+    return replace(entry, filename=shown_name(entry.filename, entry.original, entry.kind))
 
 
 def lost(entry: Input, code: int, message: str) -> Input:

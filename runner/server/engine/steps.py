@@ -27,7 +27,7 @@ class StepPlan:
 
 def plan_steps(job: Job) -> list[StepPlan]:
     """Conversion by conversion, inside input by input; only inputs that are there."""
-    ready = sorted((one for one in job.inputs if one.status == "ready"), key=_position)
+    ready = [one for one in in_order(job.inputs) if one.status == "ready"]
     return [
         StepPlan(conversion=conversion, inputs=inputs)
         for conversion in job.conversions
@@ -40,9 +40,18 @@ def merges(conversion: Conversion) -> bool:
     return conversion.category == "archive" or conversion.options.get("merge") is True
 
 
-def _position(entry: Input) -> float:
+def in_order(inputs: Iterable[Input]) -> list[Input]:
+    """By position; one without counts with its place among all, from 1, and comes before others that have the same.
+
+    So any of them may change places, whether their positions are counted from 0 or from 1.
+    """
+    return [entry for _, entry in sorted(enumerate(inputs, start=1), key=_position)]
+
+
+def _position(placed: tuple[int, Input]) -> tuple[float, bool]:
+    place, entry = placed
     position = entry.options.get("position")
-    return float(position) if isinstance(position, int | float) else float("inf")
+    return (position, True) if isinstance(position, int | float) else (place, False)
 
 
 def with_facts(inputs: Iterable[Input], steps: Iterable[Step]) -> tuple[Input, ...]:

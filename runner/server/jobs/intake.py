@@ -19,7 +19,7 @@ from runner.server.jobs.record import Conversion, Input, Job, timestamp
 from runner.server.jobs.targets import FindPreset, choose_target, with_preset
 from runner.wire.names import clean_name
 from runner.wire.status import StatusCode
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import Json, JsonObject, as_object
 
 INPUT_TYPES = ("remote", "upload", "base64", "cloud", "gdrive_picker", "input_id", "output")
 ENGINES = ("auto", "file", "video", "website", "screenshot", "screenshot_pdf", "zip")
@@ -60,7 +60,7 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
         fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=True),
         notify_status=fields.flag("notify_status", default=False),
         callback=_callback(fields, ""),
-        limits=_limits(fields) if "limits" in fields else {},
+        limits=_limits(fields, {}) if "limits" in fields else {},
         passwords=_passwords(fields, hashed) if "download_passwords" in fields else (),
         inputs=tuple([_input(one, at, credentials) for one in inputs]),
         conversions=tuple([_conversion(one, credentials, presets, hashed) for one in conversions]),
@@ -72,16 +72,17 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
 
 
 def patched_job(job: Job, body: Json, *, hashed: HashPassword) -> Job:
-    """`job` with the fields of a PATCH, `process` aside; raises ApiError 400 with every problem."""
+    """`job` with the fields of a PATCH; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     patched = replace(
         job,
+        process=fields.flag("process", default=job.process),
         fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
         fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
         notify_status=fields.flag("notify_status", default=job.notify_status),
         callback=_callback(fields, job.callback),
-        limits=_limits(fields) if "limits" in fields else job.limits,
+        limits=_limits(fields, job.limits) if "limits" in fields else job.limits,
         passwords=_passwords(fields, hashed) if "download_passwords" in fields else job.passwords,
     )
     if problems:
@@ -134,13 +135,14 @@ def new_inputs(body: Json, *, now: float) -> tuple[list[Input], dict[str, JsonOb
 
 
 def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPreset, hashed: HashPassword) -> Conversion:
-    """`conversion` with other options or metadata; the options given replace those given before."""
+    """`conversion` with other options or metadata; the options given replace those given before, the password aside."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     if "options" in fields:
         given, password = _options(fields, hashed)
         given = with_preset(conversion.category, conversion.target, given, presets, fields)
         chosen = choose_target(conversion.category, conversion.target, given, fields)
+        password = conversion.password if password is None else password
         conversion = replace(conversion, given=given, options=chosen.options, password=password)
     if "metadata" in fields:
         conversion = replace(conversion, metadata=fields.table("metadata"))
@@ -203,7 +205,7 @@ def _passwords(fields: Fields, hashed: HashPassword) -> tuple[str, ...]:
         fields.wrong("download_passwords", "must be printable ASCII")
     if len(given) > MOST_PASSWORDS:
         fields.wrong("download_passwords", f"must have at most {MOST_PASSWORDS} entries")
-    return () if fields.problems else tuple(map(hashed, given))
+    return () if fields.problems else tuple(map(hashed, filter(None, given)))  # "" is no password: nobody can send it
 
 
 def _callback(fields: Fields, default: str) -> str:
@@ -216,15 +218,18 @@ def _callback(fields: Fields, default: str) -> str:
     return callback
 
 
-def _limits(fields: Fields) -> JsonObject:
-    """What is known is checked; the rest is kept as it came, as the API's free-form objects allow."""
+def _limits(fields: Fields, before: JsonObject) -> JsonObject:
+    """`before` with the names that are given; null takes one away.
+
+    What is known is checked; the rest is kept as it came, as the API's free-form objects allow.
+    """
     limits: JsonObject = {}
     fields.table("limits")  # is none that is too large
     for part, names in KNOWN.items():
         given = fields.part("limits").part(part)
         known = {name: given.whole(name) for name in names if name in given}
-        given_at_all = {name: value for name, value in given.items() if value is not None}
-        limits[part] = {**given_at_all, **known}
+        merged = {**as_object(before.get(part)), **dict(given.items()), **known}
+        limits[part] = {name: value for name, value in merged.items() if value is not None}
     return limits
 
 
@@ -257,7 +262,7 @@ def _conversion(
         options=chosen.options,
         metadata=fields.table("metadata"),
         output_target=targets,
-        password=password,
+        password=password or "",
         sealed=bool(secret),
     )
 
@@ -293,12 +298,13 @@ def _output_target(fields: Fields) -> tuple[JsonObject, JsonObject]:
     return shown, fields.table("credentials")
 
 
-def _options(fields: Fields, hashed: HashPassword) -> tuple[JsonObject, str]:
-    """The options as given, without the password, and the password's hash."""
+def _options(fields: Fields, hashed: HashPassword) -> tuple[JsonObject, str | None]:
+    """The options as given, without the password, and the password's hash: empty to have none, None where not given."""
     if "options" not in fields:
-        return {}, ""
+        return {}, None
     given = fields.table("options")
-    password = _download_password(fields.part("options"), hashed) if given.get("download_password") is not None else ""
+    sets_password = given.get("download_password") is not None
+    password = _download_password(fields.part("options"), hashed) if sets_password else None
     given.pop("download_password", None)
     return given, password
 
