@@ -21,7 +21,7 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.retention import cancel_forgotten
 from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
-from tests.server.conftest import Web
+from tests.server.conftest import Api, Web
 from tests.server.post_office import api_of, converted
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
@@ -191,6 +191,32 @@ def test_shared_files_are_counted_once_and_until_their_last_name_is_gone(tmp_pat
     used.append(blobs.used_bytes)
 
     assert used == [100, 100, 0, 0]
+
+
+def test_a_job_that_holds_the_same_bytes_twice_leaves_all_of_its_room(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, max_disk_bytes=100_000) as api:
+            made_from = await api.staged()
+            await api.upload(made_from, b"x" * 20_000)
+            output = (await api.converted(made_from))["output"][0]["id"]
+            for kind, source in (("input_id", ""), ("output", output)):
+                job = await api.staged()
+                own = (await api.upload(job, b"x" * 50_000)).json()["id"]
+                twice = [{"type": kind, "source": source or own}] * 2
+                shared = (await api.http.post(f"/jobs/{job['id']}/input", json=twice)).json()
+                assert {one["status"] for one in shared} == {"ready"}
+                await api.http.delete(f"/jobs/{job['id']}")
+                assert await _counted_bytes(api) == 40_001
+            await api.http.delete(f"/jobs/{made_from['id']}/output/{output}")
+            assert await _counted_bytes(api) == 20_000
+            assert (await api.upload(await api.staged(), b"x" * 79_000)).status_code == 200
+
+    asyncio.run(test())
+
+
+async def _counted_bytes(api: Api) -> int:
+    metrics = (await api.http.get("http://server.test/metrics")).text
+    return next(int(line.split()[1]) for line in metrics.splitlines() if line.startswith("runner_files_bytes "))
 
 
 def test_jobs_that_nobody_starts_are_canceled_with_their_files_and_started_ones_are_not(tmp_path: Path) -> None:
