@@ -96,8 +96,7 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._fetching.close()
-        self._delivery.close()
+        await asyncio.gather(self._fetching.close(), self._delivery.close())
 
     def load(self) -> tuple[int, int]:
         """How many started jobs wait, and how many are being converted."""

@@ -87,8 +87,7 @@ class Fetching:
             flight.stopped.set()
             flight.task.cancel()
         await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
-        self._downloads.close()
-        self._captures.close()
+        await asyncio.gather(self._downloads.close(), self._captures.close())
 
     def _landed(self, name: tuple[str, str], _: asyncio.Task[None]) -> None:
         self._flights.pop(name, None)
@@ -142,7 +141,10 @@ class Fetching:
             fetched = self._fetched(job, entry, order)
             size, checksum, name = fetched.size, fetched.checksum, fetched.filename
             taken = arrived(entry, scratch, size=size, checksum=checksum, own_name=name)
-            return keep_input(self._blobs, job.id, taken, scratch)
+            kept = keep_input(self._blobs, job.id, taken, scratch)
+            if stopped.is_set():  # after it was kept: the files of its job may have been removed just before that
+                self._blobs.remove(kept.blob)
+            return kept
         finally:
             with contextlib.suppress(OSError):
                 self._blobs.discard(scratch)
