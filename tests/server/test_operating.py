@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import itertools
 import json
 import re
@@ -13,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from runner.server.config import Contract
 from runner.server.engine.fair_queue import FairQueue
@@ -23,6 +27,8 @@ from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
 from tests.server.conftest import Api, Web
 from tests.server.post_office import api_of, converted
+from tests.server.served import serving
+from tests.server.test_survival import until
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
 
@@ -212,6 +218,31 @@ def test_a_job_that_holds_the_same_bytes_twice_leaves_all_of_its_room(tmp_path: 
             assert (await api.upload(await api.staged(), b"x" * 79_000)).status_code == 200
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("moment", ["*/out-*", "tmp/*.zip"])
+def test_a_job_that_is_canceled_while_its_results_are_kept_or_packed_keeps_none(tmp_path: Path, moment: str) -> None:
+    with serving(tmp_path / "state", "--max-disk", "200M") as served:
+        files = served.state / "files"
+        headers = {"X-Api2convert-Api-Key": served.api_key}
+        with httpx.Client(base_url=served.base_url, headers=headers, timeout=PATIENCE_S) as http:
+            for _ in range(3):
+                inputs = [{"type": "base64", "source": _large_picture(), "filename": f"{name}.png"} for name in "ab"]
+                job = http.post("/jobs", json={"input": inputs, "conversion": [{"target": "bmp"}]}).json()
+                until(lambda: any(files.glob(moment)))
+                assert http.delete(f"/jobs/{job['id']}").status_code < 300
+                time.sleep(1)  # for what goes on behind its back
+                until(lambda: not any(path.is_file() for path in files.rglob("*")))
+
+                metrics = http.get(served.base_url.removesuffix("/v2") + "/metrics").text
+                assert "\nrunner_files_bytes 0\n" in metrics
+                assert http.get(f"/jobs/{job['id']}").json()["status"]["code"] == "canceled"
+
+
+def _large_picture() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 3000), (200, 10, 10)).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 async def _counted_bytes(api: Api) -> int:
