@@ -40,7 +40,7 @@ from runner.server.store.keys import insert_key
 from tests.server.conftest import PATIENCE_S
 from tests.server.post_office import api_of
 from tests.server.served import Served, serving
-from tests.server.test_survival import until_ended
+from tests.server.test_survival import until, until_ended
 
 _SOON_S = 10.0  # what hangs is given up after 30
 
@@ -338,6 +338,29 @@ def test_a_host_that_says_nothing_doesnt_hold_up_the_end_and_is_asked_again_by_t
     assert (done["status"]["code"], done["spent"], left) == ("completed", 1, [])
     with Image.open(io.BytesIO(result)) as picture:
         assert (picture.format, picture.size) == ("PNG", (16, 9))
+
+
+def test_a_canceled_job_lets_go_of_a_host_that_says_nothing(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        serving(tmp_path / "state", "--max-disk", "1M") as served,
+        _client(served) as http,
+    ):
+        address = f"127.0.0.1:{listening.getsockname()[1]}/a.jpg"
+        without_length = b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff"  # where it ends, the file does
+        for scheme, answer in (("http", b""), ("https", b""), ("http", without_length)):
+            source = {"type": "remote", "source": f"{scheme}://{address}"}
+            job = http.post("/jobs", json={"input": [source]}).json()
+            connection, _ = listening.accept()
+            with connection:
+                connection.settimeout(_SOON_S)
+                connection.recv(4096)
+                connection.sendall(answer)
+                assert http.delete(f"/jobs/{job['id']}").status_code < 300
+                assert connection.recv(1) == b""  # at once, and not after 30 seconds
+        files = served.state / "files"
+        until(lambda: not any(path.is_file() for path in files.rglob("*")))
+        assert "\nrunner_files_bytes 0\n" in http.get(served.base_url.removesuffix("/v2") + "/metrics").text
 
 
 def _client(served: Served) -> httpx.Client:
