@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import logging
@@ -338,6 +339,34 @@ def test_a_host_that_says_nothing_doesnt_hold_up_the_end_and_is_asked_again_by_t
     assert (done["status"]["code"], done["spent"], left) == ("completed", 1, [])
     with Image.open(io.BytesIO(result)) as picture:
         assert (picture.format, picture.size) == ("PNG", (16, 9))
+
+
+def test_a_delivery_that_hangs_doesnt_hold_up_the_end_and_is_tried_again_by_the_next_server(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 9)).save(picture, "jpeg")
+    source = {"type": "base64", "source": base64.b64encode(picture.getvalue()).decode()}
+    options = ("--seal-key", str(tmp_path / "seal.key"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        target = {
+            "type": "ftp",
+            "parameters": {"host": "127.0.0.1", "port": silent.getsockname()[1], "file": "a.png"},
+            "credentials": {"username": "u", "password": "p"},
+        }
+        with serving(tmp_path / "state", *options) as served, _client(served) as http:
+            body = {"input": [source], "conversion": [{"target": "png", "output_target": [target]}]}
+            job = http.post("/jobs", json=body).json()
+            first, _ = silent.accept()
+            stopped_at = time.monotonic()
+        ended_after_s = time.monotonic() - stopped_at
+
+        with serving(tmp_path / "state", *options) as served, _client(served) as http:
+            second, _ = silent.accept()
+            status = http.get(f"/jobs/{job['id']}").json()["status"]["code"]
+
+        assert (ended_after_s < _SOON_S, status) == (True, "processing")
+        first.close()
+        second.close()
 
 
 def test_a_canceled_job_lets_go_of_a_host_that_says_nothing(tmp_path: Path) -> None:
