@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import logging
 import socket
@@ -10,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from runner.server.config import ServerConfig
 from runner.server.engine.cloud_inputs import site_of
@@ -36,6 +40,10 @@ from runner.server.store.blobs import Blobs
 from runner.server.store.keys import insert_key
 from tests.server.conftest import PATIENCE_S
 from tests.server.post_office import api_of
+from tests.server.served import Served, serving
+from tests.server.test_survival import until, until_ended
+
+_SOON_S = 10.0  # what hangs is given up after 30
 
 
 @pytest.mark.parametrize("staged", [False, True], ids=["started", "staged"])
@@ -311,25 +319,108 @@ def test_what_a_patch_says_of_an_input_on_its_way_is_there_when_it_has_come(
     asyncio.run(test())
 
 
+def test_a_host_that_says_nothing_doesnt_hold_up_the_end_and_is_asked_again_by_the_next_server(
+    tmp_path: Path, slow_host: SlowHost
+) -> None:
+    with serving(tmp_path / "state") as served, _client(served) as http:
+        body = {"input": [{"type": "remote", "source": f"{slow_host.url}/a.jpg"}], "conversion": [{"target": "png"}]}
+        job = http.post("/jobs", json=body).json()
+        assert slow_host.asked.wait(PATIENCE_S)
+        stopped_at = time.monotonic()
+    ended_after_s = time.monotonic() - stopped_at
+
+    slow_host.answer.set()
+    with serving(tmp_path / "state", "--max-disk", "1G") as served, _client(served) as http:
+        done = until_ended(http, job["id"])
+        result = http.get(done["output"][0]["uri"]).content
+        left = list((served.state / "files" / "tmp").iterdir())
+
+    assert ended_after_s < _SOON_S
+    assert (done["status"]["code"], done["spent"], left) == ("completed", 1, [])
+    with Image.open(io.BytesIO(result)) as picture:
+        assert (picture.format, picture.size) == ("PNG", (16, 9))
+
+
+def test_a_delivery_that_hangs_doesnt_hold_up_the_end_and_is_tried_again_by_the_next_server(tmp_path: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 9)).save(picture, "jpeg")
+    source = {"type": "base64", "source": base64.b64encode(picture.getvalue()).decode()}
+    options = ("--seal-key", str(tmp_path / "seal.key"))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        target = {
+            "type": "ftp",
+            "parameters": {"host": "127.0.0.1", "port": silent.getsockname()[1], "file": "a.png"},
+            "credentials": {"username": "u", "password": "p"},
+        }
+        with serving(tmp_path / "state", *options) as served, _client(served) as http:
+            body = {"input": [source], "conversion": [{"target": "png", "output_target": [target]}]}
+            job = http.post("/jobs", json=body).json()
+            first, _ = silent.accept()
+            stopped_at = time.monotonic()
+        ended_after_s = time.monotonic() - stopped_at
+
+        with serving(tmp_path / "state", *options) as served, _client(served) as http:
+            second, _ = silent.accept()
+            status = http.get(f"/jobs/{job['id']}").json()["status"]["code"]
+
+        assert (ended_after_s < _SOON_S, status) == (True, "processing")
+        first.close()
+        second.close()
+
+
+def test_a_canceled_job_lets_go_of_a_host_that_says_nothing(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        serving(tmp_path / "state", "--max-disk", "1M") as served,
+        _client(served) as http,
+    ):
+        address = f"127.0.0.1:{listening.getsockname()[1]}/a.jpg"
+        without_length = b"HTTP/1.1 200 OK\r\n\r\n\xff\xd8\xff"  # where it ends, the file does
+        for scheme, answer in (("http", b""), ("https", b""), ("http", without_length)):
+            source = {"type": "remote", "source": f"{scheme}://{address}"}
+            job = http.post("/jobs", json={"input": [source]}).json()
+            connection, _ = listening.accept()
+            with connection:
+                connection.settimeout(_SOON_S)
+                connection.recv(4096)
+                connection.sendall(answer)
+                assert http.delete(f"/jobs/{job['id']}").status_code < 300
+                assert connection.recv(1) == b""  # at once, and not after 30 seconds
+        files = served.state / "files"
+        until(lambda: not any(path.is_file() for path in files.rglob("*")))
+        assert "\nrunner_files_bytes 0\n" in http.get(served.base_url.removesuffix("/v2") + "/metrics").text
+
+
+def _client(served: Served) -> httpx.Client:
+    headers = {"X-Api2convert-Api-Key": served.api_key}
+    return httpx.Client(base_url=served.base_url, headers=headers, timeout=PATIENCE_S)
+
+
 @dataclass(frozen=True)
 class SlowHost:
-    """Answers once it may."""
+    """Answers with a picture, once it may. `asked` is set when it was asked."""
 
     url: str
     answer: threading.Event
+    asked: threading.Event
 
 
 @pytest.fixture
 def slow_host() -> Iterator[SlowHost]:
-    may_answer = threading.Event()
+    may_answer, asked = threading.Event(), threading.Event()
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 9)).save(picture, "jpeg")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.set()
             may_answer.wait(PATIENCE_S)
-            self.send_response(200)
-            self.send_header("Content-Length", "3")
-            self.end_headers()
-            self.wfile.write(b"\xff\xd8\xff")
+            with suppress(OSError):  # who asked may have gone
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(picture.getvalue())))
+                self.end_headers()
+                self.wfile.write(picture.getvalue())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -337,7 +428,7 @@ def slow_host() -> Iterator[SlowHost]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield SlowHost(f"http://127.0.0.1:{server.server_port}", may_answer)
+        yield SlowHost(f"http://127.0.0.1:{server.server_port}", may_answer, asked)
         may_answer.set()
         server.shutdown()
         thread.join()

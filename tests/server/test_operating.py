@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import itertools
 import json
 import re
@@ -13,16 +15,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from runner.server.config import Contract
 from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.retention import cancel_forgotten
 from runner.server.store.blobs import Blobs
 from tests.acceptance.command_line import PATIENCE_S, new_desk, png
-from tests.server.conftest import Web
+from tests.server.conftest import Api, Web
 from tests.server.post_office import api_of, converted
+from tests.server.served import serving
+from tests.server.test_survival import until
 
 LINE = re.compile(r'[a-z_]+(\{[a-z]+="[^"\n]*"(,[a-z]+="[^"\n]*")*\})? [0-9.e+-]+\Z')
 
@@ -191,6 +197,57 @@ def test_shared_files_are_counted_once_and_until_their_last_name_is_gone(tmp_pat
     used.append(blobs.used_bytes)
 
     assert used == [100, 100, 0, 0]
+
+
+def test_a_job_that_holds_the_same_bytes_twice_leaves_all_of_its_room(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, max_disk_bytes=100_000) as api:
+            made_from = await api.staged()
+            await api.upload(made_from, b"x" * 20_000)
+            output = (await api.converted(made_from))["output"][0]["id"]
+            for kind, source in (("input_id", ""), ("output", output)):
+                job = await api.staged()
+                own = (await api.upload(job, b"x" * 50_000)).json()["id"]
+                twice = [{"type": kind, "source": source or own}] * 2
+                shared = (await api.http.post(f"/jobs/{job['id']}/input", json=twice)).json()
+                assert {one["status"] for one in shared} == {"ready"}
+                await api.http.delete(f"/jobs/{job['id']}")
+                assert await _counted_bytes(api) == 40_001
+            await api.http.delete(f"/jobs/{made_from['id']}/output/{output}")
+            assert await _counted_bytes(api) == 20_000
+            assert (await api.upload(await api.staged(), b"x" * 79_000)).status_code == 200
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("moment", ["*/out-*", "tmp/*.zip"])
+def test_a_job_that_is_canceled_while_its_results_are_kept_or_packed_keeps_none(tmp_path: Path, moment: str) -> None:
+    with serving(tmp_path / "state", "--max-disk", "200M") as served:
+        files = served.state / "files"
+        headers = {"X-Api2convert-Api-Key": served.api_key}
+        with httpx.Client(base_url=served.base_url, headers=headers, timeout=PATIENCE_S) as http:
+            for _ in range(3):
+                inputs = [{"type": "base64", "source": _large_picture(), "filename": f"{name}.png"} for name in "ab"]
+                job = http.post("/jobs", json={"input": inputs, "conversion": [{"target": "bmp"}]}).json()
+                until(lambda: any(files.glob(moment)))
+                assert http.delete(f"/jobs/{job['id']}").status_code < 300
+                time.sleep(1)  # for what goes on behind its back
+                until(lambda: not any(path.is_file() for path in files.rglob("*")))
+
+                metrics = http.get(served.base_url.removesuffix("/v2") + "/metrics").text
+                assert "\nrunner_files_bytes 0\n" in metrics
+                assert http.get(f"/jobs/{job['id']}").json()["status"]["code"] == "canceled"
+
+
+def _large_picture() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (4000, 3000), (200, 10, 10)).save(file, "png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+async def _counted_bytes(api: Api) -> int:
+    metrics = (await api.http.get("http://server.test/metrics")).text
+    return next(int(line.split()[1]) for line in metrics.splitlines() if line.startswith("runner_files_bytes "))
 
 
 def test_jobs_that_nobody_starts_are_canceled_with_their_files_and_started_ones_are_not(tmp_path: Path) -> None:

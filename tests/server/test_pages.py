@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from runner.server.engine.remote import InputError, Order
+from runner.server.engine.stop import Stop
 from runner.server.store.checksums import new_digest
 from runner.server.web.capture import capture, chromium
 from runner.server.web.proxy import filtering_proxy
@@ -40,7 +41,7 @@ def order(web: Web, tmp_path: Path) -> Callable[..., Order]:
             most_bytes=more.pop("most_bytes", 10_000_000),
             too_large="too large",
             allowed=(LOOPBACK,) if private else (),
-            stopped=more.pop("stopped", threading.Event()),
+            stopped=more.pop("stopped", Stop()),
             digest=new_digest("md5"),
         )
 
@@ -118,7 +119,7 @@ def test_what_a_page_includes_is_refused_as_the_page_itself_would_be(web: Web, o
             most_bytes=10_000_000,
             too_large="",
             allowed=(ip_network("127.0.0.1/32"),),
-            stopped=threading.Event(),
+            stopped=Stop(),
             digest=new_digest("md5"),
         )
         try:
@@ -134,7 +135,7 @@ def test_what_a_page_includes_is_refused_as_the_page_itself_would_be(web: Web, o
 
 
 def test_a_page_that_never_ends_is_left_and_one_that_is_stopped_too(order: Callable[..., Order]) -> None:
-    stopped = threading.Event()
+    stopped = Stop()
     stopped.set()
 
     with pytest.raises(InputError, match="stopped"):

@@ -17,6 +17,7 @@ import pytest
 
 from runner.server.callbacks.post import Letter, post
 from runner.server.engine.remote import InputError, Order, fetch
+from runner.server.engine.stop import Stop
 from runner.server.storage.places import place_of
 from runner.server.storage.protocol import Site, StorageError
 from runner.server.storage.transfer import fetch as fetch_object
@@ -113,7 +114,7 @@ def test_a_remote_input_comes_from_the_address_that_was_checked(
             most_bytes=10,
             too_large="",
             allowed=ALLOWED,
-            stopped=threading.Event(),
+            stopped=Stop(),
             digest=hashlib.md5(usedforsecurity=False),
         )
     )
@@ -134,7 +135,7 @@ def test_every_attempt_looks_the_name_up_and_checks_it_anew(
                 most_bytes=10,
                 too_large="",
                 allowed=ALLOWED,
-                stopped=threading.Event(),
+                stopped=Stop(),
                 digest=hashlib.md5(usedforsecurity=False),
             )
         )

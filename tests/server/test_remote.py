@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from runner.server.engine.remote import Fetched, InputError, Order, fetch
+from runner.server.engine.stop import Stop
 
 OLD, NEW = bytes(range(256)) * 40, bytes(reversed(range(256))) * 50
 
@@ -94,7 +95,7 @@ def fetched(server: Flaky, folder: Path, **more: Any) -> Fetched:
             most_bytes=10**6,
             too_large="too large",
             allowed=(ip_network("127.0.0.0/8"),),
-            stopped=threading.Event(),
+            stopped=Stop(),
             digest=hashlib.md5(usedforsecurity=False),
             **more,
         )

@@ -107,8 +107,9 @@ class Delivery:
             return StorageError(FAILED, f"{place.name}: the result could not be read: {error.strerror or error}")
         return None
 
-    def close(self) -> None:
-        self._threads.close()
+    async def close(self) -> None:
+        """For who has canceled every `deliver`."""
+        await self._threads.close()
 
 
 def split_by_target(job: Job, outputs: Iterable[Output]) -> tuple[list[Output], list[Output]]:

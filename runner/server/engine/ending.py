@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE
 from runner.server.engine.delivery import target_errors
@@ -88,21 +88,29 @@ def published(job: Job, steps: Iterable[Step], blobs: Blobs) -> tuple[Output, ..
 
 
 def _packed(job: Job, parcel: Parcel, blobs: Blobs, now: float) -> Output:
-    names = unique_names(file.filename for file, _ in parcel.files)
     scratch = blobs.scratch(f"{parcel.conversion.id}.zip")
+    try:
+        archive = _archive(job, parcel, blobs, scratch)
+    finally:
+        blobs.discard(scratch)
+    inputs = dict.fromkeys(one for _, made_from in parcel.files for one in made_from)
+    return output_of(parcel.conversion, archive, tuple(inputs), now=now)
+
+
+def _archive(job: Job, parcel: Parcel, blobs: Blobs, scratch: Path) -> StepFile:
+    names = unique_names(file.filename for file, _ in parcel.files)
+    blobs.reserve(scratch, sum(file.size for file, _ in parcel.files))
     pack(((blobs.path(file.blob), name) for (file, _), name in zip(parcel.files, names, strict=True)), scratch)
-    blob = f"{job.id}/zip-{parcel.conversion.id}"
     first, _ = parcel.files[0]
     archive = StepFile(
-        blob=blob,
+        blob=f"{job.id}/zip-{parcel.conversion.id}",
         filename=f"{PurePosixPath(first.filename).stem}.zip",
         size=scratch.stat().st_size,
         checksum=blobs.checksum(scratch),
         content_type="application/zip",
     )
-    blobs.keep(scratch, blob)
-    inputs = dict.fromkeys(one for _, made_from in parcel.files for one in made_from)
-    return output_of(parcel.conversion, archive, tuple(inputs), now=now)
+    blobs.keep(scratch, archive.blob)
+    return archive
 
 
 def _lost_credentials(job: Job, vault: Vault) -> list[JsonObject]:

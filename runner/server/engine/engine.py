@@ -24,6 +24,7 @@ from runner.server.engine.fetching import Fetching
 from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
 from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors, with_facts
+from runner.server.engine.threads import in_a_thread
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
 from runner.server.jobs.record import Input, Job, Output, Step
@@ -96,8 +97,7 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._fetching.close()
-        self._delivery.close()
+        await asyncio.gather(self._fetching.close(), self._delivery.close())
 
     def load(self) -> tuple[int, int]:
         """How many started jobs wait, and how many are being converted."""
@@ -128,6 +128,7 @@ class Engine:
         if job.phase is Phase.CANCELED:
             self._fetching.stop_job(job.id)
             if task := self._running.get(job.id):
+                task.add_done_callback(lambda _: self._blobs.remove_job(job.id))  # what it was just writing
                 task.cancel()
             self._blobs.remove_job(job.id)
 
@@ -252,7 +253,7 @@ class Engine:
 
     async def _published(self, job: Job, steps: list[Step]) -> tuple[Output, ...]:
         if has_to_pack(job, steps):
-            return await asyncio.to_thread(published, job, steps, self._blobs)
+            return await in_a_thread(partial(published, job, steps, self._blobs))
         return published(job, steps, self._blobs)
 
     async def _fail(self, job: Job, errors: list[JsonObject]) -> None:

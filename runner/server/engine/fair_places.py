@@ -13,12 +13,14 @@ import asyncio
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, wait
+from threading import Thread
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _SHARE = 3
+_MOST_HANGING_S = 2.0
 
 
 class FairPlaces:
@@ -64,25 +66,50 @@ class FairPlaces:
 
 
 class FairThreads:
-    """So many threads, fairly shared. A place is free when its thread is, which may be after its caller has gone."""
+    """So many threads, fairly shared. A place is free when its thread is, which may be after its caller has gone.
+
+    They are daemons: the end of the process would wait for others, as long as a host says nothing. So work that was
+    told to stop writes nothing any more but what the next process removes.
+    """
 
     def __init__(self, count: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._name = name
         self._places = FairPlaces(count)
+        self._under_way: set[Future[Any]] = set()
 
     async def run(self, account: str, work: Callable[[], T]) -> T:
         """What `work` returns or raises, in a thread."""
         await self._places.take(account)
         loop = asyncio.get_running_loop()
+        future: Future[T] = Future()
+        self._under_way.add(future)
 
         def give_back(_: Future[T]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits for a place any more
-                loop.call_soon_threadsafe(self._places.give_back, account)
+                loop.call_soon_threadsafe(self._give_back, account, future)
 
-        future = self._pool.submit(work)
         future.add_done_callback(give_back)
+        try:
+            Thread(target=_do, args=(work, future), name=self._name, daemon=True).start()
+        except RuntimeError as error:  # the system has no thread for us
+            future.set_exception(error)
         return await asyncio.wrap_future(future)
 
-    def close(self) -> None:
-        """What has not begun never will; what has is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def _give_back(self, account: str, future: Future[T]) -> None:
+        self._under_way.discard(future)
+        self._places.give_back(account)
+
+    async def close(self) -> None:
+        """For who has told all work to stop: wait until it has, but not for work that hangs."""
+        await asyncio.to_thread(wait, frozenset(self._under_way), _MOST_HANGING_S)
+
+
+def _do(work: Callable[[], T], future: Future[T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  # it is raised where the result is waited for
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from runner.server.engine.arrivals import arrived, lost
 from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS_MESSAGE, fetch_cloud
 from runner.server.engine.fair_places import FairThreads
 from runner.server.engine.remote import Fetch, Fetched, InputError, Order, fetch
+from runner.server.engine.stop import Stop
 from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
@@ -45,7 +45,7 @@ Settle = Callable[[str, Input], Awaitable[Input | None]]
 @dataclass(frozen=True, slots=True)
 class _Flight:
     task: asyncio.Task[None]
-    stopped: threading.Event
+    stopped: Stop
 
 
 class Fetching:
@@ -69,7 +69,7 @@ class Fetching:
         for entry in job.inputs:
             name = (job.id, entry.id)
             if entry.status == "downloading" and name not in self._flights:
-                stopped = threading.Event()
+                stopped = Stop()
                 task = asyncio.create_task(self._bring(job, entry, stopped))
                 self._flights[name] = _Flight(task, stopped)
                 task.add_done_callback(partial(self._landed, name))
@@ -87,13 +87,12 @@ class Fetching:
             flight.stopped.set()
             flight.task.cancel()
         await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
-        self._downloads.close()
-        self._captures.close()
+        await asyncio.gather(self._downloads.close(), self._captures.close())
 
     def _landed(self, name: tuple[str, str], _: asyncio.Task[None]) -> None:
         self._flights.pop(name, None)
 
-    async def _bring(self, job: Job, entry: Input, stopped: threading.Event) -> None:
+    async def _bring(self, job: Job, entry: Input, stopped: Stop) -> None:
         threads = self._captures if _is_page(entry) else self._downloads
         wanted: Input | None = entry
         while wanted is not None:
@@ -113,7 +112,7 @@ class Fetching:
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, _MOST_AGAIN_S)
 
-    def _bring_now(self, job: Job, entry: Input, stopped: threading.Event) -> Input:
+    def _bring_now(self, job: Job, entry: Input, stopped: Stop) -> Input:
         """In a thread: the input as it is after the attempt; never raises."""
         try:
             return self._brought(job, entry, stopped)
@@ -125,7 +124,7 @@ class Fetching:
             log_failure(_log, "an input could not be fetched", job=job.id, input=entry.id, account=job.account)
             return lost(entry, 500, _OUR_FAULT)
 
-    def _brought(self, job: Job, entry: Input, stopped: threading.Event) -> Input:
+    def _brought(self, job: Job, entry: Input, stopped: Stop) -> Input:
         scratch = self._blobs.scratch(new_id())
         most = max_input_bytes(job.limits, self._config.contract)
         order = Order(
@@ -142,7 +141,10 @@ class Fetching:
             fetched = self._fetched(job, entry, order)
             size, checksum, name = fetched.size, fetched.checksum, fetched.filename
             taken = arrived(entry, scratch, size=size, checksum=checksum, own_name=name)
-            return keep_input(self._blobs, job.id, taken, scratch)
+            kept = keep_input(self._blobs, job.id, taken, scratch)
+            if stopped.is_set():  # after it was kept: the files of its job may have been removed just before that
+                self._blobs.remove(kept.blob)
+            return kept
         finally:
             with contextlib.suppress(OSError):
                 self._blobs.discard(scratch)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from io import FileIO
@@ -22,6 +21,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from runner import __version__
 from runner.server.config import Network
 from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.engine.stop import Stop
 from runner.server.storage.gates import Gate
 from runner.server.storage.patience import Patience, patiently, retry_after_s
 from runner.server.storage.protocol import TOO_SLOW, Broken, Busy, Stopped, StorageError
@@ -35,6 +35,7 @@ _SILENCE_S = 30.0
 _ATTEMPTS = 4
 _BUSY = frozenset({429, 503})
 _PASSING = frozenset({408, 500, 502, 504})
+_STOPPED = "The download was stopped"
 
 
 class InputError(Exception):
@@ -48,7 +49,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What to fetch, where to, and how far to go. `stopped` ends it at the next chunk, `digest` is that of nothing.
+    """What to fetch, where to, and how far to go. `stopped` ends it at once, `digest` is that of nothing.
 
     reserve  told how large the file will be, before it is
     """
@@ -58,7 +59,7 @@ class Order:
     most_bytes: int
     too_large: str
     allowed: tuple[Network, ...]
-    stopped: threading.Event
+    stopped: Stop
     digest: Digest
     reserve: Reserve = without_limit
     most_s: float = 3600.0
@@ -87,7 +88,7 @@ def fetch(order: Order) -> Fetched:
                 raise InputError(TOO_SLOW, error.message) from error
             raise InputError(404, f"{download.trouble} (tried {_ATTEMPTS} times)") from error
         except Stopped:
-            raise InputError(404, "The download was stopped") from None
+            raise InputError(404, _STOPPED) from None
         return download.fetched()
 
 
@@ -98,7 +99,7 @@ def probe(order: Order) -> None:
             if answer.status != http.client.OK:
                 raise InputError(*_refusal(answer.status))
     except Broken as error:
-        raise InputError(404, str(error)) from error
+        raise InputError(404, _STOPPED if order.stopped.is_set() else str(error)) from error
 
 
 class _Download:
@@ -206,8 +207,8 @@ def _answered(order: Order, wanted: Mapping[str, str]) -> Iterator[tuple[str, ht
     """The answer at the end of the redirects, and its URL."""
     url = order.url
     for _ in range(_MOST_REDIRECTS + 1):
-        connection, answer = _open(url, order, wanted)
-        with closing(connection):
+        with ExitStack() as stack:
+            answer = _open(url, order, wanted, stack)
             if answer.status not in _REDIRECTS:
                 yield url, answer
                 return
@@ -222,19 +223,14 @@ def _redirected(url: str, answer: http.client.HTTPResponse) -> str:
         raise InputError(404, "The link redirects to what is not a valid URL") from error
 
 
-def _open(
-    url: str, order: Order, wanted: Mapping[str, str]
-) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+def _open(url: str, order: Order, wanted: Mapping[str, str], stack: ExitStack) -> http.client.HTTPResponse:
+    """`stack` closes the connection."""
     parts = _checked(url)
     try:
-        connection = _connection(parts, order)
-        try:
-            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-            connection.request("GET", encoded(target), headers={**_headers(parts), **wanted})
-            return connection, connection.getresponse()
-        except BaseException:
-            connection.close()
-            raise
+        connection = _connection(parts, order, stack)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", encoded(target), headers={**_headers(parts), **wanted})
+        return connection.getresponse()
     except RefusedAddress as error:
         raise InputError(403, str(error)) from error
     except socket.gaierror as error:
@@ -260,17 +256,14 @@ def _checked(url: str) -> SplitResult:
     return parts
 
 
-def _connection(parts: SplitResult, order: Order) -> http.client.HTTPConnection:
+def _connection(parts: SplitResult, order: Order, stack: ExitStack) -> http.client.HTTPConnection:
     host = parts.hostname or ""
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
-    plain = _connect(resolve(host, port, order.allowed), port)
-    connection = http.client.HTTPConnection(host, port, timeout=_SILENCE_S)
-    try:
-        connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
-    except BaseException:
-        plain.close()
-        raise
+    plain = stack.enter_context(_connect(resolve(host, port, order.allowed), port))
+    stack.enter_context(order.stopped.holding(plain))
+    connection = stack.enter_context(closing(http.client.HTTPConnection(host, port, timeout=_SILENCE_S)))
+    connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host) if secure else plain
     return connection
 
 

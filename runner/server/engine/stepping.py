@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from runner.server.converters.protocol import Product, Request, Source
 from runner.server.engine.allowance import Allowance, allowance, needed
 from runner.server.engine.purse import Purse
 from runner.server.engine.steps import StepPlan, named
+from runner.server.engine.threads import in_a_thread
 from runner.server.jobs.credits import charged, credits_of
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
@@ -67,7 +69,7 @@ class Stepper:
             error = {"code": outcome.code, "message": outcome.message}
             details = {"details": dict(outcome.details)} if outcome.details else {}
             return _failed(plan, {**error, **details}, wall_s=time.monotonic() - began)
-        files = await asyncio.to_thread(self._keep, job.id, plan, outcome.products)
+        files = await in_a_thread(partial(self._keep, job.id, plan, outcome.products))
         return Step(
             conversion=plan.conversion.id,
             inputs=plan.name[1],

@@ -108,7 +108,8 @@ class Blobs:
         self._count(written)
         sync_file(written)
         place = self.path(blob)
-        self._discount(place)
+        with self._lock:
+            self._discount(place)
         try:
             written.replace(place)
         except FileNotFoundError:  # the first file of a job
@@ -123,12 +124,11 @@ class Blobs:
             os.link(self.path(blob), place)
 
     def remove(self, blob: str) -> None:
-        self._discount(self.path(blob))
-        self.path(blob).unlink(missing_ok=True)
+        self._remove(self.path(blob))
 
     def remove_job(self, job_id: str) -> None:
         for path in _files(self._folder / job_id) if self._most else ():
-            self._discount(path)
+            self._remove(path)
         shutil.rmtree(self._folder / job_id, ignore_errors=True)
         for path in self._tmp.glob(f"{job_id}.*"):
             self.discard(path)
@@ -138,8 +138,7 @@ class Blobs:
         known = {self.path(blob) for blob in blobs}
         for path in _files(self._folder / job_id):
             if path not in known:
-                self._discount(path)
-                path.unlink(missing_ok=True)
+                self._remove(path)
 
     def remove_scraps(self, *, older_than_s: float) -> None:
         """Remove what was begun and left so long ago that nobody can be writing it any more."""
@@ -169,11 +168,16 @@ class Blobs:
         self._used += more
         self._begun[scratch] = size_bytes
 
+    def _remove(self, path: Path) -> None:
+        """Remove `path` if it is there. Both under the lock: of two names that go at once, one is the last."""
+        with self._lock:
+            self._discount(path)
+            path.unlink(missing_ok=True)
+
     def _discount(self, path: Path) -> None:
-        """`path` is about to go. Bytes that have another name stay, and stay counted."""
+        """Under the lock: `path` is about to go. Bytes that have another name stay, and stay counted."""
         if self._most:
-            with self._lock:
-                self._used -= _own_bytes(path) if _links(path) == 1 else 0
+            self._used -= _own_bytes(path) if _links(path) == 1 else 0
 
 
 def _files(folder: Path) -> list[Path]:
