@@ -114,7 +114,7 @@ class Planning:
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
-            asked=frozenset(one.address for one in prepared.refusals),
+            asked=dict.fromkeys(one.address for one in prepared.refusals),
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),

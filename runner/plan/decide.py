@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
@@ -30,22 +30,22 @@ def make_plan(
     run_date: str,
     policy: Policy | None = None,
     account: str = "",
-    asked: frozenset[str] = frozenset(),
+    asked: Mapping[str, Job | None] | None = None,
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
     states    everything known of the keys of these jobs and of those that these recipes' addresses had before
     now       seconds since the epoch; run_date its UTC day
     account   fingerprint of the API key; "" where it isn't known yet
-    asked     addresses that the recipes ask for beside those of `jobs`
+    asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
     """
-    alive = frozenset(job.address for job in jobs) | asked
+    alive = {**(asked or {}), **{job.address: job for job in jobs}}
     recipes = frozenset(job.recipe for job in jobs)
     known = Known(
         states=states,
         previous=_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
-        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=recipes),
+        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=recipes, run_date=run_date),
         disk=disk,
         policy=policy or Policy(),
         account=account,
@@ -54,7 +54,7 @@ def make_plan(
     )
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
     steps = _onto_ours(tuple(_shared_purchases(decided)), known)
-    return Plan(steps=steps + tuple(_orphans(alive, recipes, known.previous)), holdings=known.holdings)
+    return Plan(steps=steps + tuple(_orphans(alive.keys(), recipes, known.previous)), holdings=known.holdings)
 
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
@@ -388,7 +388,7 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _orphans(alive: frozenset[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
+def _orphans(alive: Set[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
     for address, state in sorted((address, by_address[address]) for address in by_address.keys() - alive):
         if address.partition("[")[0] in recipes:
             yield Step(

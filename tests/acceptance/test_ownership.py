@@ -140,6 +140,30 @@ def test_a_result_of_an_item_that_is_gone_may_be_replaced(alike: Desk) -> None:
     assert bytes_of(alike) != before
 
 
+def test_rows_that_move_up_or_down_find_their_results_where_they_are(desk: Desk) -> None:
+    for color in ("red", "green", "blue", "black"):
+        desk.write(f"pics/{color}.png", png(color=color))
+    desk.write(
+        "shop.recipe.toml",
+        '[foreach]\nrows = "rows.csv"\n[[input]]\ntype = "upload"\nsource = "pics/{item.name}.png"\n'
+        '[[conversion]]\ntarget = "webp"\n[save]\npath = "out/{item.name}.webp"\n',
+    )
+    desk.write("rows.csv", "name\nred\ngreen\nblue\n")
+    assert report(desk)[0] == 0
+    first = bytes_of(desk)
+
+    desk.write("rows.csv", "name\nred\nblue\n")
+    removed = report(desk)
+    desk.write("rows.csv", "name\nblack\nred\ngreen\nblue\n")
+    added = report(desk)
+    (again_code, again) = report(desk)
+
+    assert (removed[0], added[0], again_code) == (0, 0, 0)
+    assert {job["status"] for job in again} == {"skipped"}
+    assert {name: content for name, content in bytes_of(desk).items() if name != "black.webp"} == first
+    assert [entry.starts for entry in desk.book()] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
