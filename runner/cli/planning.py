@@ -27,9 +27,10 @@ _BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """A plan, and what it was made from."""
+    """A plan, and what it was made from. `compiled` are all jobs, also those of recipes beside and what is refused."""
 
     plan: Plan
+    compiled: tuple[Job, ...]
     recipes: tuple[Recipe, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
@@ -41,6 +42,15 @@ class Planned:
         begun = tuple(step for step in self.plan.begun if recipe_of(step.address) in names)
         recipes = tuple(recipe for recipe in self.recipes if recipe.name in names)
         return replace(self, plan=replace(self.plan, steps=steps, begun=begun), recipes=recipes)
+
+    def jobs_beside(self, names: Collection[str]) -> tuple[Job, ...]:
+        """What other recipes than these compile to."""
+        return tuple(job for job in self.compiled if job.recipe not in names)
+
+    def asked_beside(self, names: Collection[str]) -> Mapping[str, Job | None]:
+        """The addresses that other recipes than these ask for."""
+        alive = self.plan.holdings.alive
+        return {address: job for address, job in alive.items() if recipe_of(address) not in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,26 +95,31 @@ class Planning:
         plan = replace(planned.plan, preflight=sights)
         return replace(planned, plan=plan, problems=(*planned.problems, *problems))
 
-    async def plan_to_run(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
+    async def plan_to_run(
+        self, policy: Policy, recipes: Sequence[Recipe] | None = None, *, beside: Planned | None = None
+    ) -> Planned:
         """Like `plan`, with all that blocked which its targets are known to refuse."""
-        planned = await self.plan(policy, recipes)
+        planned = await self.plan(policy, recipes, beside=beside)
         if not any(step.held for step in planned.plan.steps):
             return planned
         from runner.cli.elsewhere.preflight import cleared
 
         return replace(planned, plan=await cleared(planned.plan, self.endpoint, run_date=planned.run_date))
 
-    async def plan(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
-        """The plan of all recipes, or of some of them."""
+    async def plan(
+        self, policy: Policy, recipes: Sequence[Recipe] | None = None, *, beside: Planned | None = None
+    ) -> Planned:
+        """The plan of all recipes, or of some of them: then `beside` says what the others ask for."""
         with uncollected():
-            return await self._plan(policy, self.recipes if recipes is None else recipes)
+            return await self._plan(policy, self.recipes if recipes is None else recipes, beside)
 
-    async def _plan(self, policy: Policy, wanted: Sequence[Recipe]) -> Planned:
+    async def _plan(self, policy: Policy, wanted: Sequence[Recipe], whole: Planned | None) -> Planned:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
-        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
-        prepared = self._without_unserved(prepared)
         names = frozenset(recipe.name for recipe in wanted)
+        beside = whole.jobs_beside(names) if whole else ()
+        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date, beside=beside)
+        prepared = self._without_unserved(prepared)
         states = known_states(self.log, prepared.jobs, names)
         made = make_plan(
             prepared.jobs,
@@ -114,7 +129,10 @@ class Planning:
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
-            asked=dict.fromkeys(one.address for one in prepared.refusals),
+            asked={
+                **(whole.asked_beside(names) if whole else {}),
+                **dict.fromkeys(one.address for one in prepared.refusals),
+            },
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
@@ -124,6 +142,7 @@ class Planning:
         )
         return Planned(
             plan=plan,
+            compiled=(*prepared.compiled, *beside),
             recipes=tuple(wanted),
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,

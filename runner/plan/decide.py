@@ -41,11 +41,12 @@ def make_plan(
     """
     alive = {**(asked or {}), **{job.address: job for job in jobs}}
     recipes = frozenset(job.recipe for job in jobs)
+    compiled = frozenset(job.recipe for job in alive.values() if job is not None)
     known = Known(
         states=states,
         previous=_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
-        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=recipes, run_date=run_date),
+        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date),
         disk=disk,
         policy=policy or Policy(),
         account=account,
