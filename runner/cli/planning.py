@@ -11,13 +11,14 @@ from pathlib import Path
 
 from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
+from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
+from runner.plan import Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState, Stage
@@ -120,11 +121,11 @@ class Planning:
         beside = whole.jobs_beside(names) if whole else ()
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date, beside=beside)
         prepared = self._without_unserved(prepared)
-        states = known_states(self.log, prepared.jobs, names)
+        states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
         made = make_plan(
             prepared.jobs,
             states,
-            disk=look(prepared.jobs, states, run_date=run_date),
+            disk=disk,
             now=now,
             run_date=run_date,
             policy=policy,
@@ -148,6 +149,23 @@ class Planning:
             warnings=self.warnings,
             run_date=run_date,
         )
+
+    def _looked_at(
+        self, jobs: Sequence[Job], names: frozenset[str], *, run_date: str
+    ) -> tuple[Mapping[str, KeyState], Disk]:
+        """What is known of the jobs and their places, with results of other recipes only where they lie at those."""
+        states, others = known_states(self.log.states(), jobs, names)
+        disk = look(jobs, states, run_date=run_date)
+        in_the_way = self._asked_for(delivered_to(disk.taken, others))
+        if not in_the_way:
+            return states, disk
+        states |= in_the_way
+        return states, look(jobs, states, run_date=run_date)
+
+    def _asked_for(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
+        """Of results of other recipes those whose recipes are still there."""
+        there = recipes_there(self.endpoint.project) if states else None
+        return states if there is None else of_recipes(there | {recipe.name for recipe in self.recipes}, states)
 
     def _under_way(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
         """What was started here and not seen to end. Where all of `states` have ended nothing is asked of the log."""
@@ -197,14 +215,17 @@ def open_planning(
         )
 
 
-def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:
-    """What the log knows of the jobs' keys, and of all that the addresses of `recipes` had before."""
+def known_states(
+    states: Mapping[str, KeyState], jobs: Sequence[Job], recipes: frozenset[str]
+) -> tuple[dict[str, KeyState], dict[str, KeyState]]:
+    """Those of the jobs' keys, and of all that the addresses of `recipes` had before; then all others."""
     keys = {job.key for job in jobs}
-    return {
-        key: state
-        for key, state in log.states().items()
-        if key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
-    }
+    known: dict[str, KeyState] = {}
+    others: dict[str, KeyState] = {}
+    for key, state in states.items():
+        ours = key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
+        (known if ours else others)[key] = state
+    return known, others
 
 
 def recipe_of(address: str) -> str:

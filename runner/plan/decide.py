@@ -18,6 +18,7 @@ KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
+RECIPES_APART = "put {recipe.name} into save.path, or set save.on_conflict to rename"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
@@ -39,7 +40,8 @@ def make_plan(
     account   fingerprint of the API key; "" where it isn't known yet
     asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
     """
-    alive = {**(asked or {}), **{job.address: job for job in jobs}}
+    alive = dict(asked or {})
+    alive.update((job.address, job) for job in jobs)
     recipes = frozenset(job.recipe for job in jobs)
     compiled = frozenset(job.recipe for job in alive.values() if job is not None)
     known = Known(
@@ -223,7 +225,7 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     if not taken or policy == "rename":
         return None
     if whose:
-        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {APART}"
+        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {_apart(job, whose)}"
         return _made(job, Action.BLOCKED, reason, state=state)
     if policy == "overwrite":
         reason = f"{path} is a folder; {bought}; move it, or save elsewhere"
@@ -231,6 +233,10 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     how = "was changed since an earlier run delivered it" if path in known.delivered else "is in the way"
     hint = "move it, or set save.on_conflict to overwrite, rename or skip"
     return _made(job, Action.BLOCKED, f"{path} {how}; {bought}; {hint}", state=state)
+
+
+def _apart(job: Job, whose: Iterable[str]) -> str:
+    return APART if any(address.partition("[")[0] == job.recipe for address in whose) else RECIPES_APART
 
 
 def _listed(addresses: Sequence[str]) -> str:
@@ -329,7 +335,7 @@ def _held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step |
     for file in _again(delivery, job, known.disk):
         whose = known.holdings.others(file.path, address=job.address, key=job.key)
         if whose and job.save.on_conflict != "rename":
-            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {APART}"
+            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {_apart(job, whose)}"
             return _made(job, Action.BLOCKED, reason, state=state)
     return None
 

@@ -113,6 +113,25 @@ def test_with_skip_the_first_result_stays_and_the_others_come_when_it_is_gone(al
     assert alike.delivered() == {"photo.webp"}
 
 
+def test_a_result_of_unknown_name_takes_no_place_of_a_recipe_that_is_run_on_its_own(alike: Desk) -> None:
+    listed = (alike.folder / "rows.csv").read_text().splitlines()
+    alike.write("rows.csv", "\n".join(listed[:2]) + "\n")
+    alike.write("more.csv", "\n".join([listed[0], listed[2]]) + "\n")
+    rows(alike, "overwrite")
+    second = (alike.folder / "shop.recipe.toml").read_text().replace('"shop"', '"more"').replace("rows.csv", "more.csv")
+    alike.write("more.recipe.toml", second)
+
+    assert alike.runner("run", "shop.recipe.toml").code == 0
+    first = bytes_of(alike)
+    taken = [alike.runner("run", "more.recipe.toml") for _ in range(2)]
+    again = alike.runner("run", "shop.recipe.toml")
+
+    assert [done.code for done in taken] == [6, 6]
+    assert all("photo.webp holds the result of shop[" in done.err for done in taken)
+    assert (again.code, bytes_of(alike)) == (0, first)
+    assert [entry.starts for entry in alike.book()] == [1, 1]
+
+
 def test_results_that_had_no_place_are_delivered_once_the_recipe_gives_them_one(alike: Desk) -> None:
     rows(alike, "error")
     assert report(alike)[0] == 6

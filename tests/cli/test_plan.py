@@ -267,3 +267,30 @@ def test_inputs_that_come_to_be_during_a_run_take_no_place_that_another_recipe_w
     assert {status for address, status in outcomes(run).items() if address.startswith("second")} == {"blocked"}
     assert (run.returncode, again.returncode) == (5, 5)
     assert {path.name: path.read_bytes() for path in (shop.parent / "made").iterdir()} == made
+
+
+def test_the_result_of_a_recipe_that_is_run_on_its_own_stays_as_long_as_that_is_there(
+    runner: Runner, shop: Path
+) -> None:
+    shop.unlink()
+    first, second = pair(shop, "first", "in"), pair(shop, "second", "in2")
+    (shop.parent / "in" / "b.png").rename(shop.parent / "in2" / "a.png")
+    result = shop.parent / "out" / "a.jpg"
+
+    assert runner("run", first).returncode == 0
+    made = result.read_bytes()
+    plan = runner("plan", second, "--format", "json")
+    run = runner("run", second, "--format", "json")
+    kept = result.read_bytes()
+    again = runner("run", first, "--format", "json")
+
+    assert "holds the result of first[in/a.png]; nothing was bought" in jobs(plan)["second[in2/a.png]"]["reason"]
+    assert "put {recipe.name} into save.path" in jobs(plan)["second[in2/a.png]"]["reason"]
+    assert (run.returncode, outcomes(run)) == (6, {"second[in2/a.png]": "blocked"})
+    assert (kept, set(outcomes(again).values())) == (made, {"skipped"})
+
+    first.unlink()
+    removed = runner("run", second, "--format", "json")
+
+    assert outcomes(removed) == {"second[in2/a.png]": "succeeded"}
+    assert result.read_bytes() != made
