@@ -11,13 +11,14 @@ from pathlib import Path
 
 from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
+from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
+from runner.plan import Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState, Stage
@@ -27,9 +28,10 @@ _BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """A plan, and what it was made from."""
+    """A plan, and what it was made from. `compiled` are all jobs, also those of recipes beside and what is refused."""
 
     plan: Plan
+    compiled: tuple[Job, ...]
     recipes: tuple[Recipe, ...]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
@@ -41,6 +43,15 @@ class Planned:
         begun = tuple(step for step in self.plan.begun if recipe_of(step.address) in names)
         recipes = tuple(recipe for recipe in self.recipes if recipe.name in names)
         return replace(self, plan=replace(self.plan, steps=steps, begun=begun), recipes=recipes)
+
+    def jobs_beside(self, names: Collection[str]) -> tuple[Job, ...]:
+        """What other recipes than these compile to."""
+        return tuple(job for job in self.compiled if job.recipe not in names)
+
+    def asked_beside(self, names: Collection[str]) -> Mapping[str, Job | None]:
+        """The addresses that other recipes than these ask for."""
+        alive = self.plan.holdings.alive
+        return {address: job for address, job in alive.items() if recipe_of(address) not in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,36 +96,44 @@ class Planning:
         plan = replace(planned.plan, preflight=sights)
         return replace(planned, plan=plan, problems=(*planned.problems, *problems))
 
-    async def plan_to_run(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
+    async def plan_to_run(
+        self, policy: Policy, recipes: Sequence[Recipe] | None = None, *, beside: Planned | None = None
+    ) -> Planned:
         """Like `plan`, with all that blocked which its targets are known to refuse."""
-        planned = await self.plan(policy, recipes)
+        planned = await self.plan(policy, recipes, beside=beside)
         if not any(step.held for step in planned.plan.steps):
             return planned
         from runner.cli.elsewhere.preflight import cleared
 
         return replace(planned, plan=await cleared(planned.plan, self.endpoint, run_date=planned.run_date))
 
-    async def plan(self, policy: Policy, recipes: Sequence[Recipe] | None = None) -> Planned:
-        """The plan of all recipes, or of some of them."""
+    async def plan(
+        self, policy: Policy, recipes: Sequence[Recipe] | None = None, *, beside: Planned | None = None
+    ) -> Planned:
+        """The plan of all recipes, or of some of them: then `beside` says what the others ask for."""
         with uncollected():
-            return await self._plan(policy, self.recipes if recipes is None else recipes)
+            return await self._plan(policy, self.recipes if recipes is None else recipes, beside)
 
-    async def _plan(self, policy: Policy, wanted: Sequence[Recipe]) -> Planned:
+    async def _plan(self, policy: Policy, wanted: Sequence[Recipe], whole: Planned | None) -> Planned:
         now = time.time()
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
-        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date)
-        prepared = self._without_unserved(prepared)
         names = frozenset(recipe.name for recipe in wanted)
-        states = known_states(self.log, prepared.jobs, names)
+        beside = whole.jobs_beside(names) if whole else ()
+        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date, beside=beside)
+        prepared = self._without_unserved(prepared)
+        states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
         made = make_plan(
             prepared.jobs,
             states,
-            disk=look(prepared.jobs, states, run_date=run_date),
+            disk=disk,
             now=now,
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
-            asked=frozenset(one.address for one in prepared.refusals),
+            asked={
+                **(whole.asked_beside(names) if whole else {}),
+                **dict.fromkeys(one.address for one in prepared.refusals),
+            },
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
@@ -124,11 +143,29 @@ class Planning:
         )
         return Planned(
             plan=plan,
+            compiled=(*prepared.compiled, *beside),
             recipes=tuple(wanted),
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,
             run_date=run_date,
         )
+
+    def _looked_at(
+        self, jobs: Sequence[Job], names: frozenset[str], *, run_date: str
+    ) -> tuple[Mapping[str, KeyState], Disk]:
+        """What is known of the jobs and their places, with results of other recipes only where they lie at those."""
+        states, others = known_states(self.log.states(), jobs, names)
+        disk = look(jobs, states, run_date=run_date)
+        in_the_way = self._asked_for(delivered_to(disk.taken, others))
+        if not in_the_way:
+            return states, disk
+        states |= in_the_way
+        return states, look(jobs, states, run_date=run_date)
+
+    def _asked_for(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
+        """Of results of other recipes those whose recipes are still there."""
+        there = recipes_there(self.endpoint.project) if states else None
+        return states if there is None else of_recipes(there | {recipe.name for recipe in self.recipes}, states)
 
     def _under_way(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
         """What was started here and not seen to end. Where all of `states` have ended nothing is asked of the log."""
@@ -178,14 +215,17 @@ def open_planning(
         )
 
 
-def known_states(log: RunLog, jobs: Sequence[Job], recipes: frozenset[str]) -> Mapping[str, KeyState]:
-    """What the log knows of the jobs' keys, and of all that the addresses of `recipes` had before."""
+def known_states(
+    states: Mapping[str, KeyState], jobs: Sequence[Job], recipes: frozenset[str]
+) -> tuple[dict[str, KeyState], dict[str, KeyState]]:
+    """Those of the jobs' keys, and of all that the addresses of `recipes` had before; then all others."""
     keys = {job.key for job in jobs}
-    return {
-        key: state
-        for key, state in log.states().items()
-        if key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
-    }
+    known: dict[str, KeyState] = {}
+    others: dict[str, KeyState] = {}
+    for key, state in states.items():
+        ours = key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
+        (known if ours else others)[key] = state
+    return known, others
 
 
 def recipe_of(address: str) -> str:

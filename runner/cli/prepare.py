@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,10 +50,11 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """What a plan is made of."""
+    """What a plan is made of. `compiled` are the jobs with those that are refused since they want one place."""
 
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
+    compiled: tuple[Job, ...]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,10 +83,13 @@ def raise_refusals(prepared: Prepared) -> None:
         raise InvalidInput(tuple(dict.fromkeys(refusal.problem for refusal in prepared.refusals)))
 
 
-async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: RunLog, run_date: str) -> Prepared:
+async def prepare(
+    recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: RunLog, run_date: str, beside: Sequence[Job] = ()
+) -> Prepared:
     """The jobs of `recipes`. `log` remembers digests, so that unchanged files aren't read again.
 
-    Buckets are listed, and web servers asked about sources with `revalidate`; nothing else leaves this machine.
+    `beside` are jobs of other recipes, which want their places as much. Buckets are listed, and web servers asked
+    about sources with `revalidate`; nothing else leaves this machine.
     """
     shelf = _Shelf()
     project = endpoint.project
@@ -96,13 +100,26 @@ async def prepare(recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: R
                 shelf.drafts.append((draft, files))
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
-    compiled = list(_compile(shelf, known, seen, endpoint=endpoint.name))
-    found = (*shared_paths(compiled, run_date=run_date), *shared_targets(compiled, run_date=run_date))
-    clashes = {address: problem for problem, addresses in found for address in addresses}
+    compiled = tuple(_compile(shelf, known, seen, endpoint=endpoint.name))
+    clashes = _clashes(compiled, beside, run_date=run_date)
     for address, problem in clashes.items():
         shelf.refuse(address, problem)
-    jobs = tuple(job for job, _ in compiled if job.address not in clashes)
-    return Prepared(jobs=jobs, refusals=tuple(shelf.refusals))
+    jobs = tuple(job for job in compiled if job.address not in clashes)
+    return Prepared(jobs=jobs, refusals=tuple(shelf.refusals), compiled=compiled)
+
+
+def _clashes(compiled: Sequence[Job], beside: Sequence[Job], *, run_date: str) -> Mapping[str, Problem]:
+    """By address, which of `compiled` want a place that another job wants, too."""
+    everything = _by_recipe((*compiled, *beside)) if beside else compiled
+    drafts = [(job, job.draft) for job in everything]
+    found = (*shared_paths(drafts, run_date=run_date), *shared_targets(drafts, run_date=run_date))
+    clashes = {address: problem for problem, addresses in found for address in addresses}
+    return {job.address: clashes[job.address] for job in compiled if job.address in clashes} if clashes else {}
+
+
+def _by_recipe(jobs: Iterable[Job]) -> list[Job]:
+    """In one order, whichever of them are planned: a conflict is told once, in the same words."""
+    return sorted(jobs, key=lambda job: str(job.draft.recipe.file))
 
 
 def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft, ...]:
@@ -231,7 +248,7 @@ async def _digests(shelf: _Shelf, log: RunLog) -> Digests:
     return await digests(wanted, log, now=time.time, jobs=HASHED_AT_ONCE)
 
 
-def _compile(shelf: _Shelf, known: Digests, seen: Mapping[str, str], *, endpoint: str) -> Iterator[tuple[Job, Draft]]:
+def _compile(shelf: _Shelf, known: Digests, seen: Mapping[str, str], *, endpoint: str) -> Iterator[Job]:
     for draft, sources in shelf.drafts:
         contents = [
             _contents(draft, source, files, known, shelf) for source, files in zip(draft.sources, sources, strict=True)
@@ -242,7 +259,7 @@ def _compile(shelf: _Shelf, known: Digests, seen: Mapping[str, str], *, endpoint
         for problem in problems:
             shelf.refuse(draft.address, problem)
         if job is not None and not problems:
-            yield job, draft
+            yield job
 
 
 def _contents(

@@ -132,7 +132,8 @@ async def _warn_of_a_log_gone_missing(planning: Planning, site: Site) -> None:
 async def _run_levels(
     planning: Planning, planned: Planned, site: Site, limits: Limits, stop: asyncio.Event
 ) -> tuple[Report, tuple[Problem, ...]]:
-    """Recipes that come after others are planned anew when those are done: their inputs may only be there now."""
+    """Recipes that come after others are planned anew when those are done: their inputs may only be there now. What all
+    the others ask for is planned with: each level may do what the whole plan lets it."""
     names = levels({recipe.name: recipe.after for recipe in planning.recipes})
     if len(names) == 1:
         return await run_plan(planned.plan, site, limits, stop=stop), planned.problems
@@ -141,9 +142,10 @@ async def _run_levels(
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
     undone: frozenset[str] = frozenset()
+    part = planned
     for level in names:
         recipes = [recipe for recipe in planning.recipes if recipe.name in level]
-        anew = planning.plan_to_run(limits.policy, recipes)
+        anew = planning.plan_to_run(limits.policy, recipes, beside=part)
         left = _after(limits, began)
         # Without the time to plan, what was planned at first is what isn't begun any more.
         part = await _unless_stopped(anew, stop=stop, within_s=left.deadline_s) or planned.of(level)

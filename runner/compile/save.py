@@ -43,6 +43,11 @@ class SaveTo:
     def is_the_same_every_day(self) -> bool:
         return "{run." not in self.template
 
+    @property
+    def known_folder(self) -> str:
+        """The folder that results go to or below, as far as it is known before they have names."""
+        return str(_written_out(self.folder, self.path))
+
     def places_for(self, names: Iterable[str], *, run_date: str) -> tuple[str, ...]:
         """`place_for` of all outputs of a job."""
         return tuple([self.place_for(name, index=index, run_date=run_date) for index, name in enumerate(names)])

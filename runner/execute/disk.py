@@ -22,12 +22,15 @@ def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) 
     made = _made(states_of)
     wanted = {file.path for file in delivered}
     folders: set[str] = set()
+    places: set[str] = set()
     for job in jobs:
         state = states.get(job.key)
         if is_delivered(job, state, records):
             continue  # nothing will be put anywhere
         paths = wanted_paths(job, state, run_date=run_date)
         wanted.update(paths)
+        if job.save.on_conflict in ("error", "overwrite"):
+            places.update(paths or [job.save.known_folder])
         folders.update([_folder_of(path) for path in paths if path not in intact] if paths else [str(job.save.base)])
         unnoted = tuple(_put_but_not_noted(paths, intact, made))
         records.update(unnoted)
@@ -39,6 +42,7 @@ def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) 
         present=present,
         folders=frozenset(path for path in present - intact if _is_folder(path)),
         closed={folder: why for folder in folders if (why := _why_closed(folder))},
+        taken=frozenset(place for place in places if place in present or (place not in wanted and _is_folder(place))),
     )
 
 

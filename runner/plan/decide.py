@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
@@ -18,6 +18,7 @@ KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
+RECIPES_APART = "put {recipe.name} into save.path, or set save.on_conflict to rename"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
@@ -30,22 +31,24 @@ def make_plan(
     run_date: str,
     policy: Policy | None = None,
     account: str = "",
-    asked: frozenset[str] = frozenset(),
+    asked: Mapping[str, Job | None] | None = None,
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
     states    everything known of the keys of these jobs and of those that these recipes' addresses had before
     now       seconds since the epoch; run_date its UTC day
     account   fingerprint of the API key; "" where it isn't known yet
-    asked     addresses that the recipes ask for beside those of `jobs`
+    asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
     """
-    alive = frozenset(job.address for job in jobs) | asked
+    alive = dict(asked or {})
+    alive.update((job.address, job) for job in jobs)
     recipes = frozenset(job.recipe for job in jobs)
+    compiled = frozenset(job.recipe for job in alive.values() if job is not None)
     known = Known(
         states=states,
         previous=_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
-        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=recipes),
+        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date),
         disk=disk,
         policy=policy or Policy(),
         account=account,
@@ -54,7 +57,7 @@ def make_plan(
     )
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
     steps = _onto_ours(tuple(_shared_purchases(decided)), known)
-    return Plan(steps=steps + tuple(_orphans(alive, recipes, known.previous)), holdings=known.holdings)
+    return Plan(steps=steps + tuple(_orphans(alive.keys(), recipes, known.previous)), holdings=known.holdings)
 
 
 def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
@@ -222,7 +225,7 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     if not taken or policy == "rename":
         return None
     if whose:
-        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {APART}"
+        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {_apart(job, whose)}"
         return _made(job, Action.BLOCKED, reason, state=state)
     if policy == "overwrite":
         reason = f"{path} is a folder; {bought}; move it, or save elsewhere"
@@ -230,6 +233,10 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     how = "was changed since an earlier run delivered it" if path in known.delivered else "is in the way"
     hint = "move it, or set save.on_conflict to overwrite, rename or skip"
     return _made(job, Action.BLOCKED, f"{path} {how}; {bought}; {hint}", state=state)
+
+
+def _apart(job: Job, whose: Iterable[str]) -> str:
+    return APART if any(address.partition("[")[0] == job.recipe for address in whose) else RECIPES_APART
 
 
 def _listed(addresses: Sequence[str]) -> str:
@@ -328,7 +335,7 @@ def _held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step |
     for file in _again(delivery, job, known.disk):
         whose = known.holdings.others(file.path, address=job.address, key=job.key)
         if whose and job.save.on_conflict != "rename":
-            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {APART}"
+            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {_apart(job, whose)}"
             return _made(job, Action.BLOCKED, reason, state=state)
     return None
 
@@ -388,7 +395,7 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
         yield step
 
 
-def _orphans(alive: frozenset[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
+def _orphans(alive: Set[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
     for address, state in sorted((address, by_address[address]) for address in by_address.keys() - alive):
         if address.partition("[")[0] in recipes:
             yield Step(

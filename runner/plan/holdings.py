@@ -1,15 +1,17 @@
 """Whose results lie where. A result is replaced only for the address that it was delivered to; for any other it is
 in the way.
 
-An address that its recipe no longer asks for has nobody who misses its results: they may be replaced too.
+An address that its recipe no longer asks for has nobody who misses its results: they may be replaced too. So may
+what an address had before it asked for other work, which goes elsewhere: rows move up when one above them is removed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from runner.compile import Job
 from runner.state import DeliveredFile, Delivery, KeyState
 
 Claimant = tuple[str, int]  # an address, and which output of its job
@@ -20,16 +22,18 @@ class Holdings:
     """
     files   results that are still what the run log says of them, by path
     holders for each path the addresses whose result lies there, with the key of the work
-    alive   addresses that are asked for
+    alive   addresses that are asked for, with their jobs, None where those can't be compiled
     orphans addresses that their recipes no longer ask for
     claims  paths that deliveries of this run have taken for themselves; grows, as `files` and `holders` do
+    run_date what `{run.date}` stands for where the jobs will save
     """
 
     files: dict[str, DeliveredFile] = field(default_factory=dict)
     holders: dict[str, dict[str, str]] = field(default_factory=dict)
-    alive: frozenset[str] = frozenset()
+    alive: Mapping[str, Job | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     claims: dict[str, Claimant] = field(default_factory=dict)
+    run_date: str = ""
 
     def others(self, path: str, *, address: str, key: str) -> tuple[str, ...]:
         """The other addresses whose results lie at `path` and must stay.
@@ -40,16 +44,27 @@ class Holdings:
         holders = self.holders.get(path)
         if not holders:
             return ()
-        shared = address in holders
+        equal = (key, holders.get(address, key))
         return tuple(
             sorted(
                 other
                 for other, its_key in holders.items()
-                if other != address
-                and other not in self.orphans
-                and (other in self.alive or (not shared and its_key != key))
+                if other != address and other not in self.orphans and self._keeps(other, path, its_key, equal=equal)
             )
         )
+
+    def _keeps(self, other: str, path: str, its_key: str, *, equal: tuple[str, ...]) -> bool:
+        """Whether the result of `its_key` at `path` must stay for `other`, unless it is one of `equal` works."""
+        if other not in self.alive:
+            return its_key not in equal
+        job = self.alive[other]
+        if job is None or job.key == its_key:
+            return True
+        return its_key not in equal and self._may_save_to(path, job)
+
+    def _may_save_to(self, path: str, job: Job) -> bool:
+        expected = job.expected_paths(run_date=self.run_date)
+        return not expected or path in expected  # names that can't be known yet may be any
 
     def claim(self, path: str, claimant: Claimant) -> bool:
         """Take `path` for one output for as long as this run lasts; False where another one has it."""
@@ -76,11 +91,17 @@ class Holdings:
 
 
 def holdings_of(
-    states: Iterable[KeyState], records: frozenset[DeliveredFile], *, alive: frozenset[str], recipes: frozenset[str]
+    states: Iterable[KeyState],
+    records: frozenset[DeliveredFile],
+    *,
+    alive: Mapping[str, Job | None],
+    recipes: frozenset[str],
+    run_date: str,
 ) -> Holdings:
     """
     records  files that lie where they were delivered, unchanged; also those that no line of the log knows
-    alive    addresses that are asked for, of these recipes
+    alive    addresses that are asked for, as in Holdings
+    recipes  those of which `alive` holds all addresses
     """
     holders: dict[str, dict[str, str]] = defaultdict(dict)
     orphans = set()
@@ -92,7 +113,11 @@ def holdings_of(
                 if file in records:
                     holders[file.path][address] = state.key
     return Holdings(
-        files={file.path: file for file in records}, holders=dict(holders), alive=alive, orphans=frozenset(orphans)
+        files={file.path: file for file in records},
+        holders=dict(holders),
+        alive=alive,
+        orphans=frozenset(orphans),
+        run_date=run_date,
     )
 
 

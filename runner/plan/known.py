@@ -26,6 +26,8 @@ class Disk:
     present paths that exist, delivered by us or not
     folders paths of `present` that are folders
     closed  folders where results would go that can't be written, with the reason
+    taken   of `present` where results would go that keep off those of others; where their names can't be known yet,
+            the folder that they go to
     """
 
     records: frozenset[DeliveredFile] = field(default_factory=frozenset)
@@ -33,6 +35,7 @@ class Disk:
     present: frozenset[str] = field(default_factory=frozenset)
     folders: frozenset[str] = field(default_factory=frozenset)
     closed: Mapping[str, str] = field(default_factory=dict)
+    taken: frozenset[str] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

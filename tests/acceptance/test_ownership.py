@@ -113,6 +113,25 @@ def test_with_skip_the_first_result_stays_and_the_others_come_when_it_is_gone(al
     assert alike.delivered() == {"photo.webp"}
 
 
+def test_a_result_of_unknown_name_takes_no_place_of_a_recipe_that_is_run_on_its_own(alike: Desk) -> None:
+    listed = (alike.folder / "rows.csv").read_text().splitlines()
+    alike.write("rows.csv", "\n".join(listed[:2]) + "\n")
+    alike.write("more.csv", "\n".join([listed[0], listed[2]]) + "\n")
+    rows(alike, "overwrite")
+    second = (alike.folder / "shop.recipe.toml").read_text().replace('"shop"', '"more"').replace("rows.csv", "more.csv")
+    alike.write("more.recipe.toml", second)
+
+    assert alike.runner("run", "shop.recipe.toml").code == 0
+    first = bytes_of(alike)
+    taken = [alike.runner("run", "more.recipe.toml") for _ in range(2)]
+    again = alike.runner("run", "shop.recipe.toml")
+
+    assert [done.code for done in taken] == [6, 6]
+    assert all("photo.webp holds the result of shop[" in done.err for done in taken)
+    assert (again.code, bytes_of(alike)) == (0, first)
+    assert [entry.starts for entry in alike.book()] == [1, 1]
+
+
 def test_results_that_had_no_place_are_delivered_once_the_recipe_gives_them_one(alike: Desk) -> None:
     rows(alike, "error")
     assert report(alike)[0] == 6
@@ -138,6 +157,30 @@ def test_a_result_of_an_item_that_is_gone_may_be_replaced(alike: Desk) -> None:
     assert code == 0
     assert set(bytes_of(alike)) == {"photo.webp"}
     assert bytes_of(alike) != before
+
+
+def test_rows_that_move_up_or_down_find_their_results_where_they_are(desk: Desk) -> None:
+    for color in ("red", "green", "blue", "black"):
+        desk.write(f"pics/{color}.png", png(color=color))
+    desk.write(
+        "shop.recipe.toml",
+        '[foreach]\nrows = "rows.csv"\n[[input]]\ntype = "upload"\nsource = "pics/{item.name}.png"\n'
+        '[[conversion]]\ntarget = "webp"\n[save]\npath = "out/{item.name}.webp"\n',
+    )
+    desk.write("rows.csv", "name\nred\ngreen\nblue\n")
+    assert report(desk)[0] == 0
+    first = bytes_of(desk)
+
+    desk.write("rows.csv", "name\nred\nblue\n")
+    removed = report(desk)
+    desk.write("rows.csv", "name\nblack\nred\ngreen\nblue\n")
+    added = report(desk)
+    (again_code, again) = report(desk)
+
+    assert (removed[0], added[0], again_code) == (0, 0, 0)
+    assert {job["status"] for job in again} == {"skipped"}
+    assert {name: content for name, content in bytes_of(desk).items() if name != "black.webp"} == first
+    assert [entry.starts for entry in desk.book()] == [1, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

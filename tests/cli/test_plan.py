@@ -200,3 +200,97 @@ def test_a_result_that_is_gone_is_delivered_again_without_credits(runner: Runner
 
     assert (row["action"], row["credits"]) == ("redeliver", {"cap": 0, "estimate": 0})
     assert row["reason"].endswith("out/a.jpg is missing since it was delivered")
+
+
+PAIR = """\
+{after}
+foreach.files = "{folder}/*.png"
+[[input]]
+type = "upload"
+source = "{{item.path}}"
+[[conversion]]
+target = "jpg"
+[save]
+path = "{save}/{{item.stem}}.jpg"
+on_conflict = "overwrite"
+"""
+
+
+def pair(shop: Path, name: str, folder: str, *, after: str = "", save: str = "out") -> Path:
+    """A recipe that saves to where another one may, with one picture of its own."""
+    (shop.parent / folder).mkdir(exist_ok=True)
+    recipe = shop.parent / f"{name}.recipe.toml"
+    recipe.write_text(PAIR.format(after=f'after = ["{after}"]' if after else "", folder=folder, save=save))
+    return recipe
+
+
+def actions(done: CompletedProcess[str]) -> dict[str, str]:
+    return {address: job["action"] for address, job in jobs(done).items()}
+
+
+def outcomes(done: CompletedProcess[str]) -> dict[str, str]:
+    return {job["address"]: job["status"] for job in json.loads(done.stdout)["jobs"]}
+
+
+def test_a_run_blocks_what_the_plan_blocks_also_where_one_recipe_comes_after_the_other(
+    runner: Runner, shop: Path
+) -> None:
+    shop.unlink()
+    first, second = pair(shop, "first", "in"), pair(shop, "second", "in2", after="first")
+    shutil.copy(PICTURES / "harbour.png", shop.parent / "in2" / "a.png")
+
+    plan = runner("plan", first, second, "--format", "json")
+    run = runner("run", first, second, "--format", "json")
+
+    assert actions(plan) == {"first[in/a.png]": "blocked", "first[in/b.png]": "run", "second[in2/a.png]": "blocked"}
+    assert outcomes(run) == {
+        "first[in/a.png]": "blocked",
+        "first[in/b.png]": "succeeded",
+        "second[in2/a.png]": "blocked",
+    }
+    assert run.returncode == 5
+    assert run.stderr.count("would all be saved as") == 1
+    assert [path.name for path in (shop.parent / "out").iterdir()] == ["b.jpg"]
+
+
+def test_inputs_that_come_to_be_during_a_run_take_no_place_that_another_recipe_wants(
+    runner: Runner, shop: Path
+) -> None:
+    shop.unlink()
+    first, second = pair(shop, "first", "in", save="made"), pair(shop, "second", "made", after="first", save="made")
+    second.write_text(second.read_text().replace("*.png", "*.jpg"))
+
+    run = runner("run", first, second, "--format", "json")
+    made = {path.name: path.read_bytes() for path in (shop.parent / "made").iterdir()}
+    again = runner("run", first, second, "--format", "json")
+
+    assert {status for address, status in outcomes(run).items() if address.startswith("second")} == {"blocked"}
+    assert (run.returncode, again.returncode) == (5, 5)
+    assert {path.name: path.read_bytes() for path in (shop.parent / "made").iterdir()} == made
+
+
+def test_the_result_of_a_recipe_that_is_run_on_its_own_stays_as_long_as_that_is_there(
+    runner: Runner, shop: Path
+) -> None:
+    shop.unlink()
+    first, second = pair(shop, "first", "in"), pair(shop, "second", "in2")
+    (shop.parent / "in" / "b.png").rename(shop.parent / "in2" / "a.png")
+    result = shop.parent / "out" / "a.jpg"
+
+    assert runner("run", first).returncode == 0
+    made = result.read_bytes()
+    plan = runner("plan", second, "--format", "json")
+    run = runner("run", second, "--format", "json")
+    kept = result.read_bytes()
+    again = runner("run", first, "--format", "json")
+
+    assert "holds the result of first[in/a.png]; nothing was bought" in jobs(plan)["second[in2/a.png]"]["reason"]
+    assert "put {recipe.name} into save.path" in jobs(plan)["second[in2/a.png]"]["reason"]
+    assert (run.returncode, outcomes(run)) == (6, {"second[in2/a.png]": "blocked"})
+    assert (kept, set(outcomes(again).values())) == (made, {"skipped"})
+
+    first.unlink()
+    removed = runner("run", second, "--format", "json")
+
+    assert outcomes(removed) == {"second[in2/a.png]": "succeeded"}
+    assert result.read_bytes() != made

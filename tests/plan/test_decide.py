@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from runner.compile import Job
 from runner.errors import ExitCode
 from runner.plan import CHANGING, Action, Disk, Plan, Policy, Step, make_plan
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
+from tests.plan.conftest import make_job
 
 NOW = 1_795_444_000.0
 DAY_S = 24 * 3600.0
@@ -203,10 +205,53 @@ def test_an_item_that_was_refused_is_still_asked_for_and_keeps_its_results(job: 
         job(),
         states={refused.key: state_of(refused, Stage.FINISHED, **THEIRS)},
         disk=INTACT,
-        asked=frozenset({refused.address}),
+        asked={refused.address: None},
     )
 
     assert [one.action for one in plan.steps] == [Action.BLOCKED]
+
+
+ROW_BEFORE = "shop[3.jpg]"
+HELD_BY_ROW = {"addresses": frozenset({ROW_BEFORE}), "deliveries": {ROW_BEFORE: Delivery(save=SAVE, files=(FILE,))}}
+
+
+def row(number: int, name: str, **recipe: Any) -> Job:
+    """The job of the row `number`, which names the picture and the result."""
+    return make_job(f"{number}.jpg", digest=name, save=f"out/{name}.jpg.{{output.ext}}", **recipe)
+
+
+@pytest.mark.parametrize(("quality", "action"), [(80, Action.REDELIVER), (90, Action.RUN)])
+def test_what_a_row_held_goes_to_the_row_that_asks_for_it_after_one_above_was_removed(
+    quality: int, action: Action
+) -> None:
+    """Row 3 asks for other work now, which is saved elsewhere; the work of row 2 may have changed as well."""
+    before = state_of(row(3, "a"), Stage.FINISHED, outputs=(OUTPUT,), **HELD_BY_ROW, **LONG_AGO)
+    moved, below = row(2, "a", quality=quality), row(3, "b", quality=quality)
+
+    plan = planned(moved, below, states={before.key: before}, disk=INTACT)
+
+    assert [one.action for one in plan.steps] == [action, Action.RUN]
+    assert plan.holdings.others(RESULT, address=moved.address, key=moved.key) == ()
+
+
+def test_what_two_rows_held_of_one_work_is_replaced_for_the_one_that_still_saves_there() -> None:
+    both = HELD_BY_ROW["deliveries"] | {"shop[2.jpg]": Delivery(save=SAVE, files=(FILE,))}  # type: ignore[operator]
+    before = state_of(row(3, "a"), Stage.FINISHED, deliveries=both, outputs=(OUTPUT,))
+
+    plan = planned(row(2, "a", quality=90), row(3, "b"), states={before.key: before}, disk=INTACT)
+
+    assert [one.action for one in plan.steps] == [Action.RUN, Action.RUN]
+
+
+def test_a_row_that_may_still_save_there_keeps_what_it_held() -> None:
+    before = state_of(row(3, "a"), Stage.FINISHED, outputs=(OUTPUT,), **HELD_BY_ROW)
+    wants = row(2, "b", quality=90)
+    there = row(3, "a", quality=90)
+    there = replace(there, expected=(), places=())  # only the server knows what it will be called
+
+    plan = planned(wants, there, states={before.key: before}, disk=INTACT)
+
+    assert plan.holdings.others(RESULT, address=wants.address, key=wants.key) == (ROW_BEFORE,)
 
 
 def test_what_was_delivered_here_is_blocked_where_another_result_has_its_place_by_now(job: Any) -> None:

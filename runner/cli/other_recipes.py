@@ -1,0 +1,44 @@
+"""Results of recipes that aren't planned, at places where those that are would save: they stay, as all others do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from runner.recipe.load import load_recipes
+from runner.resources import catalog_document
+from runner.state import KeyState
+from runner.wire.catalog import Catalog
+
+
+def delivered_to(places: Collection[str], states: Mapping[str, KeyState]) -> dict[str, KeyState]:
+    """Of `states` those with results at `places`, which are files and folders."""
+    return {key: state for key, state in states.items() if _lies_at(places, state)} if places else {}
+
+
+def _lies_at(places: Collection[str], state: KeyState) -> bool:
+    return any(_is_at(places, file.path) for delivery in state.deliveries.values() for file in delivery.all_files)
+
+
+def _is_at(places: Collection[str], path: str) -> bool:
+    while path and path not in places:
+        path = path.rpartition("/")[0]
+    return bool(path)
+
+
+def of_recipes(names: Collection[str], states: Mapping[str, KeyState]) -> dict[str, KeyState]:
+    """What `states` say of addresses of these recipes; of one that was removed nobody misses the results."""
+    kept = {
+        key: {address: one for address, one in state.deliveries.items() if address.partition("[")[0] in names}
+        for key, state in states.items()
+    }
+    return {key: replace(states[key], deliveries=deliveries) for key, deliveries in kept.items() if deliveries}
+
+
+def recipes_there(project: Path) -> frozenset[str] | None:
+    """The names of all recipes of a project; None where one can't be read, and so might have any name."""
+    loaded = load_recipes([project], catalog=Catalog.read(catalog_document()))
+    if any(problem.severity == "error" for problem in loaded.problems):
+        return None
+    return frozenset(recipe.name for recipe in loaded.recipes)
