@@ -182,6 +182,46 @@ def test_what_a_killed_server_was_writing_takes_no_room_after_the_restart_but_ch
     assert [path.name for path in (folder / "tmp").iterdir()] == ["job.input.10.part"]
 
 
+def test_what_could_not_be_kept_is_counted_until_it_is_discarded(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path, most_bytes=1000)
+    (tmp_path / "job").write_text("in the way of the job's folder")
+    scratch = blobs.scratch("a")
+    scratch.write_bytes(b"x" * 100)
+
+    with pytest.raises(OSError, match="job"):
+        blobs.keep(scratch, "job/a")
+    used = [blobs.used_bytes]
+    blobs.discard(scratch)
+    used.append(blobs.used_bytes)
+
+    assert used == [100, 0]
+
+
+def test_what_is_kept_while_its_job_is_removed_stays_counted_until_it_is_removed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = Blobs(tmp_path, most_bytes=1000)
+    for name in "ab":
+        blobs.scratch(name).write_bytes(b"x" * 100)
+    blobs.keep(blobs.scratch("a"), "job/a")
+    real = Path.unlink
+
+    def kept_meanwhile(path: Path, missing_ok: bool = False) -> None:
+        real(path, missing_ok)
+        monkeypatch.setattr(Path, "unlink", real)
+        blobs.scratch("b").replace(tmp_path / "job" / "b")
+
+    blobs._count(blobs.scratch("b"))
+    monkeypatch.setattr(Path, "unlink", kept_meanwhile)
+    blobs.remove_job("job")
+    used = [blobs.used_bytes]
+    blobs.remove_job("job")
+    used.append(blobs.used_bytes)
+
+    assert used == [100, 0]
+    assert not (tmp_path / "job").exists()
+
+
 def test_shared_files_are_counted_once_and_until_their_last_name_is_gone(tmp_path: Path) -> None:
     blobs = Blobs(tmp_path, most_bytes=1000)
     scratch = blobs.scratch("a")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -105,16 +104,14 @@ class Blobs:
 
     def keep(self, written: Path, blob: str) -> None:
         """Make `written` durable and give it its name; replaces what was there."""
-        self._count(written)
-        sync_file(written)
-        place = self.path(blob)
-        with self._lock:
-            self._discount(place)
+        size_bytes = self._count(written)
         try:
-            written.replace(place)
-        except FileNotFoundError:  # the first file of a job
-            place.parent.mkdir(exist_ok=True)
-            written.replace(place)
+            sync_file(written)
+            self._put(written, self.path(blob))
+        except OSError:
+            with self._lock:
+                self._begun[written] = size_bytes  # still counted, and it goes with `discard`
+            raise
 
     def share(self, blob: str, new: str) -> None:
         """A second name for the same bytes; they stay as long as one of the names does."""
@@ -127,9 +124,11 @@ class Blobs:
         self._remove(self.path(blob))
 
     def remove_job(self, job_id: str) -> None:
-        for path in _files(self._folder / job_id) if self._most else ():
+        folder = self._folder / job_id
+        for path in _files(folder):
             self._remove(path)
-        shutil.rmtree(self._folder / job_id, ignore_errors=True)
+        with contextlib.suppress(OSError):  # what was kept there just now goes with the next call
+            folder.rmdir()
         for path in self._tmp.glob(f"{job_id}.*"):
             self.discard(path)
 
@@ -153,12 +152,22 @@ class Blobs:
             if path.suffix != PART:
                 path.unlink(missing_ok=True)
 
-    def _count(self, written: Path) -> None:
+    def _put(self, written: Path, place: Path) -> None:
+        with self._lock:
+            self._discount(place)
+        try:
+            written.replace(place)
+        except FileNotFoundError:  # the first file of a job
+            place.parent.mkdir(exist_ok=True)
+            written.replace(place)
+
+    def _count(self, written: Path) -> int:
         """`written` is about to be kept: from now on it is counted by its size, and no longer as begun."""
-        if self._most:
-            with self._lock:
-                self._recount(written, written.stat().st_size, before=self._begun.get(written, 0))
-                self._begun.pop(written, None)
+        if not self._most:
+            return 0
+        with self._lock:
+            self._recount(written, written.stat().st_size, before=self._begun.get(written, 0))
+            return self._begun.pop(written)
 
     def _recount(self, scratch: Path, size_bytes: int, *, before: int) -> None:
         """Under the lock: count `size_bytes` for `scratch`, where `before` was counted for the same bytes."""
