@@ -15,6 +15,11 @@ from typing import Any
 MOST_PARKED_S = 24 * 3600.0
 
 
+def recipe_named_in(address: str) -> str:
+    """The recipe that the place belongs to: "shop" for `shop[in/a.jpg]`."""
+    return address.partition("[")[0]
+
+
 class Stage(StrEnum):
     INTENT = "intent"  # nothing bought; there may be an unstarted job nobody knows the id of
     CREATED = "created"  # an unstarted job with a known id

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runner.recipe.load import load_recipes
 from runner.resources import catalog_document
-from runner.state import KeyState
+from runner.state import KeyState, recipe_named_in
 from runner.wire.catalog import Catalog
 
 
@@ -30,7 +30,7 @@ def _is_at(places: Collection[str], path: str) -> bool:
 def of_recipes(names: Collection[str], states: Mapping[str, KeyState]) -> dict[str, KeyState]:
     """What `states` say of addresses of these recipes; of one that was removed nobody misses the results."""
     kept = {
-        key: {address: one for address, one in state.deliveries.items() if address.partition("[")[0] in names}
+        key: {address: one for address, one in state.deliveries.items() if recipe_named_in(address) in names}
         for key, state in states.items()
     }
     return {key: replace(states[key], deliveries=deliveries) for key, deliveries in kept.items() if deliveries}

@@ -21,7 +21,7 @@ from runner.execute.disk import look
 from runner.plan import Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
-from runner.state import UNDER_WAY, KeyState, Stage
+from runner.state import UNDER_WAY, KeyState, Stage, recipe_named_in
 
 _BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
@@ -39,8 +39,8 @@ class Planned:
 
     def of(self, names: Collection[str]) -> Planned:
         """What is planned for these recipes alone."""
-        steps = tuple(step for step in self.plan.steps if recipe_of(step.address) in names)
-        begun = tuple(step for step in self.plan.begun if recipe_of(step.address) in names)
+        steps = tuple(step for step in self.plan.steps if recipe_named_in(step.address) in names)
+        begun = tuple(step for step in self.plan.begun if recipe_named_in(step.address) in names)
         recipes = tuple(recipe for recipe in self.recipes if recipe.name in names)
         return replace(self, plan=replace(self.plan, steps=steps, begun=begun), recipes=recipes)
 
@@ -51,7 +51,7 @@ class Planned:
     def asked_beside(self, names: Collection[str]) -> Mapping[str, Job | None]:
         """The addresses that other recipes than these ask for."""
         alive = self.plan.holdings.alive
-        return {address: job for address, job in alive.items() if recipe_of(address) not in names}
+        return {address: job for address, job in alive.items() if recipe_named_in(address) not in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,13 +223,9 @@ def known_states(
     known: dict[str, KeyState] = {}
     others: dict[str, KeyState] = {}
     for key, state in states.items():
-        ours = key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_of, state.deliveries))
+        ours = key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_named_in, state.deliveries))
         (known if ours else others)[key] = state
     return known, others
-
-
-def recipe_of(address: str) -> str:
-    return address.partition("[")[0]
 
 
 def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[Step, ...]:

@@ -35,6 +35,7 @@ from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded
+from runner.state import recipe_named_in
 
 T = TypeVar("T")
 
@@ -154,7 +155,7 @@ async def _run_levels(
         outcomes += report.outcomes
         problems += part.problems
         undone |= {
-            outcome.address.partition("[")[0]
+            recipe_named_in(outcome.address)
             for outcome in report.outcomes
             if outcome.wanted and outcome.status not in DONE
         }

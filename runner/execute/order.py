@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from runner.plan import CHANGING, Action, Step
+from runner.state import recipe_named_in
 
 Groups = Mapping[str, Sequence[Step]]
 
@@ -31,7 +32,7 @@ def levels(after: Mapping[str, Sequence[str]]) -> list[frozenset[str]]:
 
 
 def recipe_of(step: Step) -> str:
-    return step.job.recipe if step.job else step.address.partition("[")[0]
+    return step.job.recipe if step.job else recipe_named_in(step.address)
 
 
 def _depths(steps: Sequence[Step]) -> Mapping[str, int]:

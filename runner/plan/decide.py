@@ -12,7 +12,7 @@ from runner.plan.changes import changes_between
 from runner.plan.holdings import copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
 from runner.plan.wanted import is_below, not_here, wanted_paths
-from runner.state import DeliveredFile, Delivery, KeyState, Stage
+from runner.state import DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
@@ -236,7 +236,7 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
 
 
 def _apart(job: Job, whose: Iterable[str]) -> str:
-    return APART if any(address.partition("[")[0] == job.recipe for address in whose) else RECIPES_APART
+    return APART if any(recipe_named_in(address) == job.recipe for address in whose) else RECIPES_APART
 
 
 def _listed(addresses: Sequence[str]) -> str:
@@ -397,7 +397,7 @@ def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:
 
 def _orphans(alive: Set[str], recipes: frozenset[str], by_address: Mapping[str, KeyState]) -> Iterator[Step]:
     for address, state in sorted((address, by_address[address]) for address in by_address.keys() - alive):
-        if address.partition("[")[0] in recipes:
+        if recipe_named_in(address) in recipes:
             yield Step(
                 address=address,
                 key=state.key,

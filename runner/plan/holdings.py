@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from runner.compile import Job
-from runner.state import DeliveredFile, Delivery, KeyState
+from runner.state import DeliveredFile, Delivery, KeyState, recipe_named_in
 
 Claimant = tuple[str, int]  # an address, and which output of its job
 
@@ -107,7 +107,7 @@ def holdings_of(
     orphans = set()
     for state in states:
         for address, delivery in state.deliveries.items():
-            if address not in alive and address.partition("[")[0] in recipes:
+            if address not in alive and recipe_named_in(address) in recipes:
                 orphans.add(address)
             for file in delivery.files:
                 if file in records:

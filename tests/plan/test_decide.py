@@ -212,7 +212,10 @@ def test_an_item_that_was_refused_is_still_asked_for_and_keeps_its_results(job: 
 
 
 ROW_BEFORE = "shop[3.jpg]"
-HELD_BY_ROW = {"addresses": frozenset({ROW_BEFORE}), "deliveries": {ROW_BEFORE: Delivery(save=SAVE, files=(FILE,))}}
+HELD_BY_ROW: dict[str, Any] = {
+    "addresses": frozenset({ROW_BEFORE}),
+    "deliveries": {ROW_BEFORE: Delivery(save=SAVE, files=(FILE,))},
+}
 
 
 def row(number: int, name: str, **recipe: Any) -> Job:
@@ -235,7 +238,7 @@ def test_what_a_row_held_goes_to_the_row_that_asks_for_it_after_one_above_was_re
 
 
 def test_what_two_rows_held_of_one_work_is_replaced_for_the_one_that_still_saves_there() -> None:
-    both = HELD_BY_ROW["deliveries"] | {"shop[2.jpg]": Delivery(save=SAVE, files=(FILE,))}  # type: ignore[operator]
+    both = HELD_BY_ROW["deliveries"] | {"shop[2.jpg]": Delivery(save=SAVE, files=(FILE,))}
     before = state_of(row(3, "a"), Stage.FINISHED, deliveries=both, outputs=(OUTPUT,))
 
     plan = planned(row(2, "a", quality=90), row(3, "b"), states={before.key: before}, disk=INTACT)
