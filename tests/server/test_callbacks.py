@@ -7,9 +7,10 @@ import hashlib
 import hmac
 import logging
 import random
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -20,7 +21,11 @@ import httpx
 import pytest
 
 from runner.server.book import DATABASE
+from runner.server.callbacks.post import Letter, post
 from runner.server.callbacks.sender import Callbacks
+from runner.server.config import Network
+from runner.server.engine.addresses import resolve
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.vault import Vault
 from runner.server.standing import Standing
 from runner.server.store.callbacks import CallbackQueue, Message
@@ -314,5 +319,40 @@ def test_hundreds_of_callbacks_reach_their_receiver_a_few_at_a_time(tmp_path: Pa
 
         assert len(office.got) == 300
         assert office.most_at_once <= 8
+
+    asyncio.run(test())
+
+
+def test_a_name_whose_lookup_hangs_keeps_no_other_receiver_waiting(
+    office: PostOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = threading.Event()
+
+    def hanging(host: str, port: int, allowed: Iterable[Network]) -> list[str]:
+        if host == "hangs.example":
+            let_go.wait(PATIENCE_S)
+        return resolve(host, port, allowed)
+
+    monkeypatch.setattr("runner.server.callbacks.post.resolve", hanging)
+    resolvers = FairThreads(4, "resolve")
+
+    async def sent_to(url: str) -> int:
+        return await post(
+            Letter(url=url, body=b"{}", headers={}),
+            allowed=(ip_network("127.0.0.0/8"),),
+            timeout_s=PATIENCE_S,
+            resolvers=resolvers,
+        )
+
+    async def test() -> None:
+        hung = [asyncio.create_task(sent_to("http://hangs.example/")) for _ in range(8)]
+        await asyncio.sleep(0.05)
+        try:
+            assert await asyncio.wait_for(sent_to(f"{office.url}/hook"), PATIENCE_S / 2) == 200
+        finally:
+            for task in hung:
+                task.cancel()
+            await asyncio.gather(*hung, return_exceptions=True)
+            let_go.set()
 
     asyncio.run(test())

@@ -8,7 +8,6 @@ import hashlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from runner.server.callbacks.post import Letter, post
+from runner.server.engine.fair_places import FairThreads
 from runner.server.engine.remote import InputError, Order, fetch
 from runner.server.engine.stop import Stop
 from runner.server.storage.places import place_of
@@ -149,8 +149,7 @@ def test_a_callback_goes_to_the_address_that_was_checked(
     both = servers(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     letter = Letter(url=f"http://{NAME}:{both.port}/hook", body=b"{}", headers={})
 
-    with ThreadPoolExecutor(1) as resolver:
-        status = asyncio.run(post(letter, allowed=ALLOWED, timeout_s=5, resolver=resolver))
+    status = asyncio.run(post(letter, allowed=ALLOWED, timeout_s=5, resolvers=FairThreads(1, "resolve")))
 
     assert (status, both.connected, lookups) == (200, [GOOD], [NAME])
 

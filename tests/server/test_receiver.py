@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from runner.server.callbacks.sender import signature
 from runner.server.receiver.app import Reception, UnconfirmedError, make_receiver
 from runner.server.receiver.mailbox import Mailbox
+from tests.server.conftest import PATIENCE_S
 from tests.server.post_office import post_office
 
 ID = "019ab000-0000-7000-8000-000000000001"
@@ -242,3 +244,28 @@ def test_what_was_stored_is_forwarded_as_it_came_and_a_dead_end_does_no_harm(
     with caplog.at_level(logging.WARNING):
         assert len(receive(tmp_path / "two", body, secret=SECRET, forward=f"{office.url}/gone").stored) == 2
     assert "not forwarded" in caplog.text
+
+
+def test_a_receiver_answers_while_the_name_it_forwards_to_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, asked = threading.Event(), threading.Event()
+
+    def hanging(host: str, port: int, allowed: object) -> list[str]:
+        asked.set()
+        let_go.wait(PATIENCE_S)
+        raise OSError("never found")
+
+    monkeypatch.setattr("runner.server.callbacks.post.resolve", hanging)
+    monkeypatch.setattr("runner.server.receiver.app._FORWARD_S", 0.1)
+
+    async def body(desk: Desk) -> None:
+        first = asyncio.create_task(desk.send(document("processing")))
+        await asyncio.to_thread(asked.wait, PATIENCE_S)
+        assert await asyncio.wait_for(first, PATIENCE_S / 2) == 200
+        assert await asyncio.wait_for(desk.send(document("completed")), PATIENCE_S / 2) == 200
+
+    try:
+        receive(tmp_path, body, forward="http://hangs.example/")
+    finally:
+        let_go.set()

@@ -7,7 +7,6 @@ import socket
 import stat
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 
 from runner.server.callbacks.post import Letter, post
 from runner.server.config import ServerConfig
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.seal import Seal, seal_of
@@ -188,8 +188,8 @@ def test_a_callback_whose_secret_is_lost_is_given_up(serve: Serve, tmp_path: Pat
     database.close()
 
     letter = Letter(url=message.url, body=message.body, headers={})
-    with pytest.raises(RefusedReceiver, match="its address was lost"), ThreadPoolExecutor() as resolver:
-        asyncio.run(post(letter, allowed=(), timeout_s=1, resolver=resolver))
+    with pytest.raises(RefusedReceiver, match="its address was lost"):
+        asyncio.run(post(letter, allowed=(), timeout_s=1, resolvers=FairThreads(1, "resolve")))
 
 
 def test_a_callback_reaches_its_whole_address_also_after_a_restart(serve: Serve, tmp_path: Path) -> None:

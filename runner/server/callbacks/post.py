@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import SplitResult
 
 from runner.server.config import Network
 from runner.server.engine.addresses import resolve
+from runner.server.engine.fair_places import FairThreads
 from runner.server.engine.remote import encoded
 from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 
@@ -29,8 +29,10 @@ class Letter:
     headers: Mapping[str, str]
 
 
-async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float, resolver: Executor) -> int:
+async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float, resolvers: FairThreads) -> int:
     """The status that the receiver answers.
+
+    resolvers  where names are looked up, which may hang for longer than anybody waits: shared fairly by name
 
     Raises RefusedReceiver and RefusedAddress where it must not be asked, TimeoutError and OSError where it
     doesn't answer in time or not with HTTP. Redirects are answers like any other: they are not followed.
@@ -40,8 +42,8 @@ async def post(letter: Letter, *, allowed: tuple[Network, ...], timeout_s: float
     parts = checked_receiver(letter.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     async with asyncio.timeout(timeout_s):
-        loop = asyncio.get_running_loop()
-        addresses = await loop.run_in_executor(resolver, resolve, parts.hostname or "", port, allowed)
+        host = parts.hostname or ""
+        addresses = await resolvers.run(host, partial(resolve, host, port, allowed))
         reader, writer = await _connected(addresses, port, parts)
         try:
             writer.write(_head(parts, letter) + letter.body)

@@ -15,13 +15,13 @@ import hmac
 import logging
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from runner import __version__
 from runner.server.callbacks.post import Letter, post
 from runner.server.config import CallbackRules, Network
 from runner.server.engine.addresses import RefusedAddress
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.document import with_base
 from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.record import Job
@@ -32,6 +32,7 @@ from runner.wire.headers import SIGNATURE
 _log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S = 5.0
+_RESOLVERS = 4
 
 
 @dataclass(slots=True)
@@ -62,7 +63,7 @@ class Callbacks:
         self._news = asyncio.Event()
         self._flights: dict[str, asyncio.Task[None]] = {}  # by job
         self._receivers: dict[str, _Receiver] = {}
-        self._resolver = ThreadPoolExecutor(4, thread_name_prefix="resolve")
+        self._resolvers = FairThreads(_RESOLVERS, "resolve")
         self._standing = standing
         self.counts: Counter[str] = Counter()  # of results, for /metrics
 
@@ -79,7 +80,6 @@ class Callbacks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._resolver.shutdown(wait=False, cancel_futures=True)
 
     async def _send_what_is_due(self) -> None:
         """One round: begin with what may be sent, and wait until there can be more."""
@@ -157,7 +157,7 @@ class Callbacks:
             Letter(url=message.url, body=body, headers=headers),
             allowed=self._allowed,
             timeout_s=self._rules.first_timeout_s if first else self._rules.retry_timeout_s,
-            resolver=self._resolver,
+            resolvers=self._resolvers,
         )
 
     async def _failed(self, message: Message, receiver: _Receiver, why: str) -> None:

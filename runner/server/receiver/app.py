@@ -12,7 +12,6 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_network
@@ -29,6 +28,7 @@ from runner.server.api.bodies import parse, read_body
 from runner.server.callbacks.post import Letter, post
 from runner.server.callbacks.sender import signature
 from runner.server.config import MIB
+from runner.server.engine.fair_places import FairThreads
 from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.operating.logs import log_event
 from runner.server.receiver.mailbox import Mailbox, job_id_of, status_of
@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _MOST_BYTES = 16 * MIB
 _FORWARD_S = 10.0
+_RESOLVERS = 2  # one may hang while the next is asked for
 _EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _AGAIN = {"Retry-After": "1"}
 
@@ -73,7 +74,7 @@ class Reception:
 
 def make_receiver(reception: Reception) -> Starlette:
     one_at_a_time = asyncio.Lock()  # two of the same at once must not both be new
-    in_order = asyncio.Lock()
+    forwarder = _Forwarder(reception)
 
     async def receive(request: Request) -> Response:
         try:
@@ -84,7 +85,7 @@ def make_receiver(reception: Reception) -> Starlette:
         except ApiError as error:
             _log.warning("rejected: %s", error.message)
             return error_answer(error)
-        forwarding = BackgroundTask(_forward, kept, reception, in_order) if kept and reception.forward_to else None
+        forwarding = BackgroundTask(forwarder.forward, kept) if kept and reception.forward_to else None
         answer = json_answer({"message": "stored" if kept else "known already"})
         answer.background = forwarding
         return answer
@@ -164,18 +165,24 @@ def _tell(job_id: str, status: str, reception: Reception) -> None:
         _log.warning("job %s: nobody could be woken: %s", job_id, error.strerror or error)
 
 
-async def _forward(body: bytes, reception: Reception, in_order: asyncio.Lock) -> None:
-    """Once, in the order of arrival; it is for development, and what was stored stays stored."""
-    headers = {"Content-Type": "application/json"}
-    if reception.secret:
-        headers[SIGNATURE] = signature(reception.secret, body)
-    letter = Letter(url=reception.forward_to, body=body, headers=headers)
-    async with in_order:
-        with ThreadPoolExecutor(1) as resolver:
+class _Forwarder:
+    """Each once, in the order of arrival; it is for development, and what was stored stays stored."""
+
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
+        self._in_order = asyncio.Lock()
+        self._resolvers = FairThreads(_RESOLVERS, "resolve")
+
+    async def forward(self, body: bytes) -> None:
+        headers = {"Content-Type": "application/json"}
+        if self._reception.secret:
+            headers[SIGNATURE] = signature(self._reception.secret, body)
+        letter = Letter(url=self._reception.forward_to, body=body, headers=headers)
+        async with self._in_order:
             try:
-                status = await post(letter, allowed=_EVERYWHERE, timeout_s=_FORWARD_S, resolver=resolver)
+                status = await post(letter, allowed=_EVERYWHERE, timeout_s=_FORWARD_S, resolvers=self._resolvers)
             except (RefusedReceiver, OSError, UnicodeError) as error:
                 _log.warning("not forwarded: %s", str(error) or type(error).__name__)
                 return
-    if status >= 300:
-        _log.warning("forwarded, and answered with HTTP %s", status)
+        if status >= 300:
+            _log.warning("forwarded, and answered with HTTP %s", status)
