@@ -40,6 +40,7 @@ class CallbackRules:
     secret       signs every body in `X-Oc-Signature`; empty: nothing is signed
     first_*_s    the receiver's time for the first attempt, and the wait before the second; later waits double
     retries      attempts after the first; then the callback is given up
+    outdated_after  attempts after which a status gives way to a later one of the same job
     rest_after   failures in a row after which a receiver is left alone for `rest_s`
     """
 
@@ -47,6 +48,7 @@ class CallbackRules:
     first_timeout_s: float = 3.0
     retry_timeout_s: float = 10.0
     retries: int = 10
+    outdated_after: int = 3
     first_wait_s: float = 1.0
     most_wait_s: float = 300.0
     rest_after: int = 25

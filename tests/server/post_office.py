@@ -43,9 +43,13 @@ class Post:
 
 @dataclass
 class PostOffice:
-    """`answers` are used up one by one; afterwards everything is accepted. 0 hangs up, -1 says nothing for long."""
+    """`answers` are used up one by one; afterwards everything is accepted. 0 hangs up, -1 says nothing for long.
+
+    chokes_on  a status that always gets 500
+    """
 
     url: str = ""
+    chokes_on: str = ""
     answers: list[int] = field(default_factory=list)
     got: list[Post] = field(default_factory=list)
     most_at_once: int = 0
@@ -59,6 +63,8 @@ class PostOffice:
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
             self._news.notify_all()
+            if self.chokes_on and post.status == self.chokes_on:
+                return 500
             return self.answers.pop(0) if self.answers else 200
 
     def done(self) -> None:

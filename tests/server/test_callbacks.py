@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -49,6 +50,17 @@ def waiting(state: Path) -> int:
         return int(str(connection.execute("select count(*) from callbacks").fetchall()[0][0]))
     finally:
         connection.close()
+
+
+def attempts(state: Path) -> list[int]:
+    """How often each that waits was sent in vain."""
+    with closing(apsw.Connection(str(state / DATABASE), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        return [int(str(row[0])) for row in connection.execute("select attempts from callbacks")]
+
+
+def put_off(state: Path) -> None:
+    with closing(apsw.Connection(str(state / DATABASE), flags=apsw.SQLITE_OPEN_READWRITE)) as connection:
+        connection.execute("update callbacks set due = due + 3600")
 
 
 def test_a_job_that_ends_is_announced_once_with_its_document(tmp_path: Path, office: PostOffice) -> None:
@@ -108,6 +120,26 @@ def test_notify_status_announces_every_change_in_its_order_although_the_receiver
         assert list(dict.fromkeys(said)) == ["ready", "queued", "processing", "completed"]
         assert said == sorted(said, key=["ready", "queued", "processing", "completed"].index)
         assert len(said) == 4 + 3
+
+    asyncio.run(test())
+
+
+def test_a_status_that_a_receiver_chokes_on_does_not_keep_the_end_from_it(tmp_path: Path, office: PostOffice) -> None:
+    """However far off its next attempt is: the end brings it at once, and needn't wait for more."""
+    office.chokes_on = "processing"
+    patient = replace(QUICK, first_wait_s=0.01, most_wait_s=1.0)
+
+    async def test() -> None:
+        async with api_of(tmp_path, callbacks=patient) as api:
+            job = await api.staged(callback=office.url, notify_status=True)
+            assert (await api.upload(job, name="slow.jpg")).status_code == 200
+            assert (await api.start(job)).status_code == 200
+            await waiting_until(lambda: attempts(tmp_path) == [4])
+            put_off(tmp_path)
+            await api.http.delete(f"/jobs/{job['id']}")
+            await office.until(lambda got: got[-1].status == "canceled")
+            await waiting_until(lambda: waiting(tmp_path) == 0)
+        assert list(dict.fromkeys(office.statuses(job))) == ["ready", "queued", "processing", "canceled"]
 
     asyncio.run(test())
 

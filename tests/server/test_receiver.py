@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ def document(status: str, job_id: str = ID, **more: Any) -> dict[str, Any]:
 
 @dataclass
 class Desk:
-    """A receiver in this process; `api` is what the API would answer for each job, or the error it fails with."""
+    """A receiver in this process; `api` is what the API answers for each job, fails with, or waits for."""
 
     http: httpx.AsyncClient
     folder: Path
@@ -60,6 +61,8 @@ def receive(folder: Path, body: Body, *, secret: str = "", confirms: bool = Fals
             found = api.get(job_id)
             if isinstance(found, str):
                 raise UnconfirmedError(found)
+            if isinstance(found, asyncio.Event):
+                await found.wait()
             return found
 
         reception = Reception(
@@ -269,3 +272,22 @@ def test_a_receiver_answers_while_the_name_it_forwards_to_hangs(
         receive(tmp_path, body, forward="http://hangs.example/")
     finally:
         let_go.set()
+
+
+def test_an_api_that_says_nothing_about_one_job_holds_up_no_other_and_no_sender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.server.receiver.app._CONFIRM_S", 0.5)
+    other = ID.replace("1", "2")
+
+    async def body(desk: Desk) -> None:
+        desk.api[ID] = asyncio.Event()  # never set
+        desk.api[other] = document("completed", other)
+        began = time.monotonic()
+        silent = [asyncio.create_task(desk.send(document("completed"))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        assert await desk.send(document("completed", other)) == 200
+        assert time.monotonic() - began < 0.5
+        assert await asyncio.gather(*silent) == [503, 503, 503]
+
+    assert list(receive(tmp_path, body, confirms=True).stored) == [f"{other}_completed.json"]

@@ -1,7 +1,8 @@
 """Sends what the queue holds: in order per job, so many at a time, with patience that ends.
 
 2xx accepts. 4xx and redirects are final: the receiver was reached and doesn't want it. 5xx, silence and broken
-connections are tried again, later each time. A receiver that keeps failing is left alone for a while.
+connections are tried again, later each time; but a status that was sent in vain some times gives way to a later one
+of its job, for the last one is what matters. A receiver that keeps failing is left alone for a while.
 
 Source: the API's guide on webhooks, for the seconds and the counts; the spacing of retries is ours.
 """
@@ -168,6 +169,9 @@ class Callbacks:
             _log.warning("callbacks to %s keep failing: it rests for %.0f s", message.host, self._rules.rest_s)
         if message.attempts >= self._rules.retries:
             await self._settle(message, "given up", f"given up after {message.attempts + 1} attempts: {why}")
+            return
+        if message.attempts + 1 >= self._rules.outdated_after and self._queue.is_outdated(message):
+            await self._settle(message, "outdated", f"outdated after {message.attempts + 1} attempts: {why}")
             return
         self.counts["tried again"] += 1
         wait_s = min(self._rules.first_wait_s * 2**message.attempts, self._rules.most_wait_s)

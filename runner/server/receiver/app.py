@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from ipaddress import ip_network
+from weakref import WeakValueDictionary
 
 import orjson
 from starlette.applications import Starlette
@@ -39,6 +40,7 @@ from runner.wire.values import JsonObject, as_object
 _log = logging.getLogger(__name__)
 
 _MOST_BYTES = 16 * MIB
+_CONFIRM_S = 8.0  # senders wait 3 s at first, and then 10
 _FORWARD_S = 10.0
 _RESOLVERS = 2  # one may hang while the next is asked for
 _EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
@@ -73,14 +75,15 @@ class Reception:
 
 
 def make_receiver(reception: Reception) -> Starlette:
-    one_at_a_time = asyncio.Lock()  # two of the same at once must not both be new
+    # Two of the same at once must not both be new; those of other jobs don't wait for an API that takes its time.
+    of_jobs: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
     forwarder = _Forwarder(reception)
 
     async def receive(request: Request) -> Response:
         try:
             body = await read_body(request, _MOST_BYTES)
             document = _checked(body, request.headers.get(SIGNATURE, ""), reception.secret)
-            async with one_at_a_time:
+            async with of_jobs.setdefault(job_id_of(document), asyncio.Lock()):
                 kept = await _taken_in(document, body, reception)
         except ApiError as error:
             _log.warning("rejected: %s", error.message)
@@ -132,7 +135,10 @@ async def _confirmed(job_id: str, status: str, reception: Reception) -> JsonObje
     if reception.confirm is None:
         return None
     try:
-        found = await reception.confirm(job_id)
+        async with asyncio.timeout(_CONFIRM_S):
+            found = await reception.confirm(job_id)
+    except TimeoutError as error:
+        raise _later(f"the API says nothing about the job for {_CONFIRM_S:.0f} s") from error
     except UnconfirmedError as error:
         raise _later(f"the API can't be asked about the job: {error}") from error
     if found is None:

@@ -50,6 +50,8 @@ def note_callback(db: apsw.Connection, old: Job, new: Job, document: bytes, call
     if not callback.masked or STATUS[old.phase] is STATUS[new.phase]:
         return
     if new.notify_status or new.phase in _ANNOUNCED:
+        # What was sent in vain before has its next attempt now: where that fails, too, it may give way to this.
+        db.execute("update callbacks set due = 0 where job_id = ? and attempts > 1", (new.id,))
         db.execute(
             "insert into callbacks (job_id, host, url, sealed, status, body, attempts, due) "
             "values (?, ?, ?, ?, ?, ?, 0, 0)",
@@ -106,6 +108,11 @@ class CallbackQueue:
     def waiting(self) -> int:
         row = self._db.row("select count(*) from callbacks")
         return int(str(row[0])) if row else 0
+
+    def is_outdated(self, message: Message) -> bool:
+        """Whether there is something later to say of the job."""
+        sql = "select 1 from callbacks where job_id = ? and seq > ? limit 1"
+        return self._db.row(sql, (message.job_id, message.seq)) is not None
 
     async def settle(self, message: Message) -> None:
         """Accepted, or given up: it is not sent again."""
