@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import socket
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
@@ -225,6 +227,50 @@ def test_a_definite_answer_is_taken_at_its_word(status: int, flaky: Callable[...
         fetched(server, tmp_path)
 
     assert len(server.asked) == 1
+
+
+def members(content: bytes) -> bytes:
+    """Two, one after the other, as gzip allows."""
+    return gzip.compress(content[:5000]) + gzip.compress(content[5000:])
+
+
+@pytest.mark.parametrize(
+    ("coding", "squeeze"), [("gzip", gzip.compress), ("X-Gzip ", members), ("deflate", zlib.compress)]
+)
+def test_what_comes_compressed_although_nobody_asked_for_that_is_the_file(
+    coding: str, squeeze: Callable[[bytes], bytes], flaky: Callable[..., Flaky], tmp_path: Path
+) -> None:
+    coded = Answer(headers={"Content-Encoding": coding, "ETag": '"1"'}, body=squeeze(NEW))
+    server = flaky(replace(coded, cut=40), coded)
+
+    got = fetched(server, tmp_path)
+
+    assert (tmp_path / "fetched").read_bytes() == NEW
+    assert (got.size, got.checksum) == (len(NEW), hashlib.md5(NEW).hexdigest())
+    assert "Range" not in server.asked[1]  # where it broke off isn't where we are
+
+
+def test_a_coding_that_nobody_knows_is_named_and_a_bomb_has_an_end(flaky: Callable[..., Flaky], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="as 'br'"):
+        fetched(flaky(Answer(headers={"Content-Encoding": "br"}, body=OLD)), tmp_path)
+    with pytest.raises(InputError, match="can't be decompressed"):
+        fetched(flaky(Answer(headers={"Content-Encoding": "gzip"}, body=OLD)), tmp_path)
+    with pytest.raises(InputError, match="too large"):
+        fetched(flaky(Answer(headers={"Content-Encoding": "gzip"}, body=gzip.compress(bytes(10**8)))), tmp_path)
+    assert (tmp_path / "fetched").stat().st_size <= 10**6
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "attachment; filename=\"plain.txt\"; filename*=UTF-8''caf%C3%A9.png",
+        "attachment; filename*=UTF-8''caf%C3%A9.png; filename=plain.txt",
+        "inline; filename*=UTF-8''caf%C3%A9.png",
+    ],
+)
+def test_the_extended_form_of_a_name_wins(disposition: str, flaky: Callable[..., Flaky], tmp_path: Path) -> None:
+    """Source: RFC 6266, section 4.3."""
+    assert fetched(flaky(Answer(headers={"Content-Disposition": disposition})), tmp_path).filename == "café.png"
 
 
 def test_all_attempts_together_have_their_time(flaky: Callable[..., Flaky], tmp_path: Path) -> None:

@@ -14,13 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from io import FileIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from runner import __version__
 from runner.server.config import Network
 from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.engine.content_coding import BrokenCodingError, UnknownCodingError, decoded, is_plain
 from runner.server.engine.stop import Stop
 from runner.server.storage.gates import Gate
 from runner.server.storage.patience import Patience, patiently, retry_after_s
@@ -167,7 +170,7 @@ class _Download:
 
     def _read(self, answer: http.client.HTTPResponse) -> None:
         self._make_room(self._size + (answer.length or 0))
-        while chunk := _chunk(answer):
+        for chunk in _chunks(answer):
             self._make_room(self._size + len(chunk))
             self._check_time()
             self._digest.update(chunk)
@@ -192,8 +195,10 @@ class _Download:
 def _validator(answer: http.client.HTTPResponse) -> str:
     """What `If-Range` may hold: a weak ETag, which may mean other bytes, must not stand there.
 
-    Source: RFC 9110, section 13.1.5.
+    Nothing does for what comes compressed: where that broke off isn't where we are. Source: RFC 9110, section 13.1.5.
     """
+    if not is_plain(answer.getheader("Content-Encoding") or ""):
+        return ""
     etag = answer.getheader("ETag") or ""
     return etag if etag.startswith('"') else answer.getheader("Last-Modified") or ""
 
@@ -292,6 +297,19 @@ def encoded(target: str) -> str:
     return "".join(char if "!" <= char <= "~" else "".join(f"%{byte:02X}" for byte in char.encode()) for char in target)
 
 
+def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The file in pieces, as it is. Raises InputError where it comes in a way that can't be undone."""
+    coding = answer.getheader("Content-Encoding") or ""
+    try:
+        yield from decoded(iter(lambda: _chunk(answer), b""), coding)
+    except UnknownCodingError as error:
+        raise InputError(
+            404, f"The server sends the file encoded as '{error}', although it was asked not to"
+        ) from error
+    except BrokenCodingError as error:
+        raise Broken(f"The download can't be used: {error}") from error
+
+
 def _chunk(answer: http.client.HTTPResponse) -> bytes:
     try:
         return answer.read1(_CHUNK)
@@ -315,11 +333,17 @@ def _filename(url: str, answer: http.client.HTTPResponse) -> str:
 
 
 def _suggested(disposition: str) -> str:
-    """The file name in a `Content-Disposition`; empty where it has none, or contradicts itself."""
+    """The file name in a `Content-Disposition`; empty where it has none, or contradicts itself.
+
+    The extended form wins. Source: RFC 6266, section 4.3.
+    """
     header = Message()
     header["Content-Disposition"] = disposition
     try:
-        return header.get_filename() or ""
+        # Extended ones are tuples of charset, language and value, which the library's types don't say.
+        parameters: list[tuple[str, Any]] = header.get_params(failobj=[], header="content-disposition")
+        extended = [value for name, value in parameters if name == "filename" and isinstance(value, tuple)]
+        return collapse_rfc2231_value(extended[0]) if extended else header.get_filename() or ""
     except (AttributeError, LookupError, TypeError, ValueError):  # all seen from the library, for odd headers
         return ""
 
