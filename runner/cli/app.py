@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
 from runner.cli.streams import settle_streams
-from runner.errors import ExitCode, InvalidInput, InvalidSettings, RunnerError
+from runner.errors import ExitCode, InvalidError, InvalidInput, InvalidSettings, RunnerError
 
 COMMANDS = {
     "check": ("runner.cli.check", "Find every problem in recipes, without sending anything."),
@@ -100,6 +101,20 @@ def run_cli(args: list[str] | None = None) -> None:
     except RunnerError as error:
         show_error(error)
         sys.exit(error.exit_code)
+    except FileNotFoundError:
+        if _is_somewhere():
+            raise
+        show_error(InvalidError("the current folder is gone", hint="change to one that is there, and try again"))
+        sys.exit(ExitCode.INVALID)
+
+
+def _is_somewhere() -> bool:
+    """Whether there is a current folder: a release that was swapped takes it from under a shell, or cron."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def show_error(error: RunnerError) -> None:

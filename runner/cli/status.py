@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.options import endpoint_options, format_option
+from runner.errors import counted
 from runner.report.findings import one_line
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _text(document: Mapping[str, Any]) -> str:
     if document["unstarted"]:
         lines += [
             "",
-            f"{len(document['unstarted'])} unstarted jobs were left behind (free): runner sweep deletes them",
+            f"left behind, free: {counted(len(document['unstarted']), 'unstarted job')}; runner sweep deletes them",
         ]
     if document["server"]:
         lines += ["", *document["server"]["lines"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -50,7 +51,7 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
     try:
         place = chosen.log_place(RUN_LOG)
         # A log that isn't there has nothing to sweep, and looking makes none.
-        with open_log(place, read_only=isinstance(place, Path) and not place.exists()) as log:
+        with open_log(place, read_only=_is_missing(place)) as log:
             chosen.check_against(log)
             ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
             found = run_async(_sweep(chosen, log, ours, dry_run=dry_run))
@@ -60,6 +61,11 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
             _say(run_async(_foreign(chosen)), style, dry_run=True)
         raise
     _say(found, style, dry_run=dry_run)
+
+
+def _is_missing(place: Path | str) -> bool:
+    """Or can't be seen, of which opening it says more."""
+    return isinstance(place, Path) and not os.path.exists(place)  # noqa: PTH110 - Path.exists raises where it can't look
 
 
 def _say(found: Found, style: str, *, dry_run: bool) -> None:

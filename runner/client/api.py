@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import json
 import random
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -39,6 +40,8 @@ REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
 MOST_SAID = 300  # characters of a sentence in a refusal
 MOST_PARTS = 20
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
@@ -68,7 +71,7 @@ class ConversionApi:
         return self._read(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
 
     async def job(self, job_id: str) -> Job:
-        return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}"))
+        return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}", about=job_id))
 
     async def jobs(self, *, page: int = 1, wanted: Container[str] | None = None) -> Page:
         """The account's jobs, newest first, 50 a page; of them only the `wanted` ids where those are given."""
@@ -85,7 +88,7 @@ class ConversionApi:
         try:
             path = f"/jobs/{_segment(job_id)}"
             body = {**(changes or {}), "process": True}
-            return self._read(await self._call("PATCH", path, body, waits_for_a_place=False))
+            return self._read(await self._call("PATCH", path, body, about=job_id, waits_for_a_place=False))
         except RefusedError as error:
             if error.status == HTTPStatus.CONFLICT:
                 return None
@@ -124,14 +127,16 @@ class ConversionApi:
         body: Json = None,
         *,
         extra: JsonObject | None = None,
+        about: str = "",
         waits_for_a_place: bool = True,
     ) -> Json:
+        """`about` is the id of the job that was asked for, where it was one."""
         doing = f"{method} {path.partition('?')[0]}"
         waits = self.backoff.waits(self.rng)
         unheard = True
         while True:
             try:
-                return await self._once(method, path, body, extra or {}, doing=doing)
+                return _of_job(about, await self._once(method, path, body, extra or {}, doing=doing), doing=doing)
             except ApiError as error:
                 unheard = unheard and not isinstance(error, OutcomeUnknownError)
                 if isinstance(error, RefusedError):
@@ -166,10 +171,27 @@ def answer(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, s
         if not response.content:
             return None
         try:
-            return orjson.loads(response.content)
+            return _parsed(response.content)
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknownError(f"{doing}: the answer is not JSON") from error
     raise refusal(response, doing=doing, hidden=hidden, sent=sent)
+
+
+def _parsed(content: bytes) -> Json:
+    """JSON, also with halves of characters in its texts, which a name that was cut may have; they become "?"."""
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        whole = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+        return orjson.loads(whole)
+
+
+def _of_job(asked_for: str, document: Json, *, doing: str) -> Json:
+    """`document`, unless it is another job's: what a cache or a proxy mixed up says nothing about ours."""
+    shown = as_object(document).get("id", asked_for) if asked_for else asked_for
+    if shown != asked_for:
+        raise OutcomeUnknownError(f"{doing}: the answer is about another job")
+    return document
 
 
 def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> ApiError | AuthenticationError:
@@ -183,7 +205,22 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
         return GoneError(message, status=status)
+    if status in _REDIRECTS:
+        return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
     return RefusedError(message, status=status, retry_after_s=_asked_s(response))
+
+
+def _where_to(response: Answer) -> str:
+    """The host alone: what stands behind it may be a secret."""
+    try:
+        parts = urlsplit(response.headers.get("Location", ""))
+    except ValueError:
+        return ""
+    return (
+        f" (it redirects to {parts.scheme}://{parts.netloc.rpartition('@')[2]})"
+        if parts.scheme and parts.netloc
+        else ""
+    )
 
 
 def _asked_s(response: Answer) -> float | None:

@@ -130,6 +130,8 @@ class Download:
         try:
             async for block in response.content.iter_any():
                 gathered += block
+                if self._is_more_than_announced(len(gathered)):
+                    break  # who knows where it ends, and how full the disk is then
                 if len(gathered) >= BLOCK_BYTES:
                     await asyncio.to_thread(self._keep, bytes(gathered))
                     gathered.clear()
@@ -137,6 +139,9 @@ class Download:
             self._keep(bytes(gathered))  # the next try goes on from there
             raise
         self._keep(bytes(gathered))
+
+    def _is_more_than_announced(self, more_bytes: int) -> bool:
+        return 0 < self.output.size_bytes < self._hasher.size_bytes + more_bytes
 
     def _keep(self, block: bytes) -> None:
         self.into.write(block)
@@ -148,7 +153,7 @@ class Download:
         got, name = self._hasher.digests(), f"{self.output.filename!r}"
         if self.output.size_bytes and got.size_bytes < self.output.size_bytes:
             raise CorruptDownloadError(f"{name}: {got.size_bytes} bytes came of the {self.output.size_bytes} announced")
-        if self.output.size_bytes and got.size_bytes > self.output.size_bytes:
+        if self._is_more_than_announced(0):
             self._start_over()
             raise CorruptDownloadError(f"{name}: more bytes came than the {self.output.size_bytes} announced")
         if len(self.output.checksum) == len(got.md5) and got.md5 != self.output.checksum.lower():

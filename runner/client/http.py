@@ -104,8 +104,13 @@ def _connector(endpoint: Endpoint, connections: int) -> aiohttp.BaseConnector:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Made when it is needed: reading the certificates takes longer than a request."""
-    return ssl.create_default_context(cafile=certifi.where())
+    """Made when it is needed: reading the certificates takes longer than a request.
+
+    The system's own are trusted too, where a company puts its own authority, or whatever SSL_CERT_FILE names.
+    """
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.load_default_certs()
+    return context
 
 
 def translated(error: aiohttp.ClientError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
@@ -128,10 +133,21 @@ def spoken(error: aiohttp.ClientError) -> str:
 
 def _of_the_system(error: OSError) -> str:
     """What the system says tells more, and is read more easily, than what libraries make of it."""
+    if isinstance(error, ssl.SSLError):  # its number is one of OpenSSL's, not of the system's
+        return _of_tls(error)
     number = error.errno or 0
     return os.strerror(number) if number > 0 else error.strerror or type(error).__name__
 
 
+def _of_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate isn't trusted: {error.verify_message or error.reason}"
+    said = (error.reason or "").replace("_", " ").lower()
+    return "it doesn't speak TLS" if said in _NO_TLS else f"TLS fails: {said or error.strerror or 'no reason given'}"
+
+
+# What OpenSSL calls an answer in plain HTTP.
+_NO_TLS = frozenset({"wrong version number", "http request", "packet length too long", "record layer failure"})
 _SPOKEN: tuple[tuple[type[aiohttp.ClientError] | tuple[type[aiohttp.ClientError], ...], str], ...] = (
     (aiohttp.ConnectionTimeoutError, "it could not be made in time"),
     (aiohttp.ServerTimeoutError, "nothing came for too long"),

@@ -175,9 +175,10 @@ def _save_of(draft: Draft) -> SaveTo:
 
 
 def _places(draft: Draft, save: SaveTo, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[Problem, ...]]:
-    """Where results of these names would lie on some day, or why they may not."""
+    """Where results of these names would lie on some day, or why they may not; without any, a short one is tried."""
     try:
-        return save.places_for(names, run_date="0000-00-00"), ()
+        places = save.places_for(names or ("x",), run_date="0000-00-00")
+        return places if names else (), ()
     except InvalidError as error:
         place, message = draft.recipe.locate(("save", "path")), f"{draft.address}: {error}"
         return (), (Problem(place=place, code="unsafe-save-path", message=message, hint=error.hint),)

@@ -28,9 +28,11 @@ def _name_of(name: str, index: int, bought_as: str, wanted: str) -> str:
 def safe_name(name: str, *, fallback: str) -> str:
     """`name` as the name of one file: no separators, no control characters, at most 255 bytes, never empty.
 
-    The ending is kept where the name must be shortened.
+    The ending is kept where the name must be shortened. None is hidden and ends in ".part": such are half files,
+    which are removed when nobody writes them any more.
     """
-    return _shortened(plain_name(name) or fallback)
+    plain = plain_name(name)
+    return _shortened((plain.lstrip(".") if plain.endswith(".part") else plain) or fallback)
 
 
 def parted(name: str) -> tuple[str, str]:

@@ -10,12 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from runner.compile.naming import parted
+from runner.compile.naming import MOST_BYTES, parted
 from runner.errors import InvalidError
 from runner.recipe.template import expand
 from runner.wire.values import Json
 
 DEFAULT_PATH = "out/{recipe.name}/{item.dir}/{output.filename}"
+_MOST_PATH_BYTES = 4096  # with the zero at its end; source: path_resolution(7)
 OnConflict = Literal["error", "skip", "overwrite", "rename"]
 
 
@@ -59,7 +60,8 @@ class SaveTo:
     def place_for(self, filename: str, *, index: int, run_date: str) -> str:
         """The absolute path for the output called `filename`, the `index`th of its job (from 0).
 
-        Text, since a plan asks for a million of them. Raises InvalidError where the expanded path leaves `base`.
+        Text, since a plan asks for a million of them. Raises InvalidError where the expanded path leaves `base`, or
+        is longer than file systems bear.
         """
         stem, suffix = parted(filename)
         scope = {
@@ -80,6 +82,8 @@ class SaveTo:
                 f"the result {filename!r} would be saved as {path!r}, outside of {base!r}",
                 hint="a name with '..' or a leading '/' got into `save.path`; use {item.name} or {item.stem} there",
             )
+        if len(path) > MOST_BYTES or not path.isascii():
+            _require_short(path, filename)
         return path
 
 
@@ -97,6 +101,17 @@ def save_to(
         template=text,
         scope=full_scope,
         on_conflict=on_conflict,
+    )
+
+
+def _require_short(path: str, filename: str) -> None:
+    longest = max(len(os.fsencode(part)) for part in path.split("/"))
+    if longest <= MOST_BYTES and len(os.fsencode(path)) < _MOST_PATH_BYTES:
+        return
+    what = f"a name of {longest} bytes, and {MOST_BYTES} are" if longest > MOST_BYTES else "a path that is longer than"
+    raise InvalidError(
+        f"the result {filename!r} would be saved under {what} what file systems bear",
+        hint="shorten what `save.path` is made of: a column of a table, or the folders before it",
     )
 
 

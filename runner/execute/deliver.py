@@ -212,7 +212,7 @@ class Deliverer:
             )
         if policy == "overwrite" and not path.is_dir():
             return _Place(path=path, replace=True)
-        if policy == "error" and str(path) in self.before:
+        if policy == "error" and str(path) in self.before and not path.is_dir():
             aside = path.with_name(f"{path.name}.changed")
             free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
             os.link(path, free, follow_symlinks=False)

@@ -9,7 +9,7 @@ from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.execute.faults import LostJobError, NotStartedError, UndeliverableError, UnfollowedError
 from runner.execute.parking import PARKED_STATUSES
-from runner.execute.shown import output_records
+from runner.execute.shown import output_records, shows_all
 from runner.execute.work import Work
 from runner.runlog import Event, Failed, Finished, Lost, Started
 from runner.state import KeyState
@@ -18,6 +18,8 @@ from runner.wire.status import StatusCode
 from runner.wire.values import JsonObject
 
 STARTS_AGAIN = 3  # of a job that the server goes on showing as not started
+# Seconds before each look at a job that was shown as completed without all of its outputs: they may come a bit later.
+LOOKS_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,8 +86,23 @@ class Following:
     async def _ended(
         self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()
     ) -> Ended:
+        if job.status == StatusCode.COMPLETED and not shows_all(job, payload):
+            await self.work.log(*before)
+            before = ()
+            job = await self._shown_whole(job, payload)
         await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt))
         return Ended(job=job, payload=payload, attempt=attempt)
+
+    async def _shown_whole(self, job: wire.Job, payload: JsonObject) -> wire.Job:
+        """Once its end is written down, nobody looks for other outputs than those that it names."""
+        for wait_s in LOOKS_AGAIN_S:
+            await self.work.site.sleep(wait_s)
+            job = await self.work.site.api.job(job.id)
+            if not job.ended or shows_all(job, payload):
+                break
+        if not job.ended:
+            raise OutcomeUnknownError(f"job {job.id} was shown as completed and isn't now; the next run asks again")
+        return job
 
     async def lost(self, job_id: str, attempt: int) -> LostJobError:
         reason = f"job {job_id} was started, and the server no longer knows it"

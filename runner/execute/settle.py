@@ -10,7 +10,7 @@ from pathlib import Path
 from posixpath import splitext
 
 from runner.client.errors import GoneError
-from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError
+from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError, counted
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
@@ -20,7 +20,7 @@ from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
 from runner.execute.room import Room
-from runner.execute.shown import job_of
+from runner.execute.shown import job_of, shows_all
 from runner.execute.site import Site
 from runner.execute.syncing import Syncer
 from runner.execute.trouble import as_outcome, untouched
@@ -272,10 +272,16 @@ async def _from_here(action: Action, state: KeyState | None) -> Ended | None:
 
 
 def _check_complete(ended: Ended, state: KeyState | None) -> None:
-    """Raises MissingOutputsError where the job shows fewer outputs than it had when it was seen to end."""
+    """Raises MissingOutputsError where the job shows fewer outputs than conversions, or than when it ended."""
     shown = len(ended.job.outputs)
     if state is not None and _is_of(ended, state) and shown < len(state.outputs):
         raise MissingOutputsError(f"job {ended.job.id} had {len(state.outputs)} outputs, and shows {shown} now")
+    if not shows_all(ended.job, ended.payload):
+        conversions = len(as_list(ended.payload.get("conversion")))
+        raise MissingOutputsError(
+            f"job {ended.job.id} is completed, and shows {counted(shown, 'output')} for "
+            f"{counted(conversions, 'conversion')}; the next run looks again, and buys nothing"
+        )
 
 
 async def _copies(state: KeyState | None, ended: Ended) -> Copies:

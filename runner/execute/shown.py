@@ -7,7 +7,7 @@ from runner.client.errors import ApiError
 from runner.plan import Upload
 from runner.state import KeyState, OutputRecord
 from runner.wire import job as wire
-from runner.wire.values import as_list, as_object, as_text
+from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 
 def compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:
@@ -33,6 +33,12 @@ def output_records(job: wire.Job) -> list[OutputRecord]:
         )
         for output in job.outputs
     ]
+
+
+def shows_all(job: wire.Job, payload: JsonObject) -> bool:
+    """Whether a completed job has an output of every conversion, but for those whose results go elsewhere."""
+    rows = map(as_object, as_list(payload.get("conversion")))
+    return len(job.outputs) >= sum(not as_list(row.get("output_target")) for row in rows)
 
 
 def job_of(state: KeyState) -> wire.Job:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.wire.status import FETCHING, UNSTARTED, is_terminal
-from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_count, as_int, as_list, as_object, as_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +79,7 @@ def read_job(document: Json) -> Job:
         status=as_text(status.get("code")),
         info=as_text(status.get("info")),
         server=as_text(job.get("server")),
-        spent=as_int(job.get("spent")),
+        spent=as_count(job.get("spent")),
         errors=tuple(_error(row) for row in as_list(job.get("errors"))),
         warnings=tuple(_error(row) for row in as_list(job.get("warnings"))),
         outputs=tuple(_output(row) for row in as_list(job.get("output"))),
@@ -104,7 +104,7 @@ def _input(row: Json) -> JobInput:
         type=as_text(entry.get("type")),
         status=as_text(entry.get("status")),
         filename=as_text(entry.get("filename")),
-        size_bytes=as_int(entry.get("size")),
+        size_bytes=as_count(entry.get("size")),
         checksum=as_text(entry.get("checksum") or entry.get("hash")),
     )
 
@@ -116,7 +116,7 @@ def _output(row: Json) -> JobOutput:
         id=as_text(entry.get("id")),
         filename=as_text(entry.get("filename") or entry.get("name")),
         uri=as_text(entry.get("uri")),
-        size_bytes=as_int(entry.get("size")),
+        size_bytes=as_count(entry.get("size")),
         checksum=as_text(entry.get("checksum") or entry.get("hash")),
         status=as_text(entry.get("status")),
         conversion=as_text(source.get("conversion")),

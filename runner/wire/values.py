@@ -33,3 +33,11 @@ def as_int(value: Json) -> int:
         return int(value)
     except (TypeError, ValueError, OverflowError):
         return 0
+
+
+MOST_COUNT = 1 << 48  # so many are a mistake or a lie, and sums of them still fit a database
+
+
+def as_count(value: Json) -> int:
+    """How many, or how large: `as_int`, never below 0, however much was said."""
+    return min(max(as_int(value), 0), MOST_COUNT)

@@ -310,3 +310,22 @@ def test_a_reader_that_had_enough_is_no_error(recipe: Path) -> None:
     done = subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["log"], ["doctor"], ["sweep"], ["check", "a.recipe.toml"], ["run", "a.recipe.toml"]]
+)
+def test_a_current_folder_that_was_removed_is_called_that(command: list[str], tmp_path: Path) -> None:
+    gone = f'mkdir "{tmp_path}/gone" && cd "{tmp_path}/gone" && rmdir "{tmp_path}/gone" && exec "$@"'
+
+    done = subprocess.run(
+        ["sh", "-c", gone, "sh", sys.executable, "-m", "runner", *command],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "API2CONVERT_API_KEY": "k" * 32},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "the current folder is gone" in done.stderr
+    assert "Traceback" not in done.stderr

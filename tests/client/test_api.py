@@ -76,7 +76,8 @@ def test_deleting_what_is_gone_is_fine(stage: Any, status: int) -> None:
 
 
 def test_an_id_cannot_change_the_path(stage: Any) -> None:
-    played = stage.play(lambda scene: scene.api.job("../contracts?x=1#"), stage.reply(200, JOB))
+    odd = "../contracts?x=1#"
+    played = stage.play(lambda scene: scene.api.job(odd), stage.reply(200, {**JOB, "id": odd}))
 
     assert played.server.requests[0].path == "/v2/jobs/..%2Fcontracts%3Fx=1%23"
 
@@ -354,3 +355,40 @@ def test_a_start_refused_after_one_that_got_no_answer_is_no_certain_refusal(
     assert isinstance(at_once.error, RefusedError)
     assert (later.error.status, later.error.certain) == (status, False)
     assert at_once.error.certain
+
+
+@pytest.mark.parametrize("call", [read, start])
+def test_an_answer_about_another_job_says_nothing_about_ours(call: Do, stage: Any) -> None:
+    other = stage.reply(200, {**JOB, "id": "j2", "status": {"code": "completed"}})
+
+    heard = stage.play(call, other, stage.reply(200, JOB))
+    deaf = stage.play(call, *[other] * 20)
+
+    assert heard.value.id == "j1"
+    assert isinstance(deaf.error, OutcomeUnknownError)
+    assert str(deaf.error).endswith("the answer is about another job")
+
+
+@pytest.mark.parametrize(("said", "meant"), [(-5, 0), (10**30, 1 << 48), ("7", 7), (None, 0), (1e300, 1 << 48)])
+def test_credits_and_sizes_are_never_negative_and_fit_a_database(said: Any, meant: int, stage: Any) -> None:
+    shown = {**JOB, "spent": said, "output": [{"id": "o", "size": said}]}
+
+    job = stage.play(read, stage.reply(200, shown)).value
+
+    assert (job.spent, job.outputs[0].size_bytes) == (meant, meant)
+
+
+def test_a_name_with_half_a_character_is_no_reason_not_to_read_the_job(stage: Any) -> None:
+    body = json.dumps({**JOB, "output": [{"id": "o", "filename": "a\ud800\u00e9.png"}]}).encode()
+
+    assert stage.play(read, stage.reply(200, body)).value.outputs[0].filename == "a?\u00e9.png"
+
+
+def test_a_redirect_is_not_followed_and_says_where_it_leads_to(stage: Any) -> None:
+    away = stage.reply(302, None, Location="https://user:canarykey@elsewhere.example/v2/jobs/j1?token=canarytoken")
+
+    error = stage.play(read, away).error
+
+    assert isinstance(error, RefusedError)
+    assert str(error) == "GET /jobs/j1: 302 (it redirects to https://elsewhere.example)"
+    assert "API2CONVERT_BASE_URL" in error.hint

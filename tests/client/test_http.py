@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+import trustme
 
+from runner.client import http
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
@@ -98,3 +106,56 @@ def test_a_server_without_tls_is_no_connection() -> None:
             assert "canarykey" not in str(raised.value)
 
     asyncio.run(main())
+
+
+class _Plain(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        content = b'{"plan": "free"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def _over_tls(authority: trustme.CA | None) -> Iterator[str]:
+    """The address of a server whose certificate comes from `authority`; None: that speaks plain HTTP after all."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Plain) as server:
+        if authority is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("127.0.0.1").configure_cert(context)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"https://127.0.0.1:{server.server_port}/v2"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_certificate_that_nobody_trusts_is_called_that() -> None:
+    with _over_tls(trustme.CA()) as url, pytest.raises(ApiUnreachableError) as raised:
+        _asked(url)
+
+    assert "the certificate isn't trusted: " in str(raised.value)
+    assert "nothing was sent" in str(raised.value)
+
+
+def test_plain_http_where_tls_was_meant_is_called_that() -> None:
+    with _over_tls(None) as url, pytest.raises(ApiUnreachableError, match="it doesn't speak TLS"):
+        _asked(url)
+
+
+def test_an_authority_of_the_system_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's own, for instance."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "company.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    monkeypatch.setattr("runner.client.http._tls", http._tls.__wrapped__)
+
+    with _over_tls(authority) as url:
+        assert _asked(url) == {"plan": "free"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.client.digest import BLOCK_BYTES
 from runner.client.errors import CorruptDownloadError
 from runner.client.transfer import Transfer
 from runner.wire.job import JobOutput
@@ -30,8 +31,14 @@ def rest(reply: Any, start: int = HALF, whole: bytes = BYTES, **headers: str) ->
     return made
 
 
-def fetch(stage: Any, *answers: bytes | None, most_whole: int | None = None, checksum: str = MD5) -> tuple[Any, bytes]:
-    into = io.BytesIO()
+def fetch(
+    stage: Any,
+    *answers: bytes | None,
+    most_whole: int | None = None,
+    checksum: str = MD5,
+    into: io.BytesIO | None = None,
+) -> tuple[Any, bytes]:
+    into = into or io.BytesIO()
 
     async def do(scene: Any) -> Any:
         output = JobOutput(
@@ -140,3 +147,21 @@ def test_a_download_that_was_refused_was_none(stage: Any) -> None:
     played, got = fetch(stage, stage.reply(429), stage.reply(503), stage.reply(200, BYTES), most_whole=1)
 
     assert (played.error, got == BYTES) == (None, True)
+
+
+def test_a_body_that_goes_on_after_what_was_announced_is_left_alone(stage: Any) -> None:
+    """An endless one would fill the disk."""
+
+    class Counting(io.BytesIO):
+        total = 0
+
+        def write(self, content: Any) -> int:
+            self.total += len(content)
+            return super().write(content)
+
+    into = Counting()
+    played, got = fetch(stage, *[stage.reply(200, bytes(40 * BLOCK_BYTES))] * 4, into=into)
+
+    assert isinstance(played.error, CorruptDownloadError)
+    assert "more bytes came" in str(played.error)
+    assert (got, into.total < 8 * BLOCK_BYTES) == (b"", True)

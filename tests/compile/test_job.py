@@ -158,6 +158,10 @@ def test_numbers_that_json_cannot_carry_are_a_problem_of_the_address(kitchen: An
         ("../results/{item.to}", {"to": "a.webp"}, True),
         ("../results/{item.to}", {"to": "../a.webp"}, False),
         ("out/{item.to}", {"to": "-rf é\n'\"*"}, True),
+        ("out/{item.to}-{output.filename}", {"to": "x" * 248}, True),
+        ("out/{item.to}-{output.filename}", {"to": "x" * 249}, False),
+        ("out/{item.to}", {"to": "é" * 128}, False),
+        ("out/{item.to}", {"to": "deep/" * 1000}, False),
     ],
 )
 def test_nothing_that_a_row_brings_leads_out_of_the_folder_the_author_wrote(
@@ -173,6 +177,20 @@ def test_nothing_that_a_row_brings_leads_out_of_the_folder_the_author_wrote(
 
     assert job is not None
     assert [one.code for one in problems] == ([] if ok else ["unsafe-save-path"])
+
+
+def test_a_name_that_no_file_system_bears_is_found_although_the_result_has_none_yet(kitchen: Any) -> None:
+    """Found at the delivery, it would be bought."""
+    made = kitchen.recipe(
+        {"input": [{"source": "https://example.com/a"}], "conversion": [{"target": "webp"}]},
+        foreach=Foreach(kind="rows", rows="o.csv"),
+        save=Save(path="out/{item.to}-{output.filename}"),
+    )
+
+    _, problems = kitchen.compiled(made, item=Item(label="1", values={"to": "x" * 400}))
+
+    assert [one.code for one in problems] == ["unsafe-save-path"]
+    assert "bytes" in problems[0].message
 
 
 def test_a_name_that_the_server_makes_up_cannot_leave_the_folder_either(kitchen: Any) -> None:

@@ -32,7 +32,16 @@ def test_equal_work_bought_under_a_cleaned_name_still_gets_its_own() -> None:
     assert own_name("slash.webp", bought_as=bought, wanted="mine") == "mine.webp"
 
 
-@pytest.mark.parametrize(("name", "safe"), [("../../x", "x"), ("a\\b", "b"), ("\x1b[2J", "[2J"), ("..", "output-1")])
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../x", "x"),
+        ("a\\b", "b"),
+        ("\x1b[2J", "[2J"),
+        ("..", "output-1"),
+        (".0123456789ab-0-01234567.part", "0123456789ab-0-01234567.part"),  # else taken for a half file, and removed
+    ],
+)
 def test_a_name_from_a_server_is_the_name_of_one_file(name: str, safe: str) -> None:
     assert safe_name(name, fallback="output-1") == safe
 

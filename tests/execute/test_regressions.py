@@ -77,3 +77,20 @@ def test_a_renamed_result_that_a_killed_run_put_is_found_by_its_checksum(
     assert (killed.code, again.code) == (-9, 0), again.stderr
     assert sorted(path.name for path in scene.out.iterdir()) == ["a-1.webp", "a.webp"]
     assert (scene.out / "a.webp").read_text() == "somebody's own"
+
+
+def test_a_folder_in_the_place_of_a_result_is_said_to_be_in_the_way(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path, next(NUMBERS), web.url)
+    assert lanes[0].run(scene.order(server.base_url)).code == 0
+    (scene.out / "a.webp").unlink()
+    (scene.out / "a.webp").mkdir()
+
+    blocked = lanes[0].run(scene.order(server.base_url))
+    (scene.out / "a.webp").rmdir()
+    again = lanes[0].run(scene.order(server.base_url))
+
+    assert blocked.code == 6
+    assert "a.webp is in the way" in blocked.jobs[0]["errors"][0]["message"]
+    assert (again.code, scene.wrong_files()) == (0, [])
