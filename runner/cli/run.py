@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from runner.cli.options import endpoint_options, format_option, recipe_options, voice_options
+from runner.cli.options import FiniteRange, endpoint_options, format_option, recipe_options, voice_options
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -34,7 +34,7 @@ def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 )
 @click.option(
     "--lock-wait",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=0.0,
     metavar="SECONDS",
     help="How long to wait, in all, for work that another run holds.",

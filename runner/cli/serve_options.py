@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 import click
 from click.core import ParameterSource
 
+from runner.cli.options import FiniteRange
 from runner.cli.seal_key import default_seal_key
 from runner.errors import InvalidError
 from runner.server.config import Assumptions, ServerConfig
@@ -79,7 +80,7 @@ def operating_options(command: Command) -> Command:
             default=24.0,
             show_default=True,
             metavar="HOURS",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             help="How long files are kept after a job's end, and jobs that nobody starts.",
         ),
         click.option(

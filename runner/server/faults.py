@@ -60,6 +60,8 @@ HANG_UP = "conversion_runner.hang_up"
 
 _WORD = re.compile(r"([a-z-]+)(?:=(\d+(?:\.\d+)?))?\Z")
 _NTH = re.compile(r"#([1-9]\d*)(?:(\+)|-([1-9]\d*))?\Z")
+_SEED = re.compile(r"seed=(-?\d{1,40})\Z", re.ASCII)
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS", "*")
 _CHANCE = re.compile(r"(0?\.\d+|[01])\Z")
 
 
@@ -107,13 +109,21 @@ class Faults:
 
 def read_faults(spec: str) -> Faults:
     """The rules of `spec`; raises BadFaults with what is wrong."""
-    faults = Faults()
-    for part in filter(None, (one.strip() for one in re.split(r"[;\n]", spec))):
-        if part.startswith("seed="):
-            faults.rng = random.Random(part.removeprefix("seed="))  # noqa: S311
-        else:
-            faults.rules.append(_rule(part))
-    return faults
+    parts = list(filter(None, (one.strip() for one in re.split(r"[;\n]", spec))))
+    seeds = [part for part in parts if part.startswith("seed=")]
+    return Faults(
+        rules=[_rule(part) for part in parts if part not in seeds],
+        rng=random.Random(_seed(seeds)),  # noqa: S311
+    )
+
+
+def _seed(parts: list[str]) -> int:
+    if len(parts) > 1:
+        raise BadFaults(f"'{parts[1]}': there is a seed already, '{parts[0]}'")
+    found = _SEED.match(parts[0]) if parts else None
+    if parts and not found:
+        raise BadFaults(f"'{parts[0]}' is no seed; write a whole number, such as seed=7")
+    return int(found[1]) if found else 0
 
 
 def _rule(text: str) -> Rule:
@@ -132,6 +142,8 @@ def _place(word: str) -> tuple[str, re.Pattern[str]]:
     method, colon, path = PLACES.get(word, word).partition(":")
     if not colon or not path.startswith("/"):
         raise BadFaults(f"'{word}' is no place; there are {', '.join(PLACES)}, and METHOD:/path/*")
+    if method.upper() not in _METHODS:
+        raise BadFaults(f"'{word}': there is no method {method}, but {', '.join(_METHODS)}")
     parts = re.split(r"(\*\*|\*)", path)
     pattern = "".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts)
     return method.upper(), re.compile(pattern)
@@ -157,6 +169,8 @@ def _set_when(rule: Rule, word: str) -> None:
     if found := _NTH.match(word):
         rule.first = int(found[1])
         rule.last = None if found[2] else int(found[3] or found[1])
+        if rule.last is not None and rule.last < rule.first:
+            raise BadFaults(f"'{word}' ends before it begins")
     elif word.endswith("%") and word[:-1].isdigit() and int(word[:-1]) <= 100:
         rule.chance = int(word[:-1]) / 100
     elif _CHANCE.match(word):

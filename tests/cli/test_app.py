@@ -73,7 +73,18 @@ def test_a_near_miss_of_a_command_is_answered_with_what_was_meant(runner: Runner
     assert f"Did you mean '{meant}'?" in done.stderr
 
 
-@pytest.mark.parametrize("args", [["frobnicate"], ["plan"], ["plan", "--no-such"], ["compile", "x", "--set", "y"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["frobnicate"],
+        ["plan"],
+        ["plan", "--no-such"],
+        ["compile", "x", "--set", "y"],
+        ["serve", "--retention", "nan"],
+        ["serve", "--retention", "inf"],
+        ["run", "x", "--lock-wait", "nan"],
+    ],
+)
 def test_wrong_usage_is_exit_code_2_without_a_traceback(runner: Runner, args: list[str]) -> None:
     done = runner(*args)
 

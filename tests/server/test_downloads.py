@@ -89,6 +89,22 @@ def test_a_byte_is_no_download_and_looking_is_none_either(with_server: Any) -> N
     with_server(test)
 
 
+@pytest.mark.parametrize("known", ['"{0}"', 'W/"{0}"', '"other", "{0}"', "*"])
+def test_a_client_that_has_the_file_gets_it_not_once_more_and_nothing_is_counted(with_server: Any, known: str) -> None:
+    async def test(api: Any) -> None:
+        done = await converted(api, limits={"output": {"max_downloads": 1}})
+        uri, tag = done["output"][0]["uri"], done["output"][0]["checksum"]
+
+        same = await api.stranger.get(uri, headers={"If-None-Match": known.format(tag)})
+        other = await api.stranger.get(uri, headers={"If-None-Match": '"other"', "Range": "Bytes=0-0"})
+
+        assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", f'"{tag}"')
+        assert (other.status_code, len(other.content)) == (206, 1)
+        assert (await api.get(done))["output"][0]["downloads_counter"] == 0
+
+    with_server(test)
+
+
 def test_a_file_whose_time_is_over_is_gone_before_anybody_swept(tmp_path: Path) -> None:
     async def test() -> None:
         async with api_of(tmp_path, contract=Contract(retention_s=0.3)) as api:

@@ -34,6 +34,11 @@ from tests.server.post_office import api_of
         ("create quota 2", "'2' is no time"),
         ("create quota 101%", "is no time"),
         ("create quota #0", "is no time"),
+        ("create quota #5-3", "ends before it begins"),
+        ("FOO:/jobs quota", "there is no method FOO"),
+        ("seed=x", "is no seed"),
+        ("seed=", "is no seed"),
+        ("seed=1; seed=2", "there is a seed already"),
     ],
 )
 def test_a_spec_that_cant_be_read_says_what_would_do(spec: str, words: str) -> None:
@@ -56,6 +61,12 @@ def test_every_word_of_the_tables_can_be_used_and_a_seed_repeats_it_all(
     one, other = read_faults(spec), read_faults(spec)
 
     assert [one.of(*request) for request in asked] == [other.of(*request) for request in asked]
+
+
+def test_without_a_seed_it_is_zero() -> None:
+    said, unsaid = read_faults("any quota 50%; seed=0"), read_faults("any quota 50%")
+
+    assert [said.of("GET", "/jobs") for _ in range(50)] == [unsaid.of("GET", "/jobs") for _ in range(50)]
 
 
 @given(st.text(max_size=60))

@@ -29,7 +29,7 @@ from runner.wire.headers import DOWNLOAD_PASSWORD, DOWNLOAD_PASSWORD_COOKIE
 
 _CHUNK = 1024 * 1024
 _NEWS_WITHIN_S = 2.0
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z", re.IGNORECASE)
 
 # `error_code` 107 is the API's; the others are ours, for what it answers in unknown ways.
 _GONE = {
@@ -49,6 +49,8 @@ async def download_file(house: House, request: Request) -> Response:
     if house.jobs.is_expired(job.id, time.time()):  # and not swept away yet
         return _gone("expired")
     await _require_password(house, request, job, output)
+    if _is_known(request, output):
+        return Response(status_code=304, headers={"ETag": _etag(output), "Access-Control-Allow-Origin": "*"})
     span = _span(request, output)
     if span is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{output.size}"})
@@ -74,6 +76,13 @@ async def _require_password(house: House, request: Request, job: Job, output: Ou
         raise ApiError(HTTPStatus.UNAUTHORIZED, f"This file needs a password: send {DOWNLOAD_PASSWORD[0]}")
     if not await house.hashing.opens(hashes, given):
         raise ApiError(HTTPStatus.UNAUTHORIZED, "The password is wrong")
+
+
+def _is_known(request: Request, output: Output) -> bool:
+    """Whether the client has this very file: nothing is sent then, and nothing counted. Source: RFC 9110, 13.1.2."""
+    given = request.headers.get("if-none-match", "")
+    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
+    return not tags.isdisjoint({"*", _etag(output)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
