@@ -65,32 +65,37 @@ async def run_session(
 ) -> tuple[Report, tuple[Problem, ...]]:
     """What came of the run, and the problems of inputs that couldn't be used."""
     outside = outside or Outside()
-    await planning.log.append(planning.run_started(run_id), run_id=run_id)
-    began = time.monotonic()
-    with _stoppable() as stop:
-        limits = Limits(
-            jobs=wishes.jobs,
-            lock_wait_s=wishes.lock_wait_s,
-            lease_s=outside.lease_s,
-            deadline_s=wishes.deadline_s,
-            policy=wishes.policy,
-        )
+    with _stoppable() as stop:  # before the first line, until after the last
+        await planning.log.append(planning.run_started(run_id), run_id=run_id)
         try:
-            async with _open_site(planning, planned, wishes, run_id, outside) as site:
-                if wishes.warn:
-                    looking = _warn_of_a_log_gone_missing(planning, site)
-                    await _unless_stopped(looking, stop=stop.asked, within_s=wishes.deadline_s)
-                limits = _after(limits, began)
-                report, problems = await _run_levels(planning, planned, site, limits, stop.asked)
+            report, problems = await _work(planning, planned, wishes, run_id, outside, stop.asked)
         except RunnerError as error:
             with suppress(RunnerError):  # the log itself may be what failed
                 ended = RunEnded(run_id=run_id, exit_code=int(error.exit_code), summary={})
                 await planning.log.append(ended, run_id=run_id)
             raise
-    report = replace(report, interrupted=stop.exit_code)
-    ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
-    await planning.log.append(ended, run_id=run_id)
+        report = replace(report, interrupted=stop.exit_code)
+        ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
+        await planning.log.append(ended, run_id=run_id)
     return report, problems
+
+
+async def _work(
+    planning: Planning, planned: Planned, wishes: Wishes, run_id: str, outside: Outside, stop: asyncio.Event
+) -> tuple[Report, tuple[Problem, ...]]:
+    began = time.monotonic()
+    limits = Limits(
+        jobs=wishes.jobs,
+        lock_wait_s=wishes.lock_wait_s,
+        lease_s=outside.lease_s,
+        deadline_s=wishes.deadline_s,
+        policy=wishes.policy,
+    )
+    async with _open_site(planning, planned, wishes, run_id, outside) as site:
+        if wishes.warn:
+            looking = _warn_of_a_log_gone_missing(planning, site)
+            await _unless_stopped(looking, stop=stop, within_s=wishes.deadline_s)
+        return await _run_levels(planning, planned, site, _after(limits, began), stop)
 
 
 def _after(limits: Limits, began: float) -> Limits:

@@ -12,6 +12,8 @@ from tests.execute.lab import Forge, Server, Web, entries, judge
 from tests.execute.scenarios import two_conversions
 
 PHASES = {
+    "begun, before it is noted": "before RunStarted",
+    "begun": "after RunStarted",
     "creating": "before POST /v2/jobs",
     "created, before it is noted": "after POST /v2/jobs",
     "uploading": "amid a transfer",
@@ -22,7 +24,7 @@ PHASES = {
     "delivered, before it is noted": "before Delivered",
 }
 LAST = "delivered, before it is noted"
-UNBOUGHT = ("creating", "created, before it is noted", "uploading", "uploaded")
+UNBOUGHT = ("begun, before it is noted", "begun", "creating", "created, before it is noted", "uploading", "uploaded")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
