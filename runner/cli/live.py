@@ -59,7 +59,7 @@ async def ask_endpoint(chosen: ChosenEndpoint) -> list[Finding]:
             finally:
                 refused = [words for one in made if (words := await _delete(api, one))]
             told.append(await _told(DELETED, _is_deleted(api, job, refused)))
-            return [*told, SECOND_START]
+            return [*told, SECOND_START, OUTPUTS]
     except RunnerError as error:
         return [Finding("endpoint answers", "wrong", str(error))]
 
@@ -129,3 +129,4 @@ async def _is_deleted(api: ConversionApi, job: Job, refused: Sequence[str]) -> F
 
 
 SECOND_START = Finding("a second start answers 409", "unknown", "can't be told without buying; 200 would do as well")
+OUTPUTS = Finding("outputs show with the end", "unknown", "can't be told without buying; late ones are waited for")

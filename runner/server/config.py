@@ -70,6 +70,7 @@ class Assumptions:
     canceled          a canceled job can be read, or is gone (404)
     queued            a started job that waits for a worker says so, or that it is `processing`; old clients know no
                       `queued`
+    outputs           a completed job shows its outputs at once, or a moment after its end
     """
 
     second_start: Literal["409", "200", "402", "422", "429"] = "409"
@@ -79,6 +80,7 @@ class Assumptions:
     delete_unstarted: Literal["204", "409"] = "204"
     canceled: Literal["readable", "404"] = "readable"
     queued: Literal["queued", "processing"] = "queued"
+    outputs: Literal["at-once", "late"] = "at-once"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ CASES = {
     "delete-unstarted=409": "create drop-after #1",
     "canceled=404": "start drop-after #1",
     "queued=processing": "",
+    "outputs=late": "",
 }
 
 

@@ -31,6 +31,7 @@ from runner.server.jobs.vault import Changes, Vault
 from runner.server.store.callbacks import SealedUrl
 from runner.server.store.database import Database, Value
 from runner.server.store.job_rows import JOBS, Line, Repeat, insert_job, job_row, note_secrets, update_job
+from runner.server.store.late_outputs import LateOutputs
 from runner.server.store.migrations import NEVER
 from runner.wire.status import TERMINAL, StatusCode
 
@@ -87,10 +88,17 @@ class JobStore:
         self._recent: OrderedDict[str, Held] = OrderedDict()
         self._under_way: set[asyncio.Task[object]] = set()
         self.listeners: list[Listener] = []
+        self._late = LateOutputs() if assumptions.outputs == "late" else None
+        if self._late:
+            self.listeners.append(self._late.watch)
 
     def held(self, job_id: str) -> Held | None:
-        if known := self._recent.get(job_id):
-            return known
+        found = self._recent.get(job_id) or self._stored(job_id)
+        if self._late and found:
+            return replace(found, document=self._late.seen_by_now(job_id, found.document))
+        return found
+
+    def _stored(self, job_id: str) -> Held | None:
         row = self._db.row("select account, token, document, status from jobs where id = ?", (job_id,))
         if row is None or (self._hides_canceled and row[3] == StatusCode.CANCELED):
             return None
@@ -274,7 +282,8 @@ class JobStore:
     def _shown(self, job_id: str, document: bytes) -> bytes:
         """A document as clients see it: until a job has ended, its addresses are what they gave."""
         job = self.load(job_id) if self._vault.hides_addresses(job_id) else None
-        return self.render(job) if job else document
+        shown = self.render(job) if job else document
+        return self._late.seen_by_now(job_id, shown) if self._late else shown
 
     def _sealed_callback(self, new: Job, kept: Job) -> bytes | None:
         if is_masked(new.callback):  # lost with a key: nothing opens this, so that nobody else is called instead
