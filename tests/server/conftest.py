@@ -35,12 +35,14 @@ class Copying:
 
     wall_s   what every conversion claims to have taken
     pages    files that one conversion makes
+    warnings what every file lacks
     seen     the sources' names, in the order they were asked for
     endless  set when a conversion began that never ends
     """
 
     wall_s: float = 0.1
     pages: int = 1
+    warnings: tuple[str, ...] = ()
     seen: list[str] = field(default_factory=list)
     endless: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,7 +64,11 @@ class Copying:
             path = request.workdir / f"{page}"
             path.write_bytes(b"".join(one.path.read_bytes() for one in request.sources) + b"%d" % page)
             yield Product(
-                path=path, filename=f"{stem}.{request.target}", content_type=f"image/{request.target}", sources=(0,)
+                path=path,
+                filename=f"{stem}.{request.target}",
+                content_type=f"image/{request.target}",
+                sources=(0,),
+                warnings=self.warnings,
             )
 
 

@@ -193,6 +193,21 @@ def test_one_bad_input_is_a_warning_where_the_job_says_so(with_server: Any) -> N
     with_server(test)
 
 
+def test_what_a_result_lacks_is_a_warning_told_once(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        api.converter.pages, api.converter.warnings = 2, ("A png has no place for it.",)
+        done = await api.converted(await job_with(api, ["a.jpg", "b.jpg"], "png", "webp"))
+
+        assert done["status"]["code"] == "completed"
+        assert len(done["output"]) == 2
+        assert {one["id_source"] for one in done["warnings"]} == {one["id"] for one in done["conversion"]}
+        assert [(one["source"], one["code"], one["message"]) for one in done["warnings"]] == [
+            ("conversion", 6909, "A png has no place for it.")
+        ] * 2
+
+    with_server(test)
+
+
 def test_canceling_stops_the_conversion_and_removes_the_files(with_server: Any) -> None:
     async def test(api: Any) -> None:
         job = await job_with(api, ["slow.jpg"], "png")

@@ -1,35 +1,43 @@
 """EXIF, XMP, colour profile and density: taken from a source, given to a result.
 
-A conversion keeps all of it, places included. Only the orientation goes, because the pixels are upright.
+A conversion keeps all of it, places included, unless it is asked to clear it. Only the orientation goes, because the
+pixels are upright.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image, ImageOps, PngImagePlugin
 
-from runner.server.converters import image_tiff_exif
+from runner.server.converters import image_exif, image_tiff_exif
+from runner.server.converters.image_exif import DAMAGED, EXIF_TAG, GPS_TAG
+from runner.server.converters.image_wishes import PLACES, Wishes
 
 ORIENTATION = 0x0112
-APPENDED = (image_tiff_exif.EXIF_TAG, image_tiff_exif.GPS_TAG)
+APPENDED = (EXIF_TAG, GPS_TAG)
 XMP_TAG = 700
 # Of a tiff only the tags that describe are carried over; the others say where its pixels lie.
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
-DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, EOFError, struct.error, OverflowError)
+# What a picture of Pillow knows besides its pixels that they need, or an animation does.
+NEEDED = frozenset({"transparency", "icc_profile", "background", "duration", "disposal", "blend", "default_image"})
 
 UNWRITABLE = (SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, OverflowError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metadata:
+    """`texts` are those of the person who asks for the picture; `exif` has them already."""
+
     exif: bytes | None = None
     xmp: bytes | None = None
     icc: bytes | None = None
     dpi: float | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -91,6 +99,28 @@ def _xmp(picture: Image.Image, kind: str) -> bytes | None:
     return bytes(value) if isinstance(value, bytes | bytearray) else None
 
 
+def as_wished(metadata: Metadata, wishes: Wishes, target: str) -> Metadata:
+    """`metadata` cleared and with texts, where that is wished for. The profile stays: without it colours are others."""
+    if wishes.clears:
+        metadata = Metadata(icc=metadata.icc, dpi=metadata.dpi)
+    texts = {name: text for name, text in wishes.texts.items() if name in PLACES.get(target, ())}
+    return replace(metadata, exif=image_exif.with_texts(metadata.exif, texts), texts=texts) if texts else metadata
+
+
+def bare(picture: Image.Image) -> Image.Image:
+    """The pixels alone: of a picture that it has read, Pillow writes comments, IPTC and tags without being told."""
+    plain = picture.copy()
+    plain.info = {name: value for name, value in picture.info.items() if name in NEEDED}
+    return plain
+
+
+def unheld_texts(metadata: Metadata, target: str) -> tuple[str, ...]:
+    """A warning where the texts are longer than the format can hold."""
+    if target != "jpg" or not metadata.texts or len(metadata.exif or b"") < JPEG_SEGMENT:
+        return ()
+    return ("A jpg has no room for metadata that long; the result is without.",)
+
+
 def save_options(metadata: Metadata, target: str) -> dict[str, object]:
     """The metadata as arguments of Pillow's `save` for that target; what it can't hold is left out."""
     exif, xmp = metadata.exif, metadata.xmp
@@ -100,7 +130,7 @@ def save_options(metadata: Metadata, target: str) -> dict[str, object]:
     builders = {"jpg": _plain, "webp": _plain, "avif": _plain, "png": _png, "tiff": _tiff}
     options: dict[str, object] = {}
     if target in builders:
-        options = builders[target](exif, xmp)
+        options = builders[target](replace(metadata, exif=exif, xmp=xmp))
         options["icc_profile"] = metadata.icc
     if metadata.dpi and target in ("jpg", "png", "tiff", "bmp"):
         options["dpi"] = (metadata.dpi, metadata.dpi)
@@ -116,23 +146,23 @@ def finish(path: Path, metadata: Metadata, target: str) -> None:
             return
 
 
-def _plain(exif: bytes | None, xmp: bytes | None) -> dict[str, object]:
-    return {"exif": exif or b"", "xmp": xmp or b""}
+def _plain(metadata: Metadata) -> dict[str, object]:
+    return {"exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
 
 
-def _png(exif: bytes | None, xmp: bytes | None) -> dict[str, object]:
+def _png(metadata: Metadata) -> dict[str, object]:
     info = PngImagePlugin.PngInfo()
-    if xmp:
-        info.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", "replace"))
-    return {"pnginfo": info} | ({"exif": exif} if exif else {})
+    if metadata.xmp:
+        info.add_itxt("XML:com.adobe.xmp", metadata.xmp.decode("utf-8", "replace"))
+    for name, text in metadata.texts.items():
+        info.add_itxt(name.capitalize(), text.encode("utf-8", "replace").decode())
+    return {"pnginfo": info} | ({"exif": metadata.exif} if metadata.exif else {})
 
 
-def _tiff(exif: bytes | None, xmp: bytes | None) -> dict[str, object]:
-    tags = Image.Exif()
-    if exif:
-        tags.load(exif)
-        for tag in [tag for tag in tags if tag not in DESCRIBING or tag in APPENDED]:
-            del tags[tag]
-    if xmp:
-        tags[XMP_TAG] = xmp
-    return {"exif": tags} if exif or xmp else {}
+def _tiff(metadata: Metadata) -> dict[str, object]:
+    tags = image_exif.unpacked(metadata.exif) if metadata.exif else Image.Exif()
+    for tag in [tag for tag in tags if tag not in DESCRIBING or tag in APPENDED]:
+        del tags[tag]
+    if metadata.xmp:
+        tags[XMP_TAG] = metadata.xmp
+    return {"exif": tags} if metadata.exif or metadata.xmp else {}

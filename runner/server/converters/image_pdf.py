@@ -7,17 +7,16 @@ a file must not become a page.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 
 import img2pdf
 
 from runner.server.converters import image_color, image_metadata
 from runner.server.converters.image_source import check_kind, check_size, frame_count, open_picture
 from runner.server.converters.image_targets import CONTENT_TYPES
+from runner.server.converters.image_wishes import PLACES, Wishes, unheld, wishes_of
 from runner.server.converters.image_write import Frame
 from runner.server.converters.images import Pictures, job_of, product_name, treated_pictures
 from runner.server.converters.protocol import Product, Request, Source
-from runner.wire.values import Json
 
 LOSSY = frozenset({"jpg", "webp", "heic", "avif", "jp2"})
 VERBATIM = frozenset({"jpg", "png"})
@@ -45,7 +44,7 @@ def convert(request: Request) -> list[Product]:
 
 def _pages(source: Source, request: Request) -> list[Page]:
     check_kind(source)
-    if source.kind in VERBATIM and _untouched(request.options) and _can_go_verbatim(source, request):
+    if source.kind in VERBATIM and _untouched(request) and _can_go_verbatim(source, request):
         content = source.path.read_bytes()
         if _accepted(content):
             return [content]
@@ -54,7 +53,10 @@ def _pages(source: Source, request: Request) -> list[Page]:
     return [_encoded(frame, pictures, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
 
 
-def _untouched(options: Mapping[str, Json]) -> bool:
+def _untouched(request: Request) -> bool:
+    if wishes_of(request.metadata).clears:  # a jpg would bring along what it says of itself
+        return False
+    options = request.options
     resized = any(options.get(name) is not None for name in ("width", "height"))
     return not (resized or options.get("rotate") or (options.get("color") or "colored") != "colored")
 
@@ -97,7 +99,7 @@ def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> 
             rotation=img2pdf.Rotation.ifvalid,
             layout_fun=_Layout(request.options.get("dpi")),
             nodate=True,  # the same input gives the same bytes
-            **_descriptions(request.metadata),
+            **_descriptions(wishes_of(request.metadata)),
         )
     return Product(
         path=path,
@@ -105,6 +107,7 @@ def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> 
         content_type=CONTENT_TYPES["pdf"],
         sources=sources,
         metadata={"pages": len(pages)},
+        warnings=unheld(wishes_of(request.metadata), "pdf"),
     )
 
 
@@ -123,10 +126,7 @@ class _Layout:
         return max(width, SHORTEST_PAGE), max(height, SHORTEST_PAGE), width, height
 
 
-def _descriptions(metadata: Mapping[str, Json]) -> dict[str, object]:
-    """Of the conversion's `metadata` what the head of a pdf can say."""
-    texts = {name: str(metadata[name]) for name in ("title", "author", "subject") if metadata.get(name)}
-    keywords = metadata.get("keywords")
-    if isinstance(keywords, str):
-        keywords = [word.strip() for word in keywords.split(",")]
-    return texts | ({"keywords": [str(word) for word in keywords]} if isinstance(keywords, list) else {})
+def _descriptions(wishes: Wishes) -> dict[str, object]:
+    """Of the texts wished for what the head of a pdf can say."""
+    texts: dict[str, object] = {name: text for name, text in wishes.texts.items() if name in PLACES["pdf"]}
+    return texts | ({"keywords": [wishes.texts["keywords"]]} if "keywords" in texts else {})

@@ -10,17 +10,18 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin
+from PIL import TiffImagePlugin
 
-EXIF_TAG, GPS_TAG, INTEROPERABILITY_TAG = 34665, 34853, 40965
+from runner.server.converters.image_exif import EXIF_TAG, GPS_TAG, unpacked
+
+INTEROPERABILITY_TAG = 40965
 _LONG = 4
 _ENTRY_BYTES = 12
 
 
 def append_exif(path: Path, exif: bytes) -> None:
     """Give the first picture of the tiff at `path` the EXIF and GPS directories of `exif`."""
-    tags = Image.Exif()
-    tags.load(exif)
+    tags = unpacked(exif)
     directories = {tag: directory for tag in (EXIF_TAG, GPS_TAG) if (directory := dict(tags.get_ifd(tag)))}
     if directories:
         with path.open("r+b") as file:

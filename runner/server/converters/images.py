@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from runner.server.converters import image_color, image_geometry, image_metadata
+from runner.server.converters.image_exif import DAMAGED
 from runner.server.converters.image_geometry import Geometry, Size
 from runner.server.converters.image_metadata import Metadata
 from runner.server.converters.image_source import (
@@ -20,6 +21,7 @@ from runner.server.converters.image_source import (
     reading,
 )
 from runner.server.converters.image_targets import CONTENT_TYPES
+from runner.server.converters.image_wishes import Wishes, unheld, wishes_of
 from runner.server.converters.image_write import FORMATS, Frame, check_side, write
 from runner.server.converters.protocol import Guards, Product, Request, Source
 from runner.server.converters.svg import read_drawing
@@ -37,6 +39,7 @@ class Job:
     geometry: Geometry
     color: str
     guards: Guards
+    wishes: Wishes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,7 @@ def job_of(request: Request, target: str) -> Job:
         geometry=image_geometry.geometry_of(request.options),
         color=request.options.get("color") or "colored",
         guards=request.guards,
+        wishes=wishes_of(request.metadata),
     )
 
 
@@ -92,9 +96,20 @@ def treated_pictures(source: Source, job: Job) -> Pictures:
     """Every picture of `source` that counts for the target, upright, treated, in a mode the target holds."""
     check_kind(source)
     if source.kind in DRAWINGS:
-        return _drawing(source, job)
-    with open_picture(source, job.guards) as picture:
-        return _opened(picture, source, job)
+        pictures = _drawing(source, job)
+    else:
+        with open_picture(source, job.guards) as picture:
+            pictures = _opened(picture, source, job)
+    return _as_wished(pictures, job)
+
+
+def _as_wished(pictures: Pictures, job: Job) -> Pictures:
+    frames = pictures.frames
+    if job.wishes.clears:
+        frames = tuple(replace(frame, picture=image_metadata.bare(frame.picture)) for frame in frames)
+    return replace(
+        pictures, frames=frames, metadata=image_metadata.as_wished(pictures.metadata, job.wishes, job.target)
+    )
 
 
 def _drawing(source: Source, job: Job) -> Pictures:
@@ -145,7 +160,7 @@ def _upright_size(picture: Image.Image, job: Job) -> Size:
     """The size after EXIF orientation and rotation, from the header."""
     try:
         lying = picture.format not in ("TIFF", "HEIF") and image_metadata.orientation(picture) >= 5
-    except image_metadata.DAMAGED:
+    except DAMAGED:
         lying = False
     size = (picture.size[1], picture.size[0]) if lying else picture.size
     return image_geometry.rotated_size(size, job.geometry.rotate)
@@ -225,4 +240,8 @@ def _product(
         content_type=CONTENT_TYPES[target],
         sources=(index,),
         metadata={"width": width, "height": height, "frames": len(frames)},
+        warnings=(
+            *unheld(wishes_of(request.metadata), target),
+            *image_metadata.unheld_texts(pictures.metadata, target),
+        ),
     )

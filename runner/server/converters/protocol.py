@@ -51,13 +51,17 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """One file made. `filename` is what to call it, `sources` the indexes of what it was made from."""
+    """One file made. `filename` is what to call it, `sources` the indexes of what it was made from.
+
+    warnings  what was asked for and couldn't be done, a sentence each; the file is good all the same
+    """
 
     path: Path
     filename: str
     content_type: str
     sources: tuple[int, ...]
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 # What may be said of a source: everything else in an answer is left out.

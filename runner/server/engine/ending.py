@@ -16,6 +16,7 @@ from runner.server.engine.steps import (
     pack,
     parcels,
     step_errors,
+    step_warnings,
     with_facts,
     with_unique_names,
 )
@@ -66,7 +67,7 @@ def ended_well(job: Job, steps: Sequence[Step], outputs: Sequence[Output]) -> Jo
         outputs=tuple(outputs),
         inputs=with_facts(job.inputs, steps),
         conversions=closed_targets(job.conversions),
-        warnings=(*input_errors(job), *step_errors(steps)),
+        warnings=(*input_errors(job), *step_errors(steps), *step_warnings(steps)),
         spent=charged(steps),
     )
 

@@ -21,7 +21,7 @@ from runner.server.jobs.credits import charged, credits_of
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.record import Job, Step, StepFile, timestamp
 from runner.server.store.blobs import Blobs
-from runner.server.workers.outcome import Converted, Outcome
+from runner.server.workers.outcome import Code, Converted, Outcome
 from runner.wire.names import clean_name
 from runner.wire.values import JsonObject
 
@@ -77,6 +77,7 @@ class Stepper:
             wall_s=outcome.wall_s,
             files=files,
             facts=tuple(dict(one) for one in outcome.facts),
+            warnings=_warnings(outcome.products),
             ended_at=timestamp(time.time()),
         )
 
@@ -130,6 +131,12 @@ class Stepper:
             content_type=product.content_type,
             metadata=dict(product.metadata),
         )
+
+
+def _warnings(products: Sequence[Product]) -> tuple[JsonObject, ...]:
+    """Each once, however many files it is said of."""
+    texts = dict.fromkeys(text for product in products for text in product.warnings)
+    return tuple({"code": int(Code.BLEMISH), "message": text} for text in texts)
 
 
 def _remove(workdir: Path) -> None:

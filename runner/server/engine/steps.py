@@ -65,6 +65,14 @@ def step_errors(steps: Iterable[Step]) -> list[JsonObject]:
     return [{"source": "conversion", "id_source": step.conversion, **step.error} for step in steps if step.error]
 
 
+def step_warnings(steps: Iterable[Step]) -> list[JsonObject]:
+    """Entries of `warnings` for steps that went well, but for something: each once, however many inputs there are."""
+    entries = [
+        {"source": "conversion", "id_source": step.conversion, **warning} for step in steps for warning in step.warnings
+    ]
+    return list({(one["id_source"], one["message"]): one for one in entries}.values())
+
+
 def input_errors(job: Job) -> list[JsonObject]:
     return [{"source": "input", "id_source": one.id, **one.error} for one in job.inputs if one.error]
 

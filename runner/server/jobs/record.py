@@ -87,6 +87,7 @@ class Step:
 
     skipped  it never ran, because a limit was reached
     facts    what it saw of its inputs, in their order
+    warnings what its files lack of what was asked for, though it ended well
     """
 
     conversion: str
@@ -97,6 +98,7 @@ class Step:
     error: JsonObject | None = None
     skipped: bool = False
     facts: tuple[JsonObject, ...] = ()
+    warnings: tuple[JsonObject, ...] = ()
     ended_at: str = ""
 
     @property
@@ -201,7 +203,8 @@ def _conversion(row: JsonObject) -> Conversion:
 
 def _step(row: JsonObject) -> Step:
     files = tuple(StepFile(**one) for one in row["files"])
-    return Step(**{**row, "inputs": tuple(row["inputs"]), "files": files, "facts": tuple(row.get("facts", ()))})
+    lists = {name: tuple(row.get(name, ())) for name in ("inputs", "facts", "warnings")}
+    return Step(**{**row, **lists, "files": files})
 
 
 def _output(row: JsonObject) -> Output:

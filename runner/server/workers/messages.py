@@ -18,6 +18,7 @@ from runner.wire.values import Json, as_int, as_list, as_object, as_text
 
 ANSWER_BYTES = 8 * 1024 * 1024
 _MOST_DIGITS = 12
+_MOST_WARNINGS, _WARNING_LETTERS = 20, 1000
 
 
 class BadAnswerError(ValueError):
@@ -100,6 +101,7 @@ def _product(row: dict[str, Json], request: Request) -> Product:
         content_type=as_text(row.get("content_type")),
         sources=sources,
         metadata=as_object(row.get("metadata")),
+        warnings=tuple(as_text(one)[:_WARNING_LETTERS] for one in as_list(row.get("warnings"))[:_MOST_WARNINGS]),
     )
 
 

@@ -11,6 +11,7 @@ The API's own codes (6005, 6037) come from converters. 69xx are ours:
     6906  our bug      the converter failed in a way nobody foresaw, or answered nonsense
     6907  no worker    no process could be started
     6908  unsupported  no converter here makes that target
+    6909  blemish      never an error: the result is there, but lacks something that was asked for
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Code(IntEnum):
     BUG = 6906
     NO_WORKER = 6907
     UNSUPPORTED = 6908
+    BLEMISH = 6909
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,12 @@ Convert = Callable[..., list[Product]]
 
 
 def convert_files(
-    folder: Path, target: str, *paths: Path, guards: Guards | None = None, **options: object
+    folder: Path,
+    target: str,
+    *paths: Path,
+    guards: Guards | None = None,
+    metadata: dict[str, object] | None = None,
+    **options: object,
 ) -> list[Product]:
     """As the server does it: sniffed sources, expanded options, the converter of the table."""
     row = find(None, target)
@@ -32,7 +37,7 @@ def convert_files(
         category=row.category,
         target=row.target,
         options=expanded.options,
-        metadata={"title": "A title"},
+        metadata=metadata if metadata is not None else {"title": "A title"},
         sources=sources,
         workdir=folder,
         guards=guards or Guards(),
@@ -50,9 +55,15 @@ def convert_into() -> Convert:
 def convert(tmp_path: Path) -> Convert:
     numbers = itertools.count()
 
-    def run(target: str, *paths: Path, guards: Guards | None = None, **options: object) -> list[Product]:
+    def run(
+        target: str,
+        *paths: Path,
+        guards: Guards | None = None,
+        metadata: dict[str, object] | None = None,
+        **options: object,
+    ) -> list[Product]:
         folder = tmp_path / f"work-{next(numbers)}"
         folder.mkdir()
-        return convert_files(folder, target, *paths, guards=guards, **options)
+        return convert_files(folder, target, *paths, guards=guards, metadata=metadata, **options)
 
     return run

@@ -44,9 +44,30 @@ def test_products_arrive_as_they_were_made(request_for: Requests) -> None:
     request = request_for("copy")
     path = request.workdir / "a b.txt"
     path.write_text("x")
-    product = Product(path=path, filename="ä\n.txt", content_type="text/plain", sources=(0,), metadata={"n": 1})
+    product = Product(
+        path=path,
+        filename="ä\n.txt",
+        content_type="text/plain",
+        sources=(0,),
+        metadata={"n": 1},
+        warnings=("It is without a title.",),
+    )
 
     assert unpack_answer(pack_products([product]), request) == (product,)
+
+
+def test_warnings_of_a_child_are_few_and_short(request_for: Requests) -> None:
+    request = request_for("copy")
+    path = request.workdir / "a.txt"
+    path.write_text("x")
+    row = {"path": str(path), "filename": "a.txt", "sources": [0], "warnings": ["x" * 10_000, 5, None, *"y" * 100]}
+
+    answer = unpack_answer(json.dumps({"products": [row]}).encode(), request)
+
+    assert not isinstance(answer, Refused)
+    (product,) = answer
+    assert len(product.warnings) == 20
+    assert product.warnings[:3] == ("x" * 1000, "5", "")
 
 
 def test_what_a_child_says_of_its_sources_is_numbers_by_known_names_and_nothing_else(request_for: Requests) -> None:
