@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageMath, ImageOps
 
 # The modes of Pillow that a target is written in as they are; anything else is converted before.
 MODES: dict[str, frozenset[str]] = {
@@ -23,6 +23,8 @@ ALPHA_TARGETS = frozenset({"png", "webp", "gif", "tiff", "avif", "ico", "tga"})
 PALETTE_ALPHA_TARGETS = frozenset({"png", "gif"})
 PROFILE_TARGETS = frozenset({"jpg", "png", "webp", "tiff", "avif"})
 PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", "I;16", "I", "F"), b"CMYK": ("CMYK",)}
+
+HALF = 128  # of alpha: what is less is transparent where there is only all or nothing
 
 DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 SEPIA = ("#1f1206", "#fbf0d9", "#9b7a52")  # black, white, middle
@@ -45,7 +47,7 @@ def workable(picture: Image.Image) -> Image.Image:
     if picture.mode in ("RGB", "L") and not has_alpha(picture):
         return picture
     if picture.mode in DEEP_GRAY:
-        return _in_8_bits(picture)
+        return _deep_gray(picture)
     if picture.mode in ("LA", "La") or (has_alpha(picture) and picture.mode in ("1", "L")):
         return picture.convert("LA")
     if has_alpha(picture):
@@ -53,6 +55,23 @@ def workable(picture: Image.Image) -> Image.Image:
     if picture.mode == "1":
         return picture.convert("L")
     return to_srgb(picture, picture.info.get("icc_profile"))
+
+
+def _deep_gray(picture: Image.Image) -> Image.Image:
+    """In 8 bits; as LA where one of the shades counts as transparent, which is one of 16 bits."""
+    gray, clear = _in_8_bits(picture), picture.info.get("transparency")
+    if isinstance(clear, int):
+        gray.putalpha(_all_but(clear, picture))
+        gray.info.pop("transparency", None)
+    return gray
+
+
+def _all_but(shade: int, picture: Image.Image) -> Image.Image:
+    """255 where `picture` has another shade, 0 where it has this one."""
+    others: Image.Image = ImageMath.lambda_eval(
+        lambda given: (given["shades"] != shade) * 255, shades=picture.convert("I")
+    )
+    return others.convert("L")
 
 
 def _in_8_bits(picture: Image.Image) -> Image.Image:
@@ -125,6 +144,8 @@ def flatten(picture: Image.Image) -> Image.Image:
     """Without alpha, on white."""
     if not has_alpha(picture):
         return picture
+    if picture.mode in DEEP_GRAY:
+        return flatten(_deep_gray(picture))
     rgba = picture.convert("RGBA")
     ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     ground.alpha_composite(rgba)
@@ -136,8 +157,10 @@ def fit(picture: Image.Image, target: str) -> Image.Image:
     if has_alpha(picture):
         if target not in ALPHA_TARGETS:
             return fit(flatten(picture), target)
+        if picture.mode in DEEP_GRAY:
+            return picture if target == "png" else fit(_deep_gray(picture), target)
         if picture.mode == "P" and target in PALETTE_ALPHA_TARGETS:
-            return picture
+            return one_transparent(picture) if target == "gif" else picture
         return picture if _holds(picture, target) else picture.convert("RGBA")
     if picture.mode in MODES[target]:
         return picture
@@ -145,6 +168,19 @@ def fit(picture: Image.Image, target: str) -> Image.Image:
     if ready.mode in MODES[target]:
         return ready
     return ready.convert("RGB" if "RGB" in MODES[target] else "RGBA")
+
+
+def one_transparent(picture: Image.Image) -> Image.Image:
+    """A palette picture with one transparent colour at most, where a table gave each an alpha of its own."""
+    table = picture.info["transparency"]
+    if not isinstance(table, bytes):
+        return picture
+    clear = [index for index, alpha in enumerate(table) if alpha < HALF]
+    single = picture.point([clear[0] if index in clear else index for index in range(256)])
+    del single.info["transparency"]
+    if clear:
+        single.info["transparency"] = clear[0]
+    return single
 
 
 def _holds(picture: Image.Image, target: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from runner.server.converters.image_color import has_alpha
 from runner.server.converters.image_metadata import Metadata, finish, save_options
 from runner.server.converters.protocol import TOO_LARGE, ConversionError
 from runner.wire.values import Json
@@ -113,7 +114,7 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
     if FORMATS[target].several == "animation":
         arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames]
         arguments |= _repetition(target, plays)
-    if target == "gif" and any(frame.picture.mode == "RGBA" for frame in frames):
+    if target == "gif" and any(has_alpha(frame.picture) for frame in frames):
         arguments["disposal"] = 2  # else what a frame leaves open shows the one before it
     return arguments
 

@@ -1,0 +1,129 @@
+"""Modes that hold colours and transparency in their own ways: what is seen stays, whatever the target holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from runner.server.converters.protocol import Product
+
+Convert = Callable[..., list[Product]]
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+SHADES = [x * 3276 for x in range(20)]
+
+
+def opened(product: Product) -> Image.Image:
+    with Image.open(product.path) as picture:
+        picture.load()
+        return picture
+
+
+def logo() -> Image.Image:
+    """A red circle on nothing, in a palette whose table has an alpha for every colour, soft edges included."""
+    large = Image.new("RGBA", (256, 256), (0, 0, 0, 0))
+    ImageDraw.Draw(large).ellipse((32, 32, 224, 224), fill=(200, 30, 30, 255))
+    return large.resize((64, 64)).quantize(16)
+
+
+def seen(picture: Image.Image, at: tuple[int, int]) -> tuple[int, ...]:
+    pixel = picture.convert("RGBA").getpixel(at)
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
+def test_a_palette_with_a_table_of_alphas_stays_transparent_in_a_gif(convert: Convert, tmp_path: Path) -> None:
+    logo().save(tmp_path / "logo.png")
+
+    (product,) = convert("gif", tmp_path / "logo.png")
+
+    result = opened(product)
+    assert [seen(result, corner)[3] for corner in ((0, 0), (63, 0), (0, 63), (63, 63))] == [0, 0, 0, 0]
+    assert seen(result, (32, 32)) == (200, 30, 30, 255)
+    source = logo().convert("RGBA")
+    for x in range(64):
+        assert (seen(result, (x, 12))[3] == 255) == (seen(source, (x, 12))[3] >= 128)
+
+
+def test_a_table_in_which_nothing_is_transparent_makes_an_opaque_gif(convert: Convert, tmp_path: Path) -> None:
+    picture = Image.new("P", (8, 8), 1)
+    picture.putpalette([*RED, *BLUE])
+    picture.save(tmp_path / "a.png", transparency=b"\xff\xc8")
+
+    (product,) = convert("gif", tmp_path / "a.png")
+
+    assert seen(opened(product), (4, 4)) == (*BLUE, 255)
+
+
+def test_frames_with_tables_of_alphas_do_not_show_the_one_before(convert: Convert, tmp_path: Path) -> None:
+    frames = []
+    for left in (0, 32):
+        frame = Image.new("P", (64, 64), 0)
+        frame.putpalette([0, 0, 0, *RED])
+        frame.paste(1, (left, 0, left + 32, 64))
+        frames.append(frame)
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=90, transparency=b"\x00\xff")
+
+    (product,) = convert("gif", tmp_path / "a.png")
+
+    with Image.open(product.path) as result:
+        assert [seen(result, at)[3] for at in ((8, 8), (40, 8))] == [255, 0]
+        result.seek(1)
+        assert [seen(result, at)[3] for at in ((8, 8), (40, 8))] == [0, 255]
+
+
+@pytest.fixture
+def ramp(tmp_path: Path) -> Path:
+    """16 bits of grey from left to right; the sixth shade counts as transparent."""
+    picture = Image.new("I;16", (20, 10))
+    for x, shade in enumerate(SHADES):
+        for y in range(10):
+            picture.putpixel((x, y), shade)  # paste would swap the bytes
+    picture.save(tmp_path / "ramp.png", transparency=SHADES[5])
+    return tmp_path / "ramp.png"
+
+
+def test_deep_grey_with_a_transparent_shade_stays_what_it_is_in_a_png(ramp: Path, convert: Convert) -> None:
+    (product,) = convert("png", ramp)
+
+    result = opened(product)
+    assert [result.getpixel((x, 5)) for x in range(20)] == SHADES
+    assert result.info["transparency"] == SHADES[5]
+
+
+@pytest.mark.parametrize("options", [{}, {"rotate": 180}, {"width": 20, "resize_handling": "stretch"}])
+@pytest.mark.parametrize("target", ["webp", "tiff", "avif", "gif", "png"])
+def test_deep_grey_with_a_transparent_shade_is_scaled_with_a_hole(
+    target: str, options: dict[str, object], ramp: Path, convert: Convert
+) -> None:
+    (product,) = convert(target, ramp, **options)
+
+    result = opened(product)
+    if result.mode == "I;16":  # for which Pillow knows no RGBA
+        assert result.info["transparency"] == SHADES[5]
+        return
+    row = [seen(result, (19 - x if "rotate" in options else x, 5)) for x in range(20)]
+    assert [alpha for *_, alpha in row] == [0 if x == 5 else 255 for x in range(20)]
+    by = 20 if target == "gif" else 6  # whose palette is made of 20 shades and what is transparent
+    assert all(abs(row[x][0] - SHADES[x] / 257) <= by for x in range(20) if x != 5)
+
+
+@pytest.mark.parametrize("target", ["jpg", "bmp"])
+def test_deep_grey_with_a_transparent_shade_is_flattened_onto_white(target: str, ramp: Path, convert: Convert) -> None:
+    (product,) = convert(target, ramp, quality=100) if target == "jpg" else convert(target, ramp)
+
+    row = [seen(opened(product), (x, 5))[0] for x in range(20)]
+    assert row[5] > 240
+    assert all(abs(row[x] - SHADES[x] / 257) <= 12 for x in range(20) if x != 5)
+
+
+@pytest.mark.parametrize("color", ["negate", "gray", "1900"])
+def test_deep_grey_with_a_transparent_shade_can_be_treated(color: str, ramp: Path, convert: Convert) -> None:
+    (product,) = convert("png", ramp, color=color)
+
+    result = opened(product)
+    assert seen(result, (5, 5))[3] == 0
+    assert seen(result, (19, 5))[3] == 255
+    assert (seen(result, (19, 5))[0] < seen(result, (1, 5))[0]) == (color == "negate")
