@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 
 import img2pdf
+from PIL import Image, MpoImagePlugin
 
 from runner.server.converters import image_color, image_metadata
-from runner.server.converters.image_source import check_kind, check_size, frame_count, open_picture
-from runner.server.converters.image_targets import CONTENT_TYPES
-from runner.server.converters.image_wishes import PLACES, Wishes, unheld, wishes_of
+from runner.server.converters.image_source import BROKEN, check_kind, check_size, frame_count, open_picture
+from runner.server.converters.image_targets import CONTENT_TYPES, PDF_QUALITY
+from runner.server.converters.image_wishes import PLACES, unheld, wishes_of
 from runner.server.converters.image_write import Frame
 from runner.server.converters.images import Pictures, job_of, product_name, treated_pictures
 from runner.server.converters.protocol import Product, Request, Source
@@ -31,6 +32,13 @@ REFUSED_BY_IMG2PDF = (
     *(img2pdf.UnsupportedColorspaceError, img2pdf.ExifOrientationError, img2pdf.NegativeDimensionError),
 )
 
+HOW = {
+    "engine": img2pdf.Engine.internal,
+    "rotation": img2pdf.Rotation.ifvalid,
+    "first_frame_only": True,  # of a jpg with several pictures inside; pages and frames come one by one
+}
+MPO_ENTRIES = 0xB002
+
 Page = bytes
 
 
@@ -44,36 +52,55 @@ def convert(request: Request) -> list[Product]:
 
 def _pages(source: Source, request: Request) -> list[Page]:
     check_kind(source)
-    if source.kind in VERBATIM and _untouched(request) and _can_go_verbatim(source, request):
-        content = source.path.read_bytes()
-        if _accepted(content):
-            return [content]
+    if source.kind in VERBATIM and _untouched(source, request) and (content := _verbatim(source, request)):
+        return [content]
     pictures = treated_pictures(source, job_of(request, "pdf"))
-    quality = request.options.get("quality") or 85
+    quality = request.options.get("quality") or PDF_QUALITY
     return [_encoded(frame, pictures, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
 
 
-def _untouched(request: Request) -> bool:
+def _untouched(source: Source, request: Request) -> bool:
     if wishes_of(request.metadata).clears:  # a jpg would bring along what it says of itself
         return False
     options = request.options
+    if source.kind in LOSSY and options.get("quality") not in (None, PDF_QUALITY):
+        return False
     resized = any(options.get(name) is not None for name in ("width", "height"))
     return not (resized or options.get("rotate") or (options.get("color") or "colored") != "colored")
 
 
-def _can_go_verbatim(source: Source, request: Request) -> bool:
+def _verbatim(source: Source, request: Request) -> Page | None:
+    """The file's own bytes where they can be a page as they are."""
     with open_picture(source, request.guards) as picture:
         check_size(picture.size, request.guards)
         if frame_count(picture, source, request.guards) > 1:
-            return False
+            return None
         picture.load()  # raises where the file is cut off
-        upright = image_metadata.orientation(picture) in UPRIGHT_BY_ROTATION
-        return upright and not image_color.has_alpha(picture)
+        if image_metadata.orientation(picture) not in UPRIGHT_BY_ROTATION or image_color.has_alpha(picture):
+            return None
+        content = source.path.read_bytes()
+        if isinstance(picture, MpoImagePlugin.MpoImageFile):
+            content = _first_of(picture, content)
+    return content if _accepted(content) else None
+
+
+def _first_of(picture: MpoImagePlugin.MpoImageFile, content: bytes) -> bytes:
+    """The first of several pictures in a jpg; the others are thumbnails, other views, or what brightens it.
+
+    Nothing where the file is wrong about how long its first picture is, as files are that were edited.
+    """
+    try:
+        first = content[: (picture.mpinfo or {})[MPO_ENTRIES][0]["Size"]]
+        with Image.open(io.BytesIO(first), formats=("JPEG", "MPO")) as alone:
+            alone.load()
+    except BROKEN:
+        return b""
+    return first
 
 
 def _accepted(content: bytes) -> bool:
     try:
-        img2pdf.convert(content, engine=img2pdf.Engine.internal, rotation=img2pdf.Rotation.ifvalid)
+        img2pdf.convert(content, **HOW)
     except REFUSED_BY_IMG2PDF:
         return False
     return True
@@ -91,16 +118,17 @@ def _encoded(frame: Frame, pictures: Pictures, *, lossy: bool, quality: int) -> 
 
 def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> Product:
     path = request.workdir / f"{sources[0]}.pdf"
+    document = img2pdf.convert_to_docobject(
+        *pages,
+        **HOW,
+        layout_fun=_Layout(request.options.get("dpi")),
+        nodate=True,  # the same input gives the same bytes
+    )
+    for name, text in wishes_of(request.metadata).texts.items():
+        if name in PLACES["pdf"]:
+            document.writer.docinfo[getattr(img2pdf.MyPdfName, name.capitalize())] = _text(text)
     with path.open("wb") as file:
-        img2pdf.convert(
-            *pages,
-            outputstream=file,
-            engine=img2pdf.Engine.internal,
-            rotation=img2pdf.Rotation.ifvalid,
-            layout_fun=_Layout(request.options.get("dpi")),
-            nodate=True,  # the same input gives the same bytes
-            **_descriptions(wishes_of(request.metadata)),
-        )
+        document.tostream(file)
     return Product(
         path=path,
         filename=product_name(request.sources[sources[0]].filename, "pdf"),
@@ -126,7 +154,10 @@ class _Layout:
         return max(width, SHORTEST_PAGE), max(height, SHORTEST_PAGE), width, height
 
 
-def _descriptions(wishes: Wishes) -> dict[str, object]:
-    """Of the texts wished for what the head of a pdf can say."""
-    texts: dict[str, object] = {name: text for name, text in wishes.texts.items() if name in PLACES["pdf"]}
-    return texts | ({"keywords": [wishes.texts["keywords"]]} if "keywords" in texts else {})
+def _text(text: str) -> bytes:
+    """As UTF-16 in hexadecimal digits. Between parentheses img2pdf leaves the byte of a line end as it is, which
+    readers take for another one: "č" has it.
+
+    Source: PDF specification, 7.3.4 (string objects).
+    """
+    return b"<FEFF%s>" % text.encode("utf-16-be", "replace").hex().upper().encode()

@@ -64,13 +64,15 @@ PICTURES = (
     _picture("65", "ico"),
 )
 
+PDF_QUALITY = 85
+
 PDF = Target(
     id="70",
     category="document",
     target="pdf",
     extension="pdf",
     content_type=CONTENT_TYPES["pdf"],
-    options_schema={**schemas.GEOMETRY, **schemas.quality(85), **schemas.MERGE, **schemas.COMMON},
+    options_schema={**schemas.GEOMETRY, **schemas.quality(PDF_QUALITY), **schemas.MERGE, **schemas.COMMON},
     sources=SOURCES,
 )
 

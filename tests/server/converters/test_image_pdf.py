@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pikepdf
 import pypdfium2  # type: ignore[import-untyped]  # ships no types
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from runner.server.converters.protocol import ConversionError, Product
 
@@ -161,6 +162,67 @@ def test_the_title_is_kept_and_the_same_input_gives_the_same_bytes(convert: Conv
 
     assert pypdfium2.PdfDocument(one.path).get_metadata_value("Title") == "A title"
     assert one.path.read_bytes() == other.path.read_bytes()
+
+
+@pytest.mark.parametrize("title", ["Český", "č", "\u0d0d\u0128", "上\r(\\)\n上", "a\rb", "😀", "a)b\\(", "\ud800?"])
+def test_a_title_in_any_letters_is_what_was_given(title: str, convert: Convert, tmp_path: Path) -> None:
+    halves().save(tmp_path / "a.png")
+
+    (product,) = convert("pdf", tmp_path / "a.png", metadata=dict.fromkeys(("title", "author", "subject"), title))
+
+    with pikepdf.open(product.path) as document:  # stricter about line ends than the other library
+        said = [str(document.docinfo[name]) for name in ("/Title", "/Author", "/Subject")]
+    assert said == [title.replace("\ud800", "?")] * 3
+
+
+def several_in_one(path: Path, *, picture: Image.Image, others: int) -> bytes:
+    rest = [Image.new("RGB", (40, 30), "green") for _ in range(others)]
+    picture.save(path, format="MPO", save_all=True, append_images=rest, quality=90)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("others", [1, 3])
+def test_a_jpg_with_several_pictures_inside_is_one_page(others: int, convert: Convert, tmp_path: Path) -> None:
+    content = several_in_one(tmp_path / "a.jpg", picture=halves(), others=others)
+
+    (product,) = convert("pdf", tmp_path / "a.jpg")
+
+    (page,) = rendered(product)
+    assert page.size == (80, 60)
+    assert near(page.getpixel((10, 10)), RED)
+    assert product.metadata == {"pages": 1}
+    first = content[: content.index(b"\xff\xd9") + 2]
+    assert first in product.path.read_bytes()
+    assert content not in product.path.read_bytes()
+
+
+def test_a_jpg_that_is_wrong_about_its_first_picture_is_a_whole_page(convert: Convert, tmp_path: Path) -> None:
+    content = several_in_one(tmp_path / "a.jpg", picture=Image.effect_noise((80, 60), 90).convert("RGB"), others=1)
+    length = (content.index(b"\xff\xd9") + 2).to_bytes(4, "little")
+    assert content.count(length) == 1
+    (tmp_path / "a.jpg").write_bytes(content.replace(length, (700).to_bytes(4, "little")))
+
+    (product,) = convert("pdf", tmp_path / "a.jpg")
+
+    (page,) = rendered(product)
+    with Image.open(tmp_path / "a.jpg") as picture:
+        wanted = picture.convert("L")
+    assert page.size == (80, 60)
+    difference = ImageChops.difference(page.convert("L"), wanted)
+    assert ImageStat.Stat(difference.crop((0, 30, 80, 60))).mean[0] < 15
+
+
+def test_quality_counts_for_a_jpg_in_a_pdf(convert: Convert, tmp_path: Path) -> None:
+    Image.effect_noise((200, 100), 90).convert("RGB").save(tmp_path / "a.jpg", quality=95)
+    content = (tmp_path / "a.jpg").read_bytes()
+
+    (coarse,) = convert("pdf", tmp_path / "a.jpg", quality=5)
+    (usual,) = convert("pdf", tmp_path / "a.jpg", quality="85")
+
+    assert content in usual.path.read_bytes()
+    assert coarse.path.stat().st_size < usual.path.stat().st_size / 4
+    (page,) = rendered(coarse)
+    assert page.size == (200, 100)
 
 
 @pytest.mark.parametrize("name", ["upright.heic", "turned.heic"])
