@@ -1,4 +1,4 @@
-"""EXIF as bytes that can be changed: with texts of the person who asks for the picture."""
+"""EXIF as bytes that can be changed: after pixels were, and with texts of the person who asks for the picture."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from PIL import Image
 DAMAGED = (SyntaxError, ValueError, TypeError, KeyError, IndexError, OSError, EOFError, struct.error, OverflowError)
 
 EXIF_TAG, GPS_TAG = 34665, 34853
+
+# Where a size stands: ImageWidth and ImageLength in the first directory, PixelXDimension and PixelYDimension in EXIF's.
+SIZE_TAGS = (256, 257)
+PIXEL_SIZE_TAGS = (40962, 40963)
 
 ARTIST, DESCRIPTION, COPYRIGHT = 0x013B, 0x010E, 0x8298
 # Of Windows, which shows and searches these and knows no other place for a title, a subject and keywords.
@@ -40,6 +44,22 @@ def _keep_letters(values: Image.Exif | dict[int, object]) -> None:
     for tag, value in list(values.items()):
         if isinstance(value, str) and not value.isascii():
             values[tag] = value.encode("latin-1", "replace")
+
+
+def of_new_pixels(exif: bytes, size: tuple[int, int]) -> bytes | None:
+    """`exif` for a picture that was cropped, turned, scaled or recoloured: without a thumbnail of what it was.
+
+    None where it is damaged.
+    """
+    try:
+        tags = unpacked(exif)
+        for values, names in ((tags, SIZE_TAGS), (tags.get_ifd(EXIF_TAG), PIXEL_SIZE_TAGS)):
+            for name, length in zip(names, size, strict=True):
+                if name in values:
+                    values[name] = length
+        return tags.tobytes()  # which leaves the directory of the thumbnail out
+    except DAMAGED:
+        return None
 
 
 def with_texts(exif: bytes | None, texts: Mapping[str, str]) -> bytes:

@@ -6,6 +6,7 @@ pixels are upright.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from runner.server.converters.image_wishes import PLACES, Wishes
 ORIENTATION = 0x0112
 APPENDED = (EXIF_TAG, GPS_TAG)
 XMP_TAG = 700
+XMP_THUMBNAILS = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", re.DOTALL)
 # Of a tiff only the tags that describe are carried over; the others say where its pixels lie.
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
@@ -42,11 +44,15 @@ class Metadata:
 
 def upright(picture: Image.Image) -> Image.Image:
     """The picture as its EXIF says it is meant to be seen; its orientation tags are gone then."""
+    return ImageOps.exif_transpose(picture) if is_lying(picture) else picture
+
+
+def is_lying(picture: Image.Image) -> bool:
+    """Whether the pixels have to be turned or mirrored."""
     try:
-        turned = orientation(picture) in range(2, 9)
+        return orientation(picture) in range(2, 9)
     except DAMAGED:
-        return picture
-    return ImageOps.exif_transpose(picture) if turned else picture
+        return False
 
 
 def orientation(picture: Image.Image) -> int:
@@ -97,6 +103,16 @@ def _xmp(picture: Image.Image, kind: str) -> bytes | None:
     if isinstance(value, str):
         return value.encode()
     return bytes(value) if isinstance(value, bytes | bytearray) else None
+
+
+def of_new_pixels(metadata: Metadata, size: tuple[int, int]) -> Metadata:
+    """`metadata` for a picture that doesn't look as its source: nothing in it shows or measures what that was."""
+    exif, xmp = metadata.exif, metadata.xmp
+    return replace(
+        metadata,
+        exif=image_exif.of_new_pixels(exif, size) if exif else None,
+        xmp=XMP_THUMBNAILS.sub(b"", xmp) if xmp else None,
+    )
 
 
 def as_wished(metadata: Metadata, wishes: Wishes, target: str) -> Metadata:

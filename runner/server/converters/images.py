@@ -145,6 +145,7 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
     wanted = count if not animated or FORMATS[job.target].several else 1
     _draft(picture, source, job, full_size, dpi)
     plays = _plays(picture, source)
+    treated = _changes_pixels(job) or image_metadata.is_lying(picture)
     frames: list[Frame] = []
     metadata = Metadata()
     for one in _frames(picture, wanted, job.guards):
@@ -153,7 +154,8 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
         size = full_size if wanted == 1 else (0, 0)
         ready = _treat(upright, job, size, dpi)
         frames.append(Frame(picture=ready, duration_ms=int(one.info.get("duration") or 0)))
-    return Pictures(frames=tuple(frames), metadata=_final(metadata, frames[0], job), animated=animated, plays=plays)
+    final = _final(metadata, frames[0], job, treated=treated)
+    return Pictures(frames=tuple(frames), metadata=final, animated=animated, plays=plays)
 
 
 def _upright_size(picture: Image.Image, job: Job) -> Size:
@@ -192,7 +194,7 @@ def _frames(picture: Image.Image, count: int, guards: Guards) -> Iterator[Image.
 
 def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: float) -> Image.Image:
     geometry = job.geometry
-    if not geometry.resizes and not geometry.rotate and job.color == "colored":
+    if not _changes_pixels(job):
         return _in_target_colors(picture, job.target)
     ready = picture
     if geometry.rotate % 90 or geometry.resizes or job.color != "colored":
@@ -202,6 +204,10 @@ def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: float) -> Image
     size = full_size if full_size[0] and geometry.rotate % 90 == 0 else ready.size
     ready = image_geometry.resize(ready, geometry, image_geometry.box(geometry, size, dpi))
     return _in_target_colors(image_color.treat(ready, job.color), job.target)
+
+
+def _changes_pixels(job: Job) -> bool:
+    return job.geometry.resizes or job.geometry.rotate != 0 or job.color != "colored"
 
 
 def _in_target_colors(picture: Image.Image, target: str) -> Image.Image:
@@ -220,7 +226,9 @@ def _plays(picture: Image.Image, source: Source) -> int:
     return int(loop or 0)
 
 
-def _final(metadata: Metadata, first: Frame, job: Job) -> Metadata:
+def _final(metadata: Metadata, first: Frame, job: Job, *, treated: bool) -> Metadata:
+    if treated:
+        metadata = image_metadata.of_new_pixels(metadata, first.picture.size)
     return replace(
         metadata,
         icc=image_color.profile_for(metadata.icc, first.picture.mode),

@@ -1,0 +1,120 @@
+"""What a result says of itself is true of it: sizes, thumbnails, densities."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from runner.server.converters.protocol import Product
+
+Convert = Callable[..., list[Product]]
+EXIF, WIDTH, HEIGHT = 0x8769, 40962, 40963
+
+
+def jpg(size: tuple[int, int], color: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, "JPEG")
+    return file.getvalue()
+
+
+THUMBNAIL = jpg((160, 120), "magenta")
+
+
+def exif_of_a_camera(orientation: int) -> bytes:
+    """Maker, orientation (0 for none), a size of 400 x 300 pixels, and a thumbnail, as cameras write it."""
+
+    def directory(*entries: tuple[int, int, int, int], following: int = 0) -> bytes:
+        rows = (struct.pack("<HHII", *entry) for entry in entries)
+        return struct.pack("<H", len(entries)) + b"".join(rows) + struct.pack("<I", following)
+
+    third = (0x112, 3, 1, orientation) if orientation else (0x128, 3, 1, 2)
+    first, exif = 8, 8 + 2 + 3 * 12 + 4 + 6
+    second = exif + 2 + 2 * 12 + 4
+    picture = second + 2 + 3 * 12 + 4
+    return b"".join(
+        (
+            b"Exif\0\0II*\0" + struct.pack("<I", first),
+            directory((271, 2, 6, exif - 6), third, (EXIF, 4, 1, exif), following=second),
+            b"Maker\0",
+            directory((WIDTH, 4, 1, 400), (HEIGHT, 4, 1, 300)),
+            directory((259, 3, 1, 6), (513, 4, 1, picture), (514, 4, 1, len(THUMBNAIL))),
+            THUMBNAIL,
+        )
+    )
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 6])
+@pytest.mark.parametrize("target", ["jpg", "png", "webp", "tiff", "avif"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 100, "height": 100, "resize_handling": "keep_aspect_ratio_crop"},
+        {"rotate": 90},
+        {"color": "gray"},
+        {"width": 50},
+    ],
+)
+def test_no_thumbnail_shows_what_was_there_before_and_sizes_are_those_of_the_result(
+    options: dict[str, object], target: str, orientation: int, convert: Convert, tmp_path: Path
+) -> None:
+    exif = exif_of_a_camera(orientation)
+    Image.new("RGB", (400, 300), "green").save(tmp_path / "a.jpg", exif=exif)
+    assert THUMBNAIL in (tmp_path / "a.jpg").read_bytes()
+
+    (product,) = convert(target, tmp_path / "a.jpg", metadata={}, **options)
+
+    assert THUMBNAIL not in product.path.read_bytes()
+    with Image.open(product.path) as result:
+        said = result.getexif()
+        assert said[271] == "Maker"
+        assert 0x112 not in said
+        assert (said.get_ifd(EXIF)[WIDTH], said.get_ifd(EXIF)[HEIGHT]) == result.size
+
+
+def test_a_picture_that_is_turned_upright_says_how_large_it_is_then(convert: Convert, tmp_path: Path) -> None:
+    Image.new("RGB", (400, 300), "green").save(tmp_path / "a.jpg", exif=exif_of_a_camera(6))
+
+    (product,) = convert("jpg", tmp_path / "a.jpg", metadata={})
+
+    with Image.open(product.path) as result:
+        assert result.size == (300, 400)
+        said = result.getexif().get_ifd(EXIF)
+    assert (said[WIDTH], said[HEIGHT]) == (300, 400)
+
+
+def test_a_picture_whose_pixels_stay_keeps_its_exif_byte_by_byte(convert: Convert, tmp_path: Path) -> None:
+    exif = exif_of_a_camera(0)
+    Image.new("RGB", (400, 300), "green").save(tmp_path / "a.jpg", exif=exif)
+
+    (product,) = convert("webp", tmp_path / "a.jpg", metadata={})
+
+    assert exif[6:] in product.path.read_bytes()
+
+
+def test_thumbnails_in_xmp_go_with_the_pixels_they_show(convert: Convert, tmp_path: Path) -> None:
+    inside = b"<xmp:Thumbnails><rdf:Alt>old\npixels</rdf:Alt></xmp:Thumbnails>"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>' + inside + b"<dc:title>T</dc:title></rdf:RDF></x:xmpmeta>"
+    Image.new("RGB", (40, 30), "green").save(tmp_path / "a.jpg", xmp=xmp)
+
+    (kept,) = convert("jpg", tmp_path / "a.jpg")
+    (cropped,) = convert("jpg", tmp_path / "a.jpg", width=9, height=9, resize_handling="keep_aspect_ratio_crop")
+
+    assert xmp in kept.path.read_bytes()
+    assert xmp.replace(inside, b"") in cropped.path.read_bytes()
+
+
+def test_letters_of_exif_survive_when_it_is_written_anew(convert: Convert, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x013B] = "Dvořák".encode()
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+
+    for target in ("jpg", "png", "tiff"):
+        (product,) = convert(target, tmp_path / "a.jpg", metadata={}, rotate=90)
+
+        with Image.open(product.path) as result:
+            assert result.getexif()[0x013B].encode("latin-1").decode() == "Dvořák"
