@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from runner.wire.values import Json
 
-DEFAULT_DPI = 72.0
+DEFAULT_DPI = (72.0, 72.0)
 INCHES = {"inches": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 QUARTER_TURNS = {
     90: Image.Transpose.ROTATE_270,  # Pillow turns the other way round
@@ -19,6 +19,7 @@ QUARTER_TURNS = {
 FILLS = {"black": (0, 0, 0, 255), "white": (255, 255, 255, 255), "transparent": (0, 0, 0, 0)}
 
 Size = tuple[int, int]
+Density = tuple[float, float]  # dots per inch, across and down: of a fax they differ
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,12 +59,12 @@ def _ratio(value: Json) -> tuple[int, int] | None:
     return max(1, int(width)), max(1, int(height))
 
 
-def box(geometry: Geometry, size: Size, dpi: float) -> Size:
+def box(geometry: Geometry, size: Size, dpi: Density) -> Size:
     """Width and height of the frame that a picture of `size` goes into; `dpi` is its own density."""
     if geometry.aspect:
         return _box_of_ratio(geometry, size)
-    width = _in_pixels(geometry.width, geometry, size[0], dpi)
-    height = _in_pixels(geometry.height, geometry, size[1], dpi)
+    width = _in_pixels(geometry.width, geometry, size[0], dpi[0])
+    height = _in_pixels(geometry.height, geometry, size[1], dpi[1])
     if geometry.handling == "stretch" or (width is None and height is None):
         return width or size[0], height or size[1]
     width = width or _scaled(size[0], height or 1, size[1])
@@ -77,7 +78,7 @@ def _in_pixels(value: float | None, geometry: Geometry, whole: int, dpi: float) 
         return max(1, round(value))
     if geometry.unit == "perc":
         return max(1, round(whole * value / 100))
-    return max(1, round(value * INCHES[geometry.unit] * (geometry.dpi or dpi or DEFAULT_DPI)))
+    return max(1, round(value * INCHES[geometry.unit] * (geometry.dpi or dpi)))
 
 
 def _box_of_ratio(geometry: Geometry, size: Size) -> Size:
@@ -94,7 +95,7 @@ def _scaled(value: int, factor: int, divisor: int) -> int:
     return max(1, round(value * factor / divisor))
 
 
-def result_size(geometry: Geometry, size: Size, dpi: float) -> Size:
+def result_size(geometry: Geometry, size: Size, dpi: Density) -> Size:
     """How large the result will be, without looking at a pixel; `size` is after the rotation."""
     frame = box(geometry, size, dpi)
     return fitted(size, frame) if _fits_inside(geometry) and geometry.resizes else frame

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from runner.server.converters import image_exif, image_tiff_exif
 from runner.server.converters.image_exif import DAMAGED, EXIF_TAG, GPS_TAG
+from runner.server.converters.image_geometry import Density
 from runner.server.converters.image_wishes import PLACES, Wishes
 
 ORIENTATION = 0x0112
@@ -38,7 +39,7 @@ class Metadata:
     exif: bytes | None = None
     xmp: bytes | None = None
     icc: bytes | None = None
-    dpi: float | None = None
+    dpi: Density | None = None
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,29 +56,40 @@ def is_lying(picture: Image.Image) -> bool:
         return False
 
 
+def is_sideways(picture: Image.Image) -> bool:
+    """Whether width and height change places when the picture is turned upright."""
+    try:
+        return orientation(picture) in range(5, 9)
+    except DAMAGED:
+        return False
+
+
 def orientation(picture: Image.Image) -> int:
     value = picture.getexif().get(ORIENTATION, 1)
     return value if isinstance(value, int) else 1
 
 
 def read_metadata(picture: Image.Image, kind: str) -> Metadata:
-    """What the (upright, loaded) picture says about itself. Damaged parts count as absent."""
+    """What the (upright, loaded) picture says about itself, its density aside. Damaged parts count as absent."""
     return Metadata(
         exif=_exif(picture, kind),
         xmp=_xmp(picture, kind),
         icc=picture.info.get("icc_profile") or None,
-        dpi=density(picture),
     )
 
 
-def density(picture: Image.Image) -> float | None:
-    """Dots per inch, across; None where there is none or it can't be meant."""
+def density(picture: Image.Image) -> Density | None:
+    """As the file has it; None where there is none or it can't be meant."""
     dpi = picture.info.get("dpi")
     try:
-        across = float(dpi[0] if isinstance(dpi, tuple) else dpi or 0)
-    except (TypeError, ValueError, ZeroDivisionError, IndexError):
+        across, down = map(float, dpi if isinstance(dpi, tuple) else (dpi, dpi))
+    except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return across if 1 < across < 100_000 else None
+    return (across, down if _can_be(down) else across) if _can_be(across) else None
+
+
+def _can_be(dpi: float) -> bool:
+    return 1 < dpi < 100_000
 
 
 def _exif(picture: Image.Image, kind: str) -> bytes | None:
@@ -149,7 +161,7 @@ def save_options(metadata: Metadata, target: str) -> dict[str, object]:
         options = builders[target](replace(metadata, exif=exif, xmp=xmp))
         options["icc_profile"] = metadata.icc
     if metadata.dpi and target in ("jpg", "png", "tiff", "bmp"):
-        options["dpi"] = (metadata.dpi, metadata.dpi)
+        options["dpi"] = metadata.dpi
     return options
 
 

@@ -12,11 +12,12 @@ import img2pdf
 from PIL import Image, MpoImagePlugin
 
 from runner.server.converters import image_color, image_metadata
+from runner.server.converters.image_plan import job_of
 from runner.server.converters.image_source import BROKEN, check_kind, check_size, frame_count, open_picture
 from runner.server.converters.image_targets import CONTENT_TYPES, PDF_QUALITY
 from runner.server.converters.image_wishes import PLACES, unheld, wishes_of
 from runner.server.converters.image_write import Frame
-from runner.server.converters.images import Pictures, job_of, product_name, treated_pictures
+from runner.server.converters.images import Pictures, product_name, treated_pictures
 from runner.server.converters.protocol import Product, Request, Source
 
 LOSSY = frozenset({"jpg", "webp", "heic", "avif", "jp2"})
@@ -25,6 +26,7 @@ UPRIGHT_BY_ROTATION = (1, 3, 6, 8)  # what a page can do; the mirrored orientati
 
 POINTS = 72.0
 DEFAULT_DPI = 96.0
+SMALLEST_DPI, LARGEST_DPI = 10, 4800  # what can be meant
 SHORTEST_PAGE, LONGEST_PAGE = 3.0, 14_400.0  # points; the limits of the format
 
 REFUSED_BY_IMG2PDF = (
@@ -108,7 +110,7 @@ def _accepted(content: bytes) -> bool:
 
 def _encoded(frame: Frame, pictures: Pictures, *, lossy: bool, quality: int) -> Page:
     picture, buffer = frame.picture, io.BytesIO()
-    dpi = (pictures.metadata.dpi or DEFAULT_DPI,) * 2
+    dpi = pictures.metadata.dpi or (DEFAULT_DPI, DEFAULT_DPI)
     if lossy and picture.mode in ("L", "RGB"):
         picture.save(buffer, format="JPEG", quality=quality, dpi=dpi)
     else:
@@ -140,7 +142,10 @@ def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> 
 
 
 class _Layout:
-    """Page as large as its picture at the density asked for, else its own, within what pdf allows."""
+    """Page as large as its picture at the density asked for, else its own, within what pdf allows.
+
+    Where the picture's own densities differ across and down, its shape follows them: that is how it is meant to look.
+    """
 
     def __init__(self, dpi: int | None) -> None:
         self._dpi = dpi
@@ -148,9 +153,10 @@ class _Layout:
     def __call__(
         self, width_px: int, height_px: int, own_dpi: tuple[float, float]
     ) -> tuple[float, float, float, float]:
-        dpi = float(self._dpi or (own_dpi[0] if 10 <= own_dpi[0] <= 4800 else DEFAULT_DPI))
-        scale = min(POINTS / dpi, LONGEST_PAGE / max(width_px, height_px))
-        width, height = width_px * scale, height_px * scale
+        across, down = own_dpi if all(SMALLEST_DPI <= dpi <= LARGEST_DPI for dpi in own_dpi) else (DEFAULT_DPI,) * 2
+        height_as_wide = height_px * across / down  # how high it were if its pixels were squares
+        scale = min(POINTS / (self._dpi or across), LONGEST_PAGE / max(width_px, height_as_wide))
+        width, height = width_px * scale, height_as_wide * scale
         return max(width, SHORTEST_PAGE), max(height, SHORTEST_PAGE), width, height
 
 

@@ -70,6 +70,8 @@ def open_picture(source: Source, guards: Guards) -> Iterator[Image.Image]:
         check_size(picture.size, guards)
         if picture.format == "PNG":
             check_chunks(source.path)
+        if picture.format == "TIFF":
+            picture.filename = ""  # else Pillow maps the file into memory, one that lies on its side by the wrong width
         yield picture
 
 

@@ -9,37 +9,24 @@ from pathlib import PurePosixPath
 from PIL import Image
 
 from runner.server.converters import image_color, image_geometry, image_metadata
-from runner.server.converters.image_exif import DAMAGED
-from runner.server.converters.image_geometry import Geometry, Size
+from runner.server.converters.image_geometry import Density, Size
 from runner.server.converters.image_metadata import Metadata
+from runner.server.converters.image_plan import Head, Job, changes_pixels, check_result, head_of, job_of
 from runner.server.converters.image_source import (
     ANIMATED,
     check_kind,
     check_size,
-    frame_count,
     open_picture,
     reading,
 )
 from runner.server.converters.image_targets import CONTENT_TYPES
-from runner.server.converters.image_wishes import Wishes, unheld, wishes_of
-from runner.server.converters.image_write import FORMATS, Frame, check_side, write
+from runner.server.converters.image_wishes import unheld, wishes_of
+from runner.server.converters.image_write import FORMATS, Frame, write
 from runner.server.converters.protocol import Guards, Product, Request, Source
 from runner.server.converters.svg import read_drawing
 
 DRAWINGS = frozenset({"svg", "svgz"})
 DRAWING_DPI = 96  # what a pixel of a drawing is
-DRAFT_GAP = 2.0  # a jpg is decoded at a fraction of its size, but never below twice the result
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What is to become of each picture of a source."""
-
-    target: str
-    geometry: Geometry
-    color: str
-    guards: Guards
-    wishes: Wishes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,16 +63,6 @@ def convert_source(request: Request, index: int, source: Source, target: str) ->
     ]
 
 
-def job_of(request: Request, target: str) -> Job:
-    return Job(
-        target=target,
-        geometry=image_geometry.geometry_of(request.options),
-        color=request.options.get("color") or "colored",
-        guards=request.guards,
-        wishes=wishes_of(request.metadata),
-    )
-
-
 def product_name(filename: str, extension: str, number: int = 0) -> str:
     """`photo.jpg` becomes `photo.webp`, its third page `photo-3.webp`."""
     stem = PurePosixPath(filename.replace("\\", "/")).stem or "file"
@@ -114,18 +91,18 @@ def _as_wished(pictures: Pictures, job: Job) -> Pictures:
 
 def _drawing(source: Source, job: Job) -> Pictures:
     drawing = read_drawing(source.path)
-    dpi = float(job.geometry.dpi or DRAWING_DPI)
-    natural = _whole(drawing.size[0] * dpi / DRAWING_DPI), _whole(drawing.size[1] * dpi / DRAWING_DPI)
+    dpi = (float(job.geometry.dpi or DRAWING_DPI),) * 2
+    natural = _whole(drawing.size[0] * dpi[0] / DRAWING_DPI), _whole(drawing.size[1] * dpi[1] / DRAWING_DPI)
     turned = image_geometry.rotated_size(natural, job.geometry.rotate)
     wanted = image_geometry.result_size(job.geometry, turned, dpi)
-    _check_result(wanted, job)
+    check_result(wanted, job)
     # Drawn as large as needed and no larger: nothing is enlarged afterwards.
     scale = max(wanted[0] / turned[0], wanted[1] / turned[1])
     drawn = _whole(natural[0] * scale), _whole(natural[1] * scale)
     check_size(drawn, job.guards)
     with reading(source):
         frame = Frame(picture=_treat(drawing.render(drawn[0]), job, turned, dpi))
-    return Pictures(frames=(frame,), metadata=Metadata(dpi=job.geometry.dpi))
+    return Pictures(frames=(frame,), metadata=Metadata(dpi=dpi if job.geometry.dpi else None))
 
 
 def _whole(length: float) -> int:
@@ -137,49 +114,20 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
         # What a png says of itself may stand behind its pixels, so asking loads them; and what is raised there is
         # taken for damaged metadata, after which the pixels count as read, and are black.
         picture.load()
-    full_size = _upright_size(picture, job)
-    dpi = image_metadata.density(picture) or image_geometry.DEFAULT_DPI
-    _check_result(image_geometry.result_size(job.geometry, full_size, dpi), job)
-    count = frame_count(picture, source, job.guards)
-    animated = source.kind in ANIMATED
-    wanted = count if not animated or FORMATS[job.target].several else 1
-    _draft(picture, source, job, full_size, dpi)
-    plays = _plays(picture, source)
-    treated = _changes_pixels(job) or image_metadata.is_lying(picture)
+    head = head_of(picture, source, job)
     frames: list[Frame] = []
     metadata = Metadata()
-    for one in _frames(picture, wanted, job.guards):
+    for one in _frames(picture, head.wanted, job.guards):
         upright = image_metadata.upright(one)
         metadata = metadata if frames else image_metadata.read_metadata(upright, source.kind)
-        size = full_size if wanted == 1 else (0, 0)
-        ready = _treat(upright, job, size, dpi)
+        ready = _treat(upright, job, head.size if head.wanted == 1 else (0, 0), head.density)
         frames.append(Frame(picture=ready, duration_ms=int(one.info.get("duration") or 0)))
-    final = _final(metadata, frames[0], job, treated=treated)
-    return Pictures(frames=tuple(frames), metadata=final, animated=animated, plays=plays)
-
-
-def _upright_size(picture: Image.Image, job: Job) -> Size:
-    """The size after EXIF orientation and rotation, from the header."""
-    try:
-        lying = picture.format not in ("TIFF", "HEIF") and image_metadata.orientation(picture) >= 5
-    except DAMAGED:
-        lying = False
-    size = (picture.size[1], picture.size[0]) if lying else picture.size
-    return image_geometry.rotated_size(size, job.geometry.rotate)
-
-
-def _check_result(size: Size, job: Job) -> None:
-    check_size(size, job.guards)
-    if job.target in FORMATS and (job.target != "ico" or job.geometry.resizes):
-        check_side(size, job.target)
-
-
-def _draft(picture: Image.Image, source: Source, job: Job, full_size: Size, dpi: float) -> None:
-    if source.kind != "jpg" or not job.geometry.resizes or job.geometry.rotate % 90:
-        return
-    frame = image_geometry.box(job.geometry, full_size, dpi)
-    scale = DRAFT_GAP * max(frame[0] / full_size[0], frame[1] / full_size[1])
-    picture.draft(None, (int(picture.size[0] * scale) + 1, int(picture.size[1] * scale) + 1))
+    return Pictures(
+        frames=tuple(frames),
+        metadata=_final(metadata, frames[0], job, head),
+        animated=source.kind in ANIMATED,
+        plays=head.plays,
+    )
 
 
 def _frames(picture: Image.Image, count: int, guards: Guards) -> Iterator[Image.Image]:
@@ -192,9 +140,9 @@ def _frames(picture: Image.Image, count: int, guards: Guards) -> Iterator[Image.
         yield picture if count == 1 else picture.copy()
 
 
-def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: float) -> Image.Image:
+def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Image.Image:
     geometry = job.geometry
-    if not _changes_pixels(job):
+    if not changes_pixels(job):
         return _in_target_colors(picture, job.target)
     ready = picture
     if geometry.rotate % 90 or geometry.resizes or job.color != "colored":
@@ -206,10 +154,6 @@ def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: float) -> Image
     return _in_target_colors(image_color.treat(ready, job.color), job.target)
 
 
-def _changes_pixels(job: Job) -> bool:
-    return job.geometry.resizes or job.geometry.rotate != 0 or job.color != "colored"
-
-
 def _in_target_colors(picture: Image.Image, target: str) -> Image.Image:
     """In a mode the target holds; in sRGB where it holds no profile and there is one."""
     icc = picture.info.get("icc_profile")
@@ -218,21 +162,14 @@ def _in_target_colors(picture: Image.Image, target: str) -> Image.Image:
     return image_color.fit(picture, target)
 
 
-def _plays(picture: Image.Image, source: Source) -> int:
-    """How often an animation runs, 0 for ever; gif counts the repetitions after the first time."""
-    loop = picture.info.get("loop")
-    if source.kind == "gif":
-        return 1 if loop is None else 0 if loop == 0 else int(loop) + 1
-    return int(loop or 0)
-
-
-def _final(metadata: Metadata, first: Frame, job: Job, *, treated: bool) -> Metadata:
-    if treated:
+def _final(metadata: Metadata, first: Frame, job: Job, head: Head) -> Metadata:
+    if head.treated:
         metadata = image_metadata.of_new_pixels(metadata, first.picture.size)
     return replace(
         metadata,
         icc=image_color.profile_for(metadata.icc, first.picture.mode),
-        dpi=job.geometry.dpi or metadata.dpi,
+        # Pages keep the shape that their own density gives them.
+        dpi=(job.geometry.dpi, job.geometry.dpi) if job.geometry.dpi and job.target != "pdf" else head.dpi,
     )
 
 

@@ -174,8 +174,8 @@ def test_what_is_fitted_touches_the_frame_and_stays_inside(size: tuple[int, int]
 
 @given(size=st.tuples(sides, sides), ratio=st.tuples(st.integers(1, 999), st.integers(1, 999)))
 def test_a_box_of_a_ratio_is_inside_to_crop_and_around_to_fill(size: tuple[int, int], ratio: tuple[int, int]) -> None:
-    inside = box(Geometry(aspect=ratio), size, 72)
-    around = box(Geometry(aspect=ratio, handling="keep_aspect_ratio_fill_white"), size, 72)
+    inside = box(Geometry(aspect=ratio), size, (72, 72))
+    around = box(Geometry(aspect=ratio, handling="keep_aspect_ratio_fill_white"), size, (72, 72))
 
     assert inside[0] <= size[0]
     assert inside[1] <= size[1]
@@ -194,7 +194,7 @@ def test_the_promised_size_bounds_the_rotated_one(size: tuple[int, int], degrees
 
 
 def test_results_are_bounded_before_a_pixel_is_read() -> None:
-    assert result_size(Geometry(width=65000, handling="stretch"), (10, 10), 72) == (65000, 10)
+    assert result_size(Geometry(width=65000, handling="stretch"), (10, 10), (72, 72)) == (65000, 10)
 
 
 def test_resize_image_makes_the_target_and_the_shape_asked_for(convert: Convert, picture: Path) -> None:

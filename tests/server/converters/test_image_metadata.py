@@ -118,3 +118,55 @@ def test_letters_of_exif_survive_when_it_is_written_anew(convert: Convert, tmp_p
 
         with Image.open(product.path) as result:
             assert result.getexif()[0x013B].encode("latin-1").decode() == "Dvořák"
+
+
+@pytest.fixture
+def fax(tmp_path: Path) -> Path:
+    """A page of 1728 x 1100 pixels, twice as dense across as down."""
+    page = Image.new("1", (1728, 1100), 1)
+    page.paste(0, (0, 0, 864, 1100))
+    page.save(tmp_path / "fax.tif", compression="group4", dpi=(204, 98))
+    return tmp_path / "fax.tif"
+
+
+@pytest.mark.parametrize(
+    ("options", "dpi"),
+    [({}, (204, 98)), ({"rotate": 90}, (98, 204)), ({"rotate": 180}, (204, 98)), ({"dpi": 150}, (150, 150))],
+)
+@pytest.mark.parametrize("target", ["tiff", "png", "jpg", "bmp"])
+def test_densities_that_differ_across_and_down_stay_so(
+    target: str, options: dict[str, object], dpi: tuple[int, int], fax: Path, convert: Convert
+) -> None:
+    (product,) = convert(target, fax, **options)
+
+    with Image.open(product.path) as result:
+        assert tuple(round(float(one)) for one in result.info["dpi"]) == dpi
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG", "PNG"])
+def test_densities_are_turned_with_the_picture(
+    kind: str, compression: str | None, convert: Convert, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    lying = Image.new("L", (40, 30))
+    lying.paste(255, (0, 0, 20, 30))
+    lying.save(tmp_path / "a", kind, dpi=(204, 98), exif=exif, compression=compression)
+
+    (product,) = convert("tiff", tmp_path / "a")
+
+    with Image.open(product.path) as result:
+        assert result.size == (30, 40)
+        assert [result.getpixel(at) for at in ((5, 10), (25, 10), (5, 30), (25, 30))] == [255, 255, 0, 0]
+        assert tuple(round(float(one)) for one in result.info["dpi"]) == (98, 204)
+
+
+def test_inches_count_with_the_density_of_their_side(fax: Path, convert: Convert) -> None:
+    (wide,) = convert("png", fax, width=2, resize_by="inches")
+    (high,) = convert("png", fax, height=2, resize_by="inches")
+
+    with Image.open(wide.path) as result:
+        assert result.size == (408, 260)
+    with Image.open(high.path) as result:
+        assert result.size == (308, 196)

@@ -127,6 +127,23 @@ def test_a_page_is_as_large_as_its_picture_at_its_density(
     assert pypdfium2.PdfDocument(product.path)[0].get_size() == points
 
 
+@pytest.mark.parametrize(
+    ("options", "points"),
+    [({}, (609.9, 808.2)), ({"rotate": 90}, (808.2, 609.9)), ({"dpi": 102}, (1219.8, 1616.3)), ({"width": 864}, None)],
+)
+@pytest.mark.parametrize("kind", ["tiff", "png", "jpeg"])
+def test_a_fax_is_as_high_as_it_was_sent(
+    kind: str, options: dict[str, object], points: tuple[float, float] | None, convert: Convert, tmp_path: Path
+) -> None:
+    page = Image.new("L", (1728, 1100), 255)
+    page.save(tmp_path / f"fax.{kind}", dpi=(204, 98))
+
+    (product,) = convert("pdf", tmp_path / f"fax.{kind}", **options)
+
+    found = pypdfium2.PdfDocument(product.path)[0].get_size()
+    assert found == pytest.approx(points or (304.9, 404.1), abs=0.3)
+
+
 def test_pages_stay_within_what_a_pdf_can_be(convert: Convert, tmp_path: Path) -> None:
     Image.new("1", (40_000, 1)).save(tmp_path / "long.png", dpi=(72, 72))
 

@@ -1,0 +1,115 @@
+"""What is to become of the pictures of a source, and what is known of them before their pixels are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from runner.server.converters import image_geometry, image_metadata
+from runner.server.converters.image_geometry import Density, Geometry, Size
+from runner.server.converters.image_source import ANIMATED, check_size, frame_count
+from runner.server.converters.image_wishes import Wishes, wishes_of
+from runner.server.converters.image_write import FORMATS, check_side
+from runner.server.converters.protocol import Guards, Request, Source
+
+DRAFT_GAP = 2.0  # a jpg is decoded at a fraction of its size, but never below twice the result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What is to become of each picture of a source."""
+
+    target: str
+    geometry: Geometry
+    color: str
+    guards: Guards
+    wishes: Wishes
+
+
+def job_of(request: Request, target: str) -> Job:
+    return Job(
+        target=target,
+        geometry=image_geometry.geometry_of(request.options),
+        color=request.options.get("color") or "colored",
+        guards=request.guards,
+        wishes=wishes_of(request.metadata),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Head:
+    """What is known before pixels are read.
+
+    size     upright and rotated
+    dpi      of the picture as it stands then; None where the file has none
+    wanted   how many of its pictures count for the target
+    plays    how often they run
+    treated  whether the result's pixels are others
+    """
+
+    size: Size
+    dpi: Density | None
+    wanted: int
+    plays: int
+    treated: bool
+
+    @property
+    def density(self) -> Density:
+        return self.dpi or image_geometry.DEFAULT_DPI
+
+
+def head_of(picture: Image.Image, source: Source, job: Job) -> Head:
+    """Raises ConversionError where guards refuse the source or its result."""
+    count = frame_count(picture, source, job.guards)
+    head = Head(
+        size=_upright_size(picture, job),
+        dpi=_upright_density(picture, job),
+        wanted=count if source.kind not in ANIMATED or FORMATS[job.target].several else 1,
+        plays=_plays(picture, source),
+        treated=changes_pixels(job) or image_metadata.is_lying(picture),
+    )
+    check_result(image_geometry.result_size(job.geometry, head.size, head.density), job)
+    _draft(picture, source, job, head)
+    return head
+
+
+def _upright_size(picture: Image.Image, job: Job) -> Size:
+    """The size after EXIF orientation and rotation, from the header."""
+    # Of these the size is upright before their pixels are.
+    lying = picture.format not in ("TIFF", "HEIF") and image_metadata.is_sideways(picture)
+    size = (picture.size[1], picture.size[0]) if lying else picture.size
+    return image_geometry.rotated_size(size, job.geometry.rotate)
+
+
+def _upright_density(picture: Image.Image, job: Job) -> Density | None:
+    """Across and down of what is seen after EXIF orientation and rotation."""
+    dpi = image_metadata.density(picture)
+    turned = image_metadata.is_sideways(picture) != (job.geometry.rotate in (90, 270))
+    return (dpi[1], dpi[0]) if dpi and turned else dpi
+
+
+def _plays(picture: Image.Image, source: Source) -> int:
+    """How often an animation runs, 0 for ever; gif counts the repetitions after the first time."""
+    loop = picture.info.get("loop")
+    if source.kind == "gif":
+        return 1 if loop is None else 0 if loop == 0 else int(loop) + 1
+    return int(loop or 0)
+
+
+def check_result(size: Size, job: Job) -> None:
+    check_size(size, job.guards)
+    if job.target in FORMATS and (job.target != "ico" or job.geometry.resizes):
+        check_side(size, job.target)
+
+
+def changes_pixels(job: Job) -> bool:
+    return job.geometry.resizes or job.geometry.rotate != 0 or job.color != "colored"
+
+
+def _draft(picture: Image.Image, source: Source, job: Job, head: Head) -> None:
+    if source.kind != "jpg" or not job.geometry.resizes or job.geometry.rotate % 90:
+        return
+    frame = image_geometry.box(job.geometry, head.size, head.density)
+    scale = DRAFT_GAP * max(frame[0] / head.size[0], frame[1] / head.size[1])
+    picture.draft(None, (int(picture.size[0] * scale) + 1, int(picture.size[1] * scale) + 1))
