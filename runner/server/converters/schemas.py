@@ -135,6 +135,8 @@ RESIZE_OPERATION: Schemas = {
     },
 }
 
+_PAGES = "(([0-9]{1,9}|first)(-([0-9]{1,9}|last)?)?|last)"
+
 THUMBNAIL: Schemas = {
     "thumbnail_target": {
         "type": "string",
@@ -153,7 +155,8 @@ THUMBNAIL: Schemas = {
     "interlace": {"type": "string", "enum": ["line", "plane"], "description": "Makes a jpg progressive."},
     "pages": {
         "type": "string",
-        "pattern": r"^(((\d+|first)-?(\d*|last))|(first)|(last))(, ?(((\d+|first)-?(\d*|last))|(first)|(last)))*$",
+        # Narrower than the documented one, which takes "5last" and "first5" too, and numbers of any length.
+        "pattern": rf"^{_PAGES}(, ?{_PAGES})*$",
         "default": "1-last",
         "example": "5-8,10",
         "description": "Pages to make thumbnails of; first and last are names of pages.",

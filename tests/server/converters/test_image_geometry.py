@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
+from runner.server.converters.catalog import expand_options, find
 from runner.server.converters.image_geometry import Geometry, box, fitted, result_size, rotate
 from runner.server.converters.protocol import ConversionError, Product
 
@@ -220,3 +221,35 @@ def test_thumbnails_fit_and_pages_are_chosen(convert: Convert, tmp_path: Path) -
 
     assert [opened(product).size for product in every] == [(200, 67), (200, 133), (200, 200), (150, 200)]
     assert [opened(product).size for product in some] == [(60, 20), (60, 60), (60, 80)]
+
+
+@pytest.mark.parametrize("pages", ["5last", "firstlast", "first5", "1" * 5000, "1-" + "9" * 5000, "1,,2", "", "٣"])
+def test_pages_that_name_nothing_are_refused_when_they_are_asked_for(pages: str) -> None:
+    target = find("operation", "thumbnail")
+    assert target is not None
+
+    (problem,) = expand_options(target, {"pages": pages}).problems
+
+    assert problem.option == "pages"
+
+
+@pytest.mark.parametrize(
+    ("pages", "heights"),
+    [
+        ("last", [4]),
+        ("first-2", [1, 2]),
+        ("3-", [3, 4]),
+        ("2, 4", [2, 4]),
+        ("first,last", [1, 4]),
+        ("3-999999999", [3, 4]),
+    ],
+)
+def test_pages_are_taken_by_number_and_by_name(
+    pages: str, heights: list[int], convert: Convert, tmp_path: Path
+) -> None:
+    document = [Image.new("L", (20, 20 * number)) for number in (1, 2, 3, 4)]
+    document[0].save(tmp_path / "a.tiff", save_all=True, append_images=document[1:])
+
+    products = convert("thumbnail", tmp_path / "a.tiff", width=10, pages=pages)
+
+    assert [opened(product).size[1] for product in products] == [10 * number for number in heights]
