@@ -24,7 +24,7 @@ PALETTE_ALPHA_TARGETS = frozenset({"png", "gif"})
 PROFILE_TARGETS = frozenset({"jpg", "png", "webp", "tiff", "avif"})
 PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", "I;16", "I", "F"), b"CMYK": ("CMYK",)}
 
-HALF = 128  # of alpha: what is less is transparent where there is only all or nothing
+HALF = 128  # between all and nothing; of alpha, what is less is transparent where there is nothing between
 
 DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
 SEPIA = ("#1f1206", "#fbf0d9", "#9b7a52")  # black, white, middle
@@ -82,6 +82,8 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
     top = next((limit for limit in (1.0, 255.0, 65535.0) if low >= 0 and high <= limit), None)
     if picture.mode == "I" and top == 1.0:
         top = 255.0
+    if top is None and low == high:
+        return Image.new("L", picture.size, HALF)  # neither its darkest nor its brightest
     if top is None:
         scale = 255 / (high - low)
         return floats.point(lambda value: value * scale + -low * scale).convert("L")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pypdfium2  # type: ignore[import-untyped]  # ships no types
 import pytest
 from PIL import Image, ImageDraw
 
@@ -127,3 +128,30 @@ def test_deep_grey_with_a_transparent_shade_can_be_treated(color: str, ramp: Pat
     assert seen(result, (5, 5))[3] == 0
     assert seen(result, (19, 5))[3] == 255
     assert (seen(result, (19, 5))[0] < seen(result, (1, 5))[0]) == (color == "negate")
+
+
+@pytest.mark.parametrize("target", ["png", "jpg", "webp", "pdf"])
+@pytest.mark.parametrize(("mode", "value"), [("I", 70_000), ("I", -5), ("F", 70_000.0), ("F", -5.0), ("F", 1e30)])
+def test_a_flat_picture_beyond_the_usual_range_is_an_even_grey(
+    mode: str, value: float, target: str, convert: Convert, tmp_path: Path
+) -> None:
+    Image.new(mode, (20, 10), value).save(tmp_path / "flat.tiff")
+
+    (product,) = convert(target, tmp_path / "flat.tiff")
+
+    if target == "pdf":
+        page = pypdfium2.PdfDocument(product.path)[0].render().to_pil().convert("L")
+        assert page.getextrema() == (128, 128)
+    else:
+        assert opened(product).convert("L").getextrema() == (128, 128)
+
+
+@pytest.mark.parametrize(("mode", "value", "shade"), [("I", 0, 0), ("I", 255, 255), ("F", 0.5, 127), ("F", 1.0, 255)])
+def test_a_flat_picture_within_the_usual_range_has_its_own_grey(
+    mode: str, value: float, shade: int, convert: Convert, tmp_path: Path
+) -> None:
+    Image.new(mode, (20, 10), value).save(tmp_path / "flat.tiff")
+
+    (product,) = convert("png", tmp_path / "flat.tiff")
+
+    assert opened(product).convert("L").getpixel((5, 5)) == shade
