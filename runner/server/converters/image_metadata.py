@@ -27,7 +27,7 @@ XMP_THUMBNAILS = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", re.D
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
 # What a picture of Pillow knows besides its pixels that they need, or an animation does.
-NEEDED = frozenset({"transparency", "icc_profile", "background", "duration", "disposal", "blend", "default_image"})
+NEEDED = frozenset({"transparency", "icc_profile", "background", "duration", "disposal", "blend"})
 
 UNWRITABLE = (SyntaxError, ValueError, TypeError, KeyError, IndexError, struct.error, OverflowError)
 

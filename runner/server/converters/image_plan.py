@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from runner.server.converters import image_geometry, image_metadata
 from runner.server.converters.image_geometry import Density, Geometry, Size
@@ -43,14 +43,16 @@ class Head:
 
     size     upright and rotated
     dpi      of the picture as it stands then; None where the file has none
-    wanted   how many of its pictures count for the target
-    plays    how often they run
+    wanted   which of its pictures count for the target
+    still    whether the first of these is no frame, but what is shown where nothing moves
+    plays    how often the frames run
     treated  whether the result's pixels are others
     """
 
     size: Size
     dpi: Density | None
-    wanted: int
+    wanted: range
+    still: bool
     plays: int
     treated: bool
 
@@ -61,17 +63,30 @@ class Head:
 
 def head_of(picture: Image.Image, source: Source, job: Job) -> Head:
     """Raises ConversionError where guards refuse the source or its result."""
-    count = frame_count(picture, source, job.guards)
+    wanted = _wanted(picture, source, job)
     head = Head(
         size=_upright_size(picture, job),
         dpi=_upright_density(picture, job),
-        wanted=count if source.kind not in ANIMATED or FORMATS[job.target].several else 1,
+        wanted=wanted,
+        still=_has_still(picture) and len(wanted) > 1 and wanted[0] == 0,
         plays=_plays(picture, source),
         treated=changes_pixels(job) or image_metadata.is_lying(picture),
     )
     check_result(image_geometry.result_size(job.geometry, head.size, head.density), job)
     _draft(picture, source, job, head)
     return head
+
+
+def _wanted(picture: Image.Image, source: Source, job: Job) -> range:
+    count = frame_count(picture, source, job.guards)
+    if source.kind in ANIMATED and not FORMATS[job.target].several:
+        return range(1)
+    return range(1, count) if _has_still(picture) and job.target != "png" else range(count)
+
+
+def _has_still(picture: Image.Image) -> bool:
+    """Whether the first picture of an animated png is no part of the animation, which only a png can say."""
+    return isinstance(picture, PngImagePlugin.PngImageFile) and picture.is_animated and bool(picture.default_image)
 
 
 def _upright_size(picture: Image.Image, job: Job) -> Size:

@@ -19,8 +19,11 @@ DEFAULT_DURATION_MS = 100  # what viewers make of a frame that says 0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
+    """`still` is no part of the animation: it is seen where nothing moves."""
+
     picture: Image.Image
     duration_ms: int = 0
+    still: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,14 +69,18 @@ def write(
     options: Mapping[str, Json],
     *,
     plays: int = 0,
-) -> None:
-    """Save `frames` as one file. `plays` is how often an animation runs, 0 for ever."""
+) -> tuple[int, int]:
+    """Save `frames` as one file, and say how large the first is in it.
+
+    plays  how often an animation runs, 0 for ever
+    """
     first = _small(frames[0].picture) if target == "ico" else frames[0].picture
     arguments = {**save_options(metadata, target), **_own_arguments(first, target, options)}
     if len(frames) > 1:
         arguments |= _several(frames, target, plays)
     first.save(path, format=FORMATS[target].name, **arguments)
     finish(path, metadata, target)
+    return first.size
 
 
 def _small(picture: Image.Image) -> Image.Image:
@@ -112,8 +119,10 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
         "append_images": [frame.picture for frame in frames[1:]],
     }
     if FORMATS[target].several == "animation":
-        arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames]
+        arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames if not frame.still]
         arguments |= _repetition(target, plays)
+    if target == "png":
+        arguments["default_image"] = frames[0].still
     if target == "gif" and any(has_alpha(frame.picture) for frame in frames):
         arguments["disposal"] = 2  # else what a frame leaves open shows the one before it
     return arguments

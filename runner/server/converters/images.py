@@ -120,8 +120,9 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
     for one in _frames(picture, head.wanted, job.guards):
         upright = image_metadata.upright(one)
         metadata = metadata if frames else image_metadata.read_metadata(upright, source.kind)
-        ready = _treat(upright, job, head.size if head.wanted == 1 else (0, 0), head.density)
-        frames.append(Frame(picture=ready, duration_ms=int(one.info.get("duration") or 0)))
+        ready = _treat(upright, job, head.size if len(head.wanted) == 1 else (0, 0), head.density)
+        still = head.still and not frames
+        frames.append(Frame(picture=ready, duration_ms=int(one.info.get("duration") or 0), still=still))
     return Pictures(
         frames=tuple(frames),
         metadata=_final(metadata, frames[0], job, head),
@@ -130,14 +131,14 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
     )
 
 
-def _frames(picture: Image.Image, count: int, guards: Guards) -> Iterator[Image.Image]:
-    """The first `count` pictures of the file, each with its pixels read. A single one isn't copied."""
-    for number in range(count):
+def _frames(picture: Image.Image, wanted: range, guards: Guards) -> Iterator[Image.Image]:
+    """The `wanted` pictures of the file, each with its pixels read. A single one isn't copied."""
+    for number in wanted:
         if number:
             picture.seek(number)
             check_size(picture.size, guards)
         picture.load()
-        yield picture if count == 1 else picture.copy()
+        yield picture if len(wanted) == 1 else picture.copy()
 
 
 def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Image.Image:
@@ -177,14 +178,13 @@ def _product(
     request: Request, index: int, number: int, pictures: Pictures, frames: tuple[Frame, ...], target: str
 ) -> Product:
     path = request.workdir / f"{index}-{number}.{target}"
-    write(frames, path, target, pictures.metadata, request.options, plays=pictures.plays)
-    width, height = frames[0].picture.size
+    width, height = write(frames, path, target, pictures.metadata, request.options, plays=pictures.plays)
     return Product(
         path=path,
         filename=product_name(request.sources[index].filename, target, number),
         content_type=CONTENT_TYPES[target],
         sources=(index,),
-        metadata={"width": width, "height": height, "frames": len(frames)},
+        metadata={"width": width, "height": height, "frames": sum(not frame.still for frame in frames)},
         warnings=(
             *unheld(wishes_of(request.metadata), target),
             *image_metadata.unheld_texts(pictures.metadata, target),

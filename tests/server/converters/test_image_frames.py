@@ -109,6 +109,55 @@ def test_transparent_frames_do_not_show_the_one_before(target: str, convert: Con
     assert near(shown.getpixel((70, 10)), BLUE)
 
 
+@pytest.fixture
+def with_a_still(tmp_path: Path) -> Path:
+    """An animation of two frames, and a white picture for who can't show it."""
+    still, *frames = [Image.new("RGB", (40, 30), color) for color in (WHITE, RED, (0, 255, 0))]
+    still.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True, duration=[100, 900], loop=2)
+    return tmp_path / "a.png"
+
+
+@pytest.mark.parametrize("options", [{}, {"width": 20}])
+@pytest.mark.parametrize("target", ["png", "gif", "webp", "avif"])
+def test_a_still_picture_beside_an_animation_is_no_frame_of_it(
+    target: str, options: dict[str, int], with_a_still: Path, convert: Convert
+) -> None:
+    (product,) = convert(target, with_a_still, **options)
+
+    shown = []
+    with Image.open(product.path) as result:
+        for number in range(getattr(result, "n_frames", 1)):
+            result.seek(number)
+            result.load()
+            shown.append((result.convert("RGB").getpixel((5, 5)), result.info.get("duration")))
+        assert bool(getattr(result, "default_image", False)) == (target == "png")
+    if target == "png":
+        assert shown.pop(0)[0] == WHITE
+    assert [round(duration or 0) for _, duration in shown] == [100, 900]
+    assert all(near(color, wanted, by=20) for (color, _), wanted in zip(shown, (RED, (0, 255, 0)), strict=True))
+    assert product.metadata["frames"] == 2
+
+
+def test_the_still_picture_is_what_a_still_format_holds(with_a_still: Path, convert: Convert) -> None:
+    (product,) = convert("jpg", with_a_still)
+
+    assert near(opened(product).getpixel((5, 5)), WHITE)
+
+
+@pytest.mark.parametrize("target", ["png", "gif"])
+def test_one_frame_beside_a_still_picture_is_a_frame(target: str, convert: Convert, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), WHITE).save(
+        tmp_path / "a.png", save_all=True, append_images=[Image.new("RGB", (40, 30), RED)], default_image=True
+    )
+
+    (product,) = convert(target, tmp_path / "a.png")
+
+    with Image.open(product.path) as result:
+        result.seek(getattr(result, "n_frames", 1) - 1)
+        assert result.convert("RGB").getpixel((5, 5)) == RED
+    assert product.metadata["frames"] == 1
+
+
 def test_an_animation_to_a_still_format_is_its_first_frame(animation: Callable[..., Path], convert: Convert) -> None:
     (product,) = convert("jpg", animation("gif"))
 

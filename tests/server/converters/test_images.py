@@ -273,6 +273,18 @@ def test_an_icon_holds_the_usual_sizes(convert: Convert, tmp_path: Path) -> None
     assert opened(one).info["sizes"] == {(40, 40)}
 
 
+@pytest.mark.parametrize(("size", "written"), [((1000, 10), (256, 3)), ((300, 300), (256, 256)), ((40, 20), (40, 20))])
+def test_an_icon_says_how_large_it_is_and_not_how_large_the_picture_was(
+    size: tuple[int, int], written: tuple[int, int], convert: Convert, tmp_path: Path
+) -> None:
+    halves(size=size).save(tmp_path / "a.png")
+
+    (product,) = convert("ico", tmp_path / "a.png")
+
+    assert opened(product).size == written
+    assert (product.metadata["width"], product.metadata["height"]) == written
+
+
 def test_smaller_quality_is_a_smaller_file(convert: Convert, tmp_path: Path) -> None:
     Image.effect_noise((200, 200), 80).save(tmp_path / "a.png")
 
