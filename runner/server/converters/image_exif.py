@@ -30,13 +30,26 @@ TEXT_TAGS: dict[str, tuple[int, ...]] = {
 }
 
 
+def tags_of(exif: bytes | None) -> Image.Exif:
+    """The tags of `exif`; none where it is damaged."""
+    try:
+        return unpacked(exif) if exif else Image.Exif()
+    except DAMAGED:
+        return Image.Exif()
+
+
 def unpacked(exif: bytes) -> Image.Exif:
     """The tags of `exif`. Raises one of DAMAGED."""
     tags = Image.Exif()
     tags.load(exif)
-    for values in (tags, tags.get_ifd(EXIF_TAG), tags.get_ifd(GPS_TAG)):
+    for values in (tags, _directory(tags, EXIF_TAG), _directory(tags, GPS_TAG)):
         _keep_letters(values)
     return tags
+
+
+def _directory(tags: Image.Exif, tag: int) -> dict[int, object]:
+    """Asking Pillow for one that isn't there would make it."""
+    return tags.get_ifd(tag) if tag in tags else {}
 
 
 def _keep_letters(values: Image.Exif | dict[int, object]) -> None:
@@ -53,7 +66,7 @@ def of_new_pixels(exif: bytes, size: tuple[int, int]) -> bytes | None:
     """
     try:
         tags = unpacked(exif)
-        for values, names in ((tags, SIZE_TAGS), (tags.get_ifd(EXIF_TAG), PIXEL_SIZE_TAGS)):
+        for values, names in ((tags, SIZE_TAGS), (_directory(tags, EXIF_TAG), PIXEL_SIZE_TAGS)):
             for name, length in zip(names, size, strict=True):
                 if name in values:
                     values[name] = length
@@ -65,8 +78,7 @@ def of_new_pixels(exif: bytes, size: tuple[int, int]) -> bytes | None:
 def with_texts(exif: bytes | None, texts: Mapping[str, str]) -> bytes:
     """`exif` with `texts` in the places of their names in TEXT_TAGS, in place of what stands there."""
     try:
-        tags = unpacked(exif) if exif else Image.Exif()
-        return _written(tags, texts)
+        return _written(tags_of(exif), texts)
     except DAMAGED:
         return _written(Image.Exif(), texts)
 

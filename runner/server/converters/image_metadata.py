@@ -188,7 +188,7 @@ def _png(metadata: Metadata) -> dict[str, object]:
 
 
 def _tiff(metadata: Metadata) -> dict[str, object]:
-    tags = image_exif.unpacked(metadata.exif) if metadata.exif else Image.Exif()
+    tags = image_exif.tags_of(metadata.exif)
     for tag in [tag for tag in tags if tag not in DESCRIBING or tag in APPENDED]:
         del tags[tag]
     if metadata.xmp:

@@ -108,6 +108,20 @@ def test_thumbnails_in_xmp_go_with_the_pixels_they_show(convert: Convert, tmp_pa
     assert xmp.replace(inside, b"") in cropped.path.read_bytes()
 
 
+@pytest.mark.parametrize("metadata", [{}, {"author": "Me"}])
+def test_exif_that_is_written_anew_gets_no_directories_that_it_had_not(
+    metadata: dict[str, object], convert: Convert, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
+
+    (product,) = convert("jpg", tmp_path / "a.jpg", metadata=metadata, rotate=90)
+
+    with Image.open(product.path) as result:
+        assert not {EXIF, 0x8825} & set(result.getexif())
+
+
 def test_letters_of_exif_survive_when_it_is_written_anew(convert: Convert, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x013B] = "Dvořák".encode()

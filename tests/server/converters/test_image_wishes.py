@@ -126,6 +126,15 @@ def test_a_cleared_pdf_has_the_picture_and_not_the_file_of_it(convert: Convert, 
     assert document[0].render().to_pil().convert("RGB").getpixel((20, 20))[0] > 230
 
 
+@pytest.mark.parametrize("target", TALKATIVE)
+def test_a_heic_is_cleared_as_well(target: str, convert: Convert) -> None:
+    (product,) = convert(target, Path(__file__).parent / "turned.heic", metadata={"clear_all": True})
+
+    with Image.open(product.path) as result:
+        assert 0x010F not in result.getexif()
+        assert result.size == (96, 64)
+
+
 @pytest.mark.parametrize("value", [False, "false", 0, None, [], ""])
 def test_what_is_not_to_be_cleared_stays(value: object, convert: Convert, tmp_path: Path) -> None:
     photo(tmp_path / "a.jpg")
