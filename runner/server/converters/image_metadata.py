@@ -6,7 +6,6 @@ pixels are upright.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from runner.server.converters.image_wishes import PLACES, Wishes
 ORIENTATION = 0x0112
 APPENDED = (EXIF_TAG, GPS_TAG)
 XMP_TAG = 700
-XMP_THUMBNAILS = re.compile(rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>", re.DOTALL)
+XMP_PREFIXES = (b"xmp", b"xap")  # today's, and the one of old
 # Of a tiff only the tags that describe are carried over; the others say where its pixels lie.
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
@@ -123,8 +122,17 @@ def of_new_pixels(metadata: Metadata, size: tuple[int, int]) -> Metadata:
     return replace(
         metadata,
         exif=image_exif.of_new_pixels(exif, size) if exif else None,
-        xmp=XMP_THUMBNAILS.sub(b"", xmp) if xmp else None,
+        xmp=_without_thumbnails(xmp) if xmp else None,
     )
+
+
+def _without_thumbnails(xmp: bytes) -> bytes:
+    """In one pass, whatever a hostile file repeats in there."""
+    for prefix in XMP_PREFIXES:
+        begin, end = b"<%b:Thumbnails" % prefix, b"</%b:Thumbnails>" % prefix
+        kept, *parts = xmp.split(begin)
+        xmp = b"".join([kept, *(part.partition(end)[2] if end in part else begin + part for part in parts)])
+    return xmp
 
 
 def as_wished(metadata: Metadata, wishes: Wishes, target: str) -> Metadata:
