@@ -36,9 +36,15 @@ def output_records(job: wire.Job) -> list[OutputRecord]:
 
 
 def shows_all(job: wire.Job, payload: JsonObject) -> bool:
-    """Whether a completed job has an output of every conversion, but for those whose results go elsewhere."""
+    """Whether a completed job has the outputs that it must have: one of every conversion at least.
+
+    Results that go elsewhere needn't be shown, and where conversions may fail one output is enough: without any the
+    whole job would have failed.
+    """
     rows = map(as_object, as_list(payload.get("conversion")))
-    return len(job.outputs) >= sum(not as_list(row.get("output_target")) for row in rows)
+    here = sum(not as_list(row.get("output_target")) for row in rows)
+    may_fail = payload.get("fail_on_conversion_error") is False
+    return len(job.outputs) >= (min(here, 1) if may_fail else here)
 
 
 def job_of(state: KeyState) -> wire.Job:
