@@ -195,8 +195,13 @@ class _Line:
                     self.undo()
                     raise
                 self._connection = None
+        # Nothing is prepared: behind a pooler the next transaction may be on another connection of the server's.
         self._connection = psycopg.connect(
-            self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, client_encoding="utf8"
+            self._url,
+            autocommit=True,
+            prepare_threshold=None,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            client_encoding="utf8",
         )
         self._connection.execute(sql.encode())
         return self._connection

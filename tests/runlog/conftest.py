@@ -10,15 +10,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from runner.runlog import RunLog, open_log
 
+POOLER_PORT = 6432  # the name of its unix socket ends in it; no port is opened
 OTHER_PROCESS = Path(__file__).with_name("other_process.py")
 
 
@@ -37,6 +40,13 @@ def postgres_url(postgres_server: str) -> str:
         name = f"log_{row[0]}"
         connection.execute(f"CREATE DATABASE {name}".encode())
     return postgres_server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def pooled_url(postgres_url: str) -> Iterator[str]:
+    """The same fresh database by way of a pooler that gives each transaction any of its connections."""
+    with running_pgbouncer(postgres_url) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -116,6 +126,33 @@ def running_postgres() -> Iterator[str]:
             _run(programs / "pg_ctl", "stop", "-D", data, "-m", "immediate", "-w", cwd=folder)
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running_pgbouncer(url: str) -> Iterator[str]:
+    """The URL of the same database through a pgbouncer in transaction mode, with fewer connections than clients."""
+    folder = Path(str(conninfo_to_dict(url)["host"]))
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\n* = host={folder} user=tests\n[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 2\n"
+        f"auth_type = any\nlisten_addr =\nlisten_port = {POOLER_PORT}\nunix_socket_dir = {folder}\n",
+        encoding="ascii",
+    )
+    program = "/usr/sbin/pgbouncer"
+    assert Path(program).exists(), "pgbouncer is missing: install the Debian package (tools/debian-packages does)"
+    with subprocess.Popen(_as_nobody_important([program, "-q", str(settings)]), stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until((folder / f".s.PGSQL.{POOLER_PORT}").exists)
+            yield f"{url}&port={POOLER_PORT}"
+        finally:
+            process.kill()
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until, "it doesn't happen"
+        time.sleep(0.02)
 
 
 def _programs() -> Path:

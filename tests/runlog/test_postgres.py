@@ -128,6 +128,22 @@ def test_budgets_hold_whatever_isolation_the_database_defaults_to(postgres_url: 
         assert first.reserved("r") == 5
 
 
+def test_runs_share_a_log_behind_a_pooler_that_gives_each_transaction_another_connection(pooled_url: str) -> None:
+    async def work(log: RunLog, name: str) -> None:
+        for number in range(8):
+            fences = await log.claim([f"{name}-{number}"], Owner.this_process())
+            await log.append(_intent(f"{name}-{number}"), run_id=name, fence=fences[f"{name}-{number}"])
+            log.states()
+
+    async def both(first: RunLog, second: RunLog) -> None:
+        await asyncio.gather(work(first, "first"), work(second, "second"))
+
+    with open_log(pooled_url) as first, open_log(pooled_url) as second:
+        asyncio.run(both(first, second))
+
+        assert len(first.states()) == len(second.states()) == 16
+
+
 _BUDGET = BudgetGuard(recipe="r", run_id="run", run_limit=5, day_limit=None)
 
 
