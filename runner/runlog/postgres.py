@@ -18,13 +18,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from runner.errors import InvalidError
 from runner.runlog.database import Clock, Database, Row, Transaction, Value
-from runner.runlog.faults import UNSENT, LogBusy, LogNewer, LogUnreachable, LogUnusable
+from runner.runlog.faults import LogNewer, LogUnreachable, LogUnusable
 from runner.runlog.owner import Owner
+from runner.runlog.postgres_faults import LOCK_TIMEOUT_S, explained
 from runner.runlog.postgres_schema import MIGRATIONS, SCHEMA
 from runner.runlog.sqlite import SqliteDatabase
 
 CONNECT_TIMEOUT_S = 10
-LOCK_TIMEOUT_S = 30
 SUSPENDED_MOST_S = 10
 _TURN = 0x6376726C  # the advisory lock's number in this database
 
@@ -71,6 +71,7 @@ def _require_an_address(url: str) -> None:
 
 
 def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
+    _require_utf8(database.encoding())
     version = database.version()
     if version > len(MIGRATIONS):
         raise LogNewer(
@@ -84,6 +85,15 @@ def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
     if version < len(MIGRATIONS) and not database.read_only:
         database.migrate()
     return database
+
+
+def _require_utf8(encoding: str) -> None:
+    """What doesn't fit into another encoding is met when it is to be noted: by then it is bought."""
+    if encoding != "UTF8":
+        raise LogUnusable(
+            f"the database of the run log is encoded in {encoding}, which not every name fits. Nothing was sent.",
+            hint="make one in UTF-8, and name that: createdb -E UTF8 -T template0 DATABASE",
+        )
 
 
 class PostgresDatabase:
@@ -103,7 +113,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:
-        with self._write_lock, _explained(sending=True):
+        with self._write_lock, explained(sending=True):
             connection = self._writer.begin(_BEGIN_WRITING)
             try:
                 # Statements are sent without waiting for the ones before: most of them have nothing to tell.
@@ -129,7 +139,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with self._read_lock, _explained(sending=False):
+        with self._read_lock, explained(sending=False):
             connection = self._reader.begin(_BEGIN_READING)
             try:
                 yield _PostgresTransaction(connection)
@@ -151,6 +161,10 @@ class PostgresDatabase:
     def check(self) -> tuple[str, ...]:
         """Nothing to add to what the server checks itself."""
         return ()
+
+    def encoding(self) -> str:
+        with self.reading() as tx:
+            return str(tx.rows("SHOW server_encoding")[0][0])
 
     def version(self) -> int:
         """The format of what is there, 0 where nothing is."""
@@ -242,37 +256,3 @@ class _PostgresTransaction:
 @cache
 def _statement(sql: str) -> bytes:
     return sql.replace("?", "%s").encode()
-
-
-@contextlib.contextmanager
-def _explained(*, sending: bool) -> Iterator[None]:
-    """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password."""
-    unsent = UNSENT if sending else "Nothing was sent."
-    try:
-        yield
-    except (errors.LockNotAvailable, errors.IdleInTransactionSessionTimeout) as error:
-        raise LogBusy(
-            f"PostgreSQL: another run has been writing for {LOCK_TIMEOUT_S} s, or we were suspended. {unsent}",
-            hint="`runner status` shows who works on this log",
-        ) from error
-    except errors.DiskFull as error:
-        raise LogUnusable(f"PostgreSQL has no space left. {unsent}", hint="make room, and run again") from error
-    except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
-        raise LogUnusable(
-            f"PostgreSQL refuses to write the run log ({_first_line(error)}). {unsent}",
-            hint=f"grant the user CREATE on the database, or rights on the schema {SCHEMA}",
-        ) from error
-    except (errors.DataCorrupted, errors.IndexCorrupted) as error:
-        raise LogUnusable(
-            f"PostgreSQL says that the run log is damaged ({_first_line(error)}). {unsent}",
-            hint="restore the database from its backup",
-        ) from error
-    except psycopg.OperationalError as error:
-        raise LogUnreachable(
-            f"PostgreSQL doesn't answer ({_first_line(error)}). {unsent}",
-            hint="check the address of the run log, and that the server is up",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -14,6 +14,7 @@ from runner.cli.log import log as log_command
 from runner.errors import ExitCode, InvalidError, RunnerError
 from runner.runlog import (
     BudgetGuard,
+    Created,
     Intent,
     LogNewer,
     LogUnreachable,
@@ -22,6 +23,7 @@ from runner.runlog import (
     RunEnded,
     RunLog,
     RunStarted,
+    Starting,
     open_log,
 )
 
@@ -105,6 +107,49 @@ def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str)
     assert "grant the user" in caught.value.hint
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_keep_every_name_is_refused_before_anything_is_made(
+    postgres_url: str, encoding: str
+) -> None:
+    theirs = another_database(postgres_url, f"ENCODING {encoding} LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+
+    for read_only in (False, True):
+        with pytest.raises(LogUnusable, match=rf"encoded in {encoding}.*Nothing was sent") as caught:
+            open_log(theirs, read_only=read_only)
+
+        assert "createdb -E UTF8 -T template0" in caught.value.hint
+    with psycopg.connect(theirs) as connection:
+        assert connection.execute("SELECT to_regnamespace('conversion_runner')").fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DROP TABLE money", 'relation "money" does not exist'),
+        ("ALTER TABLE runs ALTER endpoint TYPE varchar(1)", "value too long"),
+        ("ALTER TABLE starts DROP CONSTRAINT starts_key_attempt_key", "no unique or exclusion constraint"),
+        ("DROP TABLE format", 'relation "events" already exists'),
+    ],
+)
+def test_what_the_server_can_not_do_with_its_tables_is_told_in_its_words(
+    postgres_url: str, damage: str, said: str
+) -> None:
+    open_log(postgres_url).close()
+    with psycopg.connect(postgres_url, options="-c search_path=conversion_runner") as connection:
+        connection.execute(damage.encode())
+
+    async def work(log: RunLog) -> None:
+        begun = RunStarted(run_id="run", endpoint="hosted", account="a", command="run", recipes=("r",))
+        await log.append(begun, run_id="run")
+        fences = await log.claim("k", Owner.this_process())
+        await log.append(_intent("k"), run_id="run", fence=fences["k"])
+        await log.append(Created(key="k", attempt=1, job_id="j"), run_id="run", fence=fences["k"])
+        await log.append(Starting(key="k", attempt=1, job_id="j"), run_id="run", fence=fences["k"], budget=_BUDGET)
+
+    with pytest.raises(LogUnusable, match=said), open_log(postgres_url) as log:
+        asyncio.run(work(log))
+
+
 def test_budgets_hold_whatever_isolation_the_database_defaults_to(postgres_url: str) -> None:
     with open_log(postgres_url), psycopg.connect(postgres_url, autocommit=True) as connection:
         for name, value in (("isolation", "repeatable read"), ("read_only", "on")):
@@ -149,6 +194,14 @@ _BUDGET = BudgetGuard(recipe="r", run_id="run", run_limit=5, day_limit=None)
 
 def _intent(key: str) -> Intent:
     return Intent(key=key, attempt=1, addresses=(), payload={}, cap=1, recipe="r", account="")
+
+
+def another_database(url: str, how: str) -> str:
+    """The URL of a fresh database that was made as `how` says."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = f"{connection.info.dbname}_other"
+        connection.execute(f"CREATE DATABASE {name} {how}".encode())
+        return url.replace(f"/{connection.info.dbname}?", f"/{name}?")
 
 
 def append_one(log: RunLog) -> None:
