@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -12,6 +14,48 @@ from runner.runlog.faults import UNSENT, LogBusy, LogUnreachable, LogUnusable
 from runner.runlog.postgres_schema import SCHEMA
 
 LOCK_TIMEOUT_S = 30
+
+# What a server that answered, or the driver before it asks one, doesn't take: nothing but a setting mends it.
+_SETTINGS = (
+    (
+        r"no such user|role .+ (does not exist|is not permitted to log in)|no password supplied|authentication failed",
+        "doesn't take this user, or not with this password",
+        "check USER and PASSWORD in postgresql://USER:PASSWORD@HOST/DATABASE",
+    ),
+    (
+        r"no such database|database .+ (does not exist|is not currently accepting connections)",
+        "has no such database",
+        "check DATABASE in postgresql://HOST/DATABASE, or make it: createdb -E UTF8 -T template0 DATABASE",
+    ),
+    (
+        r"permission denied for database",
+        "doesn't let this user into the database",
+        "grant the user CONNECT on the database",
+    ),
+    (
+        r"no pg_hba\.conf entry .*(no encryption|SSL off)|SSL required",
+        "takes no connection of this user from here without SSL",
+        "add ?sslmode=require to the address, or let the user in by pg_hba.conf on the server",
+    ),
+    (
+        r"pg_hba\.conf",
+        "doesn't let this user in from here",
+        "let the user in by pg_hba.conf on the server",
+    ),
+    (
+        r"does not support SSL|certificate|sslmode",
+        "is not asked for SSL as it needs to be",
+        "check sslmode, sslrootcert, sslcert and sslkey in the address",
+    ),
+    (
+        r"(unrecognized|unsupported|invalid) .*parameter",
+        "doesn't know a parameter that the address sends",
+        "check what follows the ? in the address",
+    ),
+)
+
+# The driver warns where an error of ours says it already; without any handler that would go to stderr.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
 @contextlib.contextmanager
@@ -43,10 +87,27 @@ def explained(*, sending: bool) -> Iterator[None]:
             hint="`runner doctor` looks whether its tables are whole; a server before PostgreSQL 12 is too old",
         ) from error
     except psycopg.OperationalError as error:
-        raise LogUnreachable(
-            f"PostgreSQL doesn't answer ({_first_line(error)}). {unsent}",
-            hint="check the address of the run log, and that the server is up",
-        ) from error
+        raise _not_connected(error, unsent) from error
+
+
+def _not_connected(error: psycopg.OperationalError, unsent: str) -> LogUnusable | LogUnreachable:
+    """A refused connection has no code of its own: what it is, only its words tell. Those of other languages, and
+    those that pass by themselves (too many connections, a server that starts), are shown as they are."""
+    said = str(error)
+    refusal = re.search(r"FATAL: +(.+)", said)
+    words = refusal[1] if refusal else _first_line(error)
+    for pattern, what, hint in _SETTINGS:
+        if error.sqlstate is None and re.search(pattern, said):
+            return LogUnusable(f"PostgreSQL {what} ({words}). {unsent}", hint=hint)
+    if refusal:
+        return LogUnreachable(
+            f"PostgreSQL refuses the connection ({words}). {unsent}",
+            hint="run again when it takes connections; its own log may say more",
+        )
+    return LogUnreachable(
+        f"PostgreSQL doesn't answer ({words}). {unsent}",
+        hint="check the address of the run log, and that the server is up",
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
 
 from runner.cli.log import log as log_command
 from runner.errors import ExitCode, InvalidError, RunnerError
@@ -57,14 +63,138 @@ def test_a_password_that_was_not_escaped_is_not_shown_in_parts(password: str) ->
     assert not any(part in f"{caught.value}{caught.value.hint}" for part in ("hun", "ter2"))
 
 
-def test_a_setting_that_postgresql_does_not_know_is_no_bug_of_ours() -> None:
-    with pytest.raises(InvalidError, match="can't be read"):
-        open_log("postgresql://127.0.0.1:1/nowhere?bogus=1")
+def test_a_parameter_that_no_connection_has_is_named() -> None:
+    with pytest.raises(InvalidError, match="'statement_timeout', which is no parameter") as caught:
+        open_log("postgresql://someone:hunter2@127.0.0.1:1/nowhere?sslmode=prefer&statement_timeout=1")
+
+    assert "hunter2" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize("password", ["hun?ter2=1", "hun?ter2", "hun:x?ter2", "hun/x?ter2=1"])
+def test_a_question_mark_in_a_password_makes_no_parameter_of_it(password: str) -> None:
+    for rest in ("@127.0.0.1:1/nowhere", "@127.0.0.1:1/nowhere?bogus=1", "/nowhere"):
+        with pytest.raises(RunnerError) as caught:
+            open_log(f"postgresql://someone:{password}{rest}")
+
+        assert "ter2" not in str(caught.value) + caught.value.hint
 
 
 def test_an_address_of_another_kind_is_refused() -> None:
     with pytest.raises(RunnerError, match="mysql:// address"):
         open_log("mysql://x/y")
+
+
+@pytest.mark.parametrize(
+    ("who", "rest", "said", "hint"),
+    [
+        ("guarded:hunter2", "postgres", "doesn't take this user, or not with this password", "check USER and PASSWORD"),
+        ("guarded", "postgres", "doesn't take this user, or not with this password", "check USER and PASSWORD"),
+        ("nobody_here", "postgres", "doesn't take this user", "check USER and PASSWORD"),
+        ("tests", "nowhere", "has no such database", "createdb -E UTF8 -T template0"),
+        ("tests", "shut", "has no such database", "check DATABASE"),
+        ("encrypted", "postgres", "takes no connection of this user from here without SSL", "sslmode=require"),
+        ("rejected", "postgres", "doesn't let this user in from here", "pg_hba.conf"),
+        ("kept_out", "barred", "doesn't let this user into the database", "grant the user CONNECT"),
+        ("tests", "postgres?options=-c%20bogus%3D1", "doesn't know a parameter", "what follows the ?"),
+        ("tests", "postgres?sslmode=bogus", "is not asked for SSL as it needs to be", "check sslmode"),
+    ],
+)
+def test_a_server_that_refuses_the_connection_is_not_called_silent(
+    guarded_server: str, who: str, rest: str, said: str, hint: str
+) -> None:
+    with pytest.raises(LogUnusable, match=f"PostgreSQL {said}.*Nothing was sent") as caught:
+        open_log(f"postgresql://{who}@/{rest}{'&' if '?' in rest else '?'}host={guarded_server}")
+
+    assert hint in caught.value.hint
+    assert caught.value.exit_code is ExitCode.INVALID
+    assert "hunter2" not in str(caught.value) + caught.value.hint
+
+
+def test_a_server_without_ssl_is_a_setting_where_ssl_is_required() -> None:
+    """It answers the question for SSL by N."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def refuse() -> None:
+            with listening.accept()[0] as connection:
+                connection.sendall(b"N")
+
+        answering = threading.Thread(target=refuse)
+        answering.start()
+        with pytest.raises(LogUnusable, match=r"is not asked for SSL as it needs to be .*does not support SSL"):
+            open_log(f"postgresql://someone:hunter2@127.0.0.1:{port}/nowhere?sslmode=require")
+        answering.join()
+
+
+def test_a_server_that_has_no_connection_left_is_unreachable_in_its_words(guarded_server: str) -> None:
+    with pytest.raises(LogUnreachable, match=r"refuses the connection \(too many connections for role"):
+        open_log(f"postgresql://crowded@/postgres?host={guarded_server}")
+
+
+@pytest.fixture(scope="module")
+def guarded_server(postgres_server: str) -> Iterator[str]:
+    """The folder of a server's socket that doesn't let everybody in."""
+    folder = Path(str(conninfo_to_dict(postgres_server)["host"]))
+    rules = folder / "data" / "pg_hba.conf"
+    before = rules.read_text(encoding="ascii")
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for name in ("guarded", "encrypted", "rejected", "kept_out", "crowded"):
+            connection.execute(f"CREATE ROLE {name} LOGIN".encode())
+        connection.execute("ALTER ROLE crowded CONNECTION LIMIT 0")
+        connection.execute("CREATE DATABASE shut ALLOW_CONNECTIONS false")
+        connection.execute("CREATE DATABASE barred")
+        connection.execute("REVOKE CONNECT ON DATABASE barred FROM public")
+        rules.write_text(
+            "local all guarded scram-sha-256\nlocal all rejected reject\n"
+            "local all tests,kept_out,crowded,nobody_here,limited trust\n",
+            encoding="ascii",
+        )
+        connection.execute("SELECT pg_reload_conf()")
+        yield str(folder)
+        rules.write_text(before, encoding="ascii")
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def test_a_limit_on_statements_does_not_end_the_wait_for_a_turn(postgres_url: str) -> None:
+    with open_log(postgres_url), psycopg.connect(postgres_url, autocommit=True) as connection:
+        alter = f"ALTER DATABASE {connection.info.dbname} SET statement_timeout TO '100ms'"
+        connection.execute(alter.encode())
+
+    with open_log(postgres_url) as log, open_log(postgres_url) as other:
+        with other._db.writing() as tx:
+            tx.rows("SELECT 1")
+            waiting = threading.Thread(target=append_one, args=(log,))
+            waiting.start()
+            waiting.join(0.5)
+        waiting.join()
+
+        assert len(list(log.events())) == 1
+
+
+CUT_IN_MID_WRITE = """
+import sys
+import psycopg
+from runner.errors import RunnerError
+from runner.runlog import open_log
+with open_log(sys.argv[1]) as log:
+    try:
+        with log._db.writing() as tx, psycopg.connect(sys.argv[1]) as connection:
+            pid = tx.rows("SELECT pg_backend_pid()")[0][0]
+            connection.execute("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+            tx.run("SELECT 1")
+            tx.rows("SELECT 1")
+    except RunnerError as error:
+        print(error)
+"""
+
+
+def test_a_connection_that_is_cut_in_mid_write_is_told_once(postgres_url: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", CUT_IN_MID_WRITE, postgres_url], check=True, capture_output=True, text=True, timeout=60
+    )
+
+    assert "PostgreSQL doesn't answer" in told.stdout
+    assert told.stderr == ""
 
 
 def test_a_connection_that_broke_between_two_lines_is_made_again(postgres_url: str) -> None:
