@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -39,6 +40,8 @@ from runner.state import recipe_named_in
 
 T = TypeVar("T")
 
+_STOPPED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+
 SPARE_CONNECTIONS = 8
 A_LOOK = Backoff(tries=2)  # the run itself has more patience
 
@@ -65,7 +68,7 @@ async def run_session(
 ) -> tuple[Report, tuple[Problem, ...]]:
     """What came of the run, and the problems of inputs that couldn't be used."""
     outside = outside or Outside()
-    with _stoppable() as stop:  # before the first line, until after the last
+    with _stoppable() as stop:  # before the first line, until after the last: also a log that hangs can be left
         await planning.log.append(planning.run_started(run_id), run_id=run_id)
         try:
             report, problems = await _work(planning, planned, wishes, run_id, outside, stop.asked)
@@ -218,22 +221,25 @@ class _Stop:
 
 @contextmanager
 def _stoppable() -> Iterator[_Stop]:
-    """SIGINT and SIGTERM ask the run to end well; a second SIGINT ends it at once. Neither loses anything."""
+    """SIGINT and SIGTERM ask the run to end well; a second one ends it at once. Neither loses anything.
+
+    The second is heard also where the event loop has no turn, since the log or a disk keeps it waiting.
+    """
     loop = asyncio.get_running_loop()
     stop = _Stop(asked=asyncio.Event())
 
-    def on_signal(code: ExitCode) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.exit_code is not None:
-            sys.stderr.flush()
+            with suppress(RuntimeError):  # it was just being written to
+                sys.stderr.flush()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
-        stop.exit_code = code
-        stop.asked.set()
+        stop.exit_code = _STOPPED[signal.Signals(number)]
+        loop.call_soon_threadsafe(stop.asked.set)
 
-    loop.add_signal_handler(signal.SIGINT, on_signal, ExitCode.INTERRUPTED)
-    loop.add_signal_handler(signal.SIGTERM, on_signal, ExitCode.TERMINATED)
+    before = {number: signal.signal(number, on_signal) for number in _STOPPED}
     try:
         yield stop
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

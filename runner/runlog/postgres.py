@@ -14,17 +14,18 @@ from functools import cache
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict
 
-from runner.errors import InvalidError
 from runner.runlog.database import Clock, Database, Row, Transaction, Value
 from runner.runlog.faults import LogNewer, LogUnreachable, LogUnusable
 from runner.runlog.owner import Owner
+from runner.runlog.postgres_address import require_an_address
+from runner.runlog.postgres_connection import Line, Silence
 from runner.runlog.postgres_faults import LOCK_TIMEOUT_S, explained
 from runner.runlog.postgres_schema import MIGRATIONS, SCHEMA
 from runner.runlog.sqlite import SqliteDatabase
 
-CONNECT_TIMEOUT_S = 10
+# Longer than the server itself waits for a lock, and then says so.
+SILENT_MOST_S = LOCK_TIMEOUT_S + 5.0
 SUSPENDED_MOST_S = 10
 _TURN = 0x6376726C  # the advisory lock's number in this database
 
@@ -47,50 +48,13 @@ def open_database(url: str, *, read_only: bool, clock: Clock) -> Database:
 
     Raises InvalidError for what is no address; what opening raises otherwise names hosts, never passwords.
     """
-    _require_an_address(url)
+    require_an_address(url)
     database = PostgresDatabase(url, read_only=read_only)
     try:
         return _ready(database, clock=clock)
     except BaseException:
         database.close()
         raise
-
-
-def _require_an_address(url: str) -> None:
-    """The driver's own complaints quote what they couldn't read: of a password that wasn't escaped, a part of it."""
-    if not _is_readable(url):
-        unknown = _unknown_parameter(url)
-        if unknown is not None:
-            raise InvalidError(
-                f"the address of the run log on PostgreSQL has '{unknown}', which is no parameter of a connection. "
-                "Nothing was sent.",
-                hint="leave it out; https://www.postgresql.org/docs/current/libpq-connect.html lists those there are",
-            )
-        raise InvalidError(
-            "the address of the run log on PostgreSQL can't be read. Nothing was sent.",
-            hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and in the password %40 for @, %2F for /, "
-            "%3A for :, %25 for %",
-        )
-
-
-def _is_readable(url: str) -> bool:
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        return False
-    host, port = str(parts.get("host", "")), str(parts.get("port", "0"))
-    # An abstract unix socket's name begins with an @; more of them are a password's.
-    return "@" not in host[1:] and port.replace(",", "0").isdecimal()
-
-
-def _unknown_parameter(url: str) -> str | None:
-    """The name of one; None where what follows the ? may be a password's: then an @ and the host come after it."""
-    address, _, query = url.partition("?")
-    if "@" in query or not _is_readable(address):
-        return None
-    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()} | {"ssl"}
-    names = [part.partition("=")[0] for part in query.split("&")]
-    return next((name for name in names if name.isidentifier() and name not in known), None)
 
 
 def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
@@ -126,13 +90,14 @@ class PostgresDatabase:
     tabled = "json_array_elements(?::json) AS tabled (value)"
     locks = None
 
-    def __init__(self, url: str, *, read_only: bool) -> None:
+    def __init__(self, url: str, *, read_only: bool, silent_most_s: float = SILENT_MOST_S) -> None:
         self.read_only = read_only
         self.machine = socket.gethostname()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._writer = _Line(url)
-        self._reader = _Line(url)
+        silence = Silence(most_s=silent_most_s)
+        self._writer = Line(url, silence)
+        self._reader = Line(url, silence)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -213,45 +178,6 @@ class PostgresDatabase:
         with self._read_lock, self._write_lock:
             self._reader.close()
             self._writer.close()
-
-
-class _Line:
-    """A connection that is made when needed, and again when it broke between two transactions."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._connection: psycopg.Connection | None = None
-
-    def begin(self, sql: str) -> psycopg.Connection:
-        if self._connection is not None:
-            try:
-                self._connection.execute(sql.encode())
-                return self._connection
-            except psycopg.OperationalError:
-                if not self._connection.closed:
-                    self.undo()
-                    raise
-                self._connection = None
-        # Nothing is prepared: behind a pooler the next transaction may be on another connection of the server's.
-        self._connection = psycopg.connect(
-            self._url,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            client_encoding="utf8",
-        )
-        self._connection.execute(sql.encode())
-        return self._connection
-
-    def undo(self) -> None:
-        if self._connection is not None and not self._connection.closed:
-            with contextlib.suppress(psycopg.OperationalError):
-                self._connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 class _PostgresTransaction:

@@ -58,6 +58,10 @@ _SETTINGS = (
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 
+class ServerSilent(psycopg.OperationalError):
+    """It is there, or was, and doesn't answer."""
+
+
 @contextlib.contextmanager
 def explained(*, sending: bool) -> Iterator[None]:
     """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password."""
@@ -93,6 +97,11 @@ def explained(*, sending: bool) -> Iterator[None]:
 def _not_connected(error: psycopg.OperationalError, unsent: str) -> LogUnusable | LogUnreachable:
     """A refused connection has no code of its own: what it is, only its words tell. Those of other languages, and
     those that pass by themselves (too many connections, a server that starts), are shown as they are."""
+    if isinstance(error, ServerSilent):
+        return LogUnreachable(
+            f"PostgreSQL doesn't answer ({error}). {unsent}",
+            hint="see what the server hangs on; run again when it answers",
+        )
     said = str(error)
     refusal = re.search(r"FATAL: +(.+)", said)
     words = refusal[1] if refusal else _first_line(error)

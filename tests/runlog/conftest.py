@@ -148,6 +148,25 @@ def running_pgbouncer(url: str) -> Iterator[str]:
             process.kill()
 
 
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """The server takes connections and says nothing, as one whose disk hangs."""
+    with psycopg.connect(url) as connection:
+        clients = connection.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'")
+        pids = [row[0] for row in clients]
+        pids.remove(connection.info.backend_pid)
+        data = connection.execute("SHOW data_directory").fetchone()
+    assert data is not None
+    pids.append(int(Path(data[0], "postmaster.pid").read_text(encoding="utf-8").splitlines()[0]))
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 def wait_until(happened: Callable[[], bool]) -> None:
     until = time.monotonic() + 30
     while not happened():
