@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["ok", "missing", "wrong", "unknown"]
 _MARKS = {"ok": ("ok", "green"), "missing": ("--", "yellow"), "wrong": ("!!", "red"), "unknown": ("??", None)}
+_DAMAGE_MOST = 5
 
 
 @click.command()
@@ -144,13 +145,15 @@ def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
 
     try:
         with open_log(chosen.log_place(RUN_LOG), read_only=True) as log:
-            damage, runs = log.check(), log.runs(limit=1)
+            damage = log.check()
+            runs = log.runs(limit=1) if not damage else []
     except RunnerError as error:
         yield "run log", "wrong", str(error)
         return
     where = chosen.log_said(RUN_LOG)
     if damage:
-        yield "run log", "wrong", f"{where}: {damage[0]}"
+        more = f" (and {len(damage) - _DAMAGE_MOST} more)" if len(damage) > _DAMAGE_MOST else ""
+        yield "run log", "wrong", f"{where}: {'; '.join(damage[:_DAMAGE_MOST])}{more}"
     else:
         yield "run log", "ok", f"{where}: {'sound' if runs else 'no runs yet'}"
 

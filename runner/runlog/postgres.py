@@ -20,8 +20,9 @@ from runner.runlog.faults import LogNewer, LogUnreachable, LogUnusable
 from runner.runlog.owner import Owner
 from runner.runlog.postgres_address import require_an_address
 from runner.runlog.postgres_connection import Line, Silence
-from runner.runlog.postgres_faults import LOCK_TIMEOUT_S, explained
+from runner.runlog.postgres_faults import LOCK_TIMEOUT_S, damaged, explained
 from runner.runlog.postgres_schema import MIGRATIONS, SCHEMA
+from runner.runlog.postgres_soundness import may_not_make, unsound
 from runner.runlog.sqlite import SqliteDatabase
 
 # Longer than the server itself waits for a lock, and then says so.
@@ -67,8 +68,10 @@ def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
             hint="update this runner with `pip install --upgrade conversion-runner`",
         )
     if database.read_only and version == 0:
+        with database.reading() as tx:
+            lacking = may_not_make(tx)
         database.close()
-        return SqliteDatabase(None, clock=clock, read_only=True)
+        return _NotThereYet(lacking, clock=clock)
     if version < len(MIGRATIONS) and not database.read_only:
         database.migrate()
     return database
@@ -81,6 +84,17 @@ def _require_utf8(encoding: str) -> None:
             f"the database of the run log is encoded in {encoding}, which not every name fits. Nothing was sent.",
             hint="make one in UTF-8, and name that: createdb -E UTF8 -T template0 DATABASE",
         )
+
+
+class _NotThereYet(SqliteDatabase):
+    """Reads as an empty log, and knows why the next run couldn't make it."""
+
+    def __init__(self, lacking: tuple[str, ...], *, clock: Clock) -> None:
+        super().__init__(None, clock=clock, read_only=True)
+        self._lacking = lacking
+
+    def check(self) -> tuple[str, ...]:
+        return self._lacking
 
 
 class PostgresDatabase:
@@ -147,8 +161,8 @@ class PostgresDatabase:
         return None
 
     def check(self) -> tuple[str, ...]:
-        """Nothing to add to what the server checks itself."""
-        return ()
+        with self.reading() as tx:
+            return unsound(tx)
 
     def encoding(self) -> str:
         with self.reading() as tx:
@@ -157,7 +171,11 @@ class PostgresDatabase:
     def version(self) -> int:
         """The format of what is there, 0 where nothing is."""
         with self.reading() as tx:
-            if tx.rows("SELECT to_regclass(?)", (f"{SCHEMA}.format",))[0][0] is None:
+            names = (f"{SCHEMA}.format", f"{SCHEMA}.events")
+            marked, made = tx.rows("SELECT to_regclass(?) IS NOT NULL, to_regclass(?) IS NOT NULL", names)[0]
+            if made and not marked:
+                raise damaged("table format is missing", "Nothing was sent.")
+            if not marked:
                 return 0
             return int(tx.rows("SELECT version FROM format")[0][0])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psycopg
 from psycopg import errors
 
-from runner.runlog.faults import UNSENT, LogBusy, LogUnreachable, LogUnusable
+from runner.runlog.faults import UNSENT, LogBusy, LogCorrupt, LogUnreachable, LogUnusable
 from runner.runlog.postgres_schema import SCHEMA
 
 LOCK_TIMEOUT_S = 30
@@ -81,10 +81,7 @@ def explained(*, sending: bool) -> Iterator[None]:
             hint=f"grant the user CREATE on the database, or rights on the schema {SCHEMA}",
         ) from error
     except (errors.DataCorrupted, errors.IndexCorrupted) as error:
-        raise LogUnusable(
-            f"PostgreSQL says that the run log is damaged ({_first_line(error)}). {unsent}",
-            hint="restore the database from its backup",
-        ) from error
+        raise damaged(_first_line(error), unsent) from error
     except (errors.DataError, errors.NotSupportedError, errors.ProgrammingError) as error:
         raise LogUnusable(
             f"PostgreSQL can't do what the run log asks of it ({_first_line(error)}). {unsent}",
@@ -92,6 +89,12 @@ def explained(*, sending: bool) -> Iterator[None]:
         ) from error
     except psycopg.OperationalError as error:
         raise _not_connected(error, unsent) from error
+
+
+def damaged(why: str, unsent: str) -> LogCorrupt:
+    return LogCorrupt(
+        f"the run log on PostgreSQL is damaged ({why}). {unsent}", hint="restore the database from its backup"
+    )
 
 
 def _not_connected(error: psycopg.OperationalError, unsent: str) -> LogUnusable | LogUnreachable:
