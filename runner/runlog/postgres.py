@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 
@@ -27,6 +28,10 @@ from runner.runlog.sqlite import SqliteDatabase
 
 # Longer than the server itself waits for a lock, and then says so.
 SILENT_MOST_S = LOCK_TIMEOUT_S + 5.0
+# When our turn didn't come, then for a while it is only looked whether it has: each thing that a run still has to note
+# when it ends would else wait that long again.
+TURN_AGAIN_S = 1.0
+BUSY_S = 30.0
 SUSPENDED_MOST_S = 10
 _TURN = 0x6376726C  # the advisory lock's number in this database
 
@@ -39,7 +44,7 @@ _LOCAL = (
 # Whatever the database's own default is: what was committed while we waited for our turn must be seen.
 _BEGIN_WRITING = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LOCAL} SET LOCAL synchronous_commit TO on; "
-    f"SELECT pg_advisory_xact_lock({_TURN})"
+    f"SET LOCAL lock_timeout TO '{{turn_ms}}ms'; SELECT pg_advisory_xact_lock({_TURN})"
 )
 _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
 
@@ -104,8 +109,17 @@ class PostgresDatabase:
     tabled = "json_array_elements(?::json) AS tabled (value)"
     locks = None
 
-    def __init__(self, url: str, *, read_only: bool, silent_most_s: float = SILENT_MOST_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_only: bool,
+        silent_most_s: float = SILENT_MOST_S,
+        turn_most_s: float = LOCK_TIMEOUT_S,
+    ) -> None:
         self.read_only = read_only
+        self._turn_most_s = turn_most_s
+        self._busy_until = 0.0
         self.machine = socket.gethostname()
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -116,7 +130,7 @@ class PostgresDatabase:
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:
         with self._write_lock, explained(sending=True):
-            connection = self._writer.begin(_BEGIN_WRITING)
+            connection = self._begin_writing()
             try:
                 # Statements are sent without waiting for the ones before: most of them have nothing to tell.
                 with connection.pipeline():
@@ -125,6 +139,14 @@ class PostgresDatabase:
                 self._writer.undo()
                 raise
             self._commit(connection)
+
+    def _begin_writing(self) -> psycopg.Connection:
+        turn_s = TURN_AGAIN_S if time.monotonic() < self._busy_until else self._turn_most_s
+        try:
+            return self._writer.begin(_BEGIN_WRITING.format(turn_ms=int(turn_s * 1000)))
+        except errors.LockNotAvailable:
+            self._busy_until = time.monotonic() + BUSY_S
+            raise
 
     def _commit(self, connection: psycopg.Connection) -> None:
         try:

@@ -33,13 +33,14 @@ _LOOK_EVERY_S = 0.1
 
 @dataclass(kw_only=True, slots=True)
 class Silence:
-    """What all connections to one server know of it: how long it may say nothing, and until when it isn't asked."""
+    """What all connections to one server know of it: how long it may say nothing, and how long it isn't asked then."""
 
     most_s: float
+    shunned_s: float = SHUNNED_S
     _shunned_until: float = 0.0
 
     def begins(self) -> None:
-        self._shunned_until = time.monotonic() + SHUNNED_S
+        self._shunned_until = time.monotonic() + self.shunned_s
 
     def refuse(self) -> None:
         """Raises ServerSilent while the server isn't to be asked."""
@@ -59,18 +60,22 @@ class Line:
         self._silence.refuse()
         if self._connection is not None:
             try:
-                self._connection.execute(sql.encode())
-                return self._connection
+                return self._begun(self._connection, sql)
             except ServerSilent:
                 raise
             except psycopg.OperationalError:
                 if not self._connection.closed:
-                    self.undo()
                     raise
-                self._connection = None
         self._connection = self._connected()
-        self._connection.execute(sql.encode())
-        return self._connection
+        return self._begun(self._connection, sql)
+
+    def _begun(self, connection: psycopg.Connection, sql: str) -> psycopg.Connection:
+        try:
+            connection.execute(sql.encode())
+        except psycopg.Error:
+            self.undo()
+            raise
+        return connection
 
     def _connected(self) -> _Connection:
         parameters: dict[str, Any] = {**_PATIENCE, **conninfo_to_dict(self._url), "client_encoding": "utf8"}

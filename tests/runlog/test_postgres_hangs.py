@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from runner.errors import ExitCode
-from runner.runlog import Clock, LogUnreachable, Owner, RunEnded, RunLog, open_log
+from runner.runlog import Clock, LogBusy, LogUnreachable, Owner, RunEnded, RunLog, open_log
 from runner.runlog.postgres import PostgresDatabase
 from tests.runlog.conftest import stopped, wait_until
 
@@ -69,6 +69,17 @@ def test_a_line_whose_commit_is_not_answered_may_be_there_and_says_so(impatient:
             append_one(impatient)
 
 
+def test_a_server_that_speaks_again_is_asked_again(impatient: RunLog, postgres_url: str) -> None:
+    assert isinstance(impatient._db, PostgresDatabase)
+    impatient._db._writer._silence.shunned_s = 0.0
+    with stopped(postgres_url), pytest.raises(LogUnreachable):
+        append_one(impatient)
+
+    append_one(impatient)
+
+    assert len(list(impatient.events())) == 2
+
+
 def test_a_server_that_hangs_while_a_log_is_closed_keeps_nobody(postgres_url: str) -> None:
     open_log(postgres_url).close()
     log = RunLog(PostgresDatabase(postgres_url, read_only=False, silent_most_s=0.5), clock=Clock())
@@ -111,6 +122,21 @@ def test_a_machine_that_takes_connections_and_says_nothing_is_asked_once() -> No
             db.version()
         with at_most(0.2), pytest.raises(LogUnreachable, match="said nothing a moment ago"):
             db.version()
+
+
+def test_a_turn_that_does_not_come_is_waited_for_once_and_then_only_looked_for(postgres_url: str) -> None:
+    open_log(postgres_url).close()
+    db = PostgresDatabase(postgres_url, read_only=False, turn_most_s=4.0)
+    with RunLog(db, clock=Clock()) as log, open_log(postgres_url) as other:
+        with other._db.writing() as tx:
+            tx.rows("SELECT 1")
+            with pytest.raises(LogBusy, match="another run has been writing"):
+                append_one(log)
+            with at_most(3.5), pytest.raises(LogBusy, match="another run has been writing"):
+                append_one(log)
+        append_one(log)
+
+        assert len(list(log.events())) == 1
 
 
 READS_WHAT_IS_LOCKED = """
