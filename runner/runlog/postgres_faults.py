@@ -85,7 +85,7 @@ def explained(*, sending: bool) -> Iterator[None]:
     except (errors.DataError, errors.NotSupportedError, errors.ProgrammingError) as error:
         raise LogUnusable(
             f"PostgreSQL can't do what the run log asks of it ({_first_line(error)}). {unsent}",
-            hint="`runner doctor` looks whether its tables are whole; a server before PostgreSQL 12 is too old",
+            hint="`runner doctor` looks whether its tables are whole; a server before PostgreSQL 11 is too old",
         ) from error
     except psycopg.OperationalError as error:
         raise _not_connected(error, unsent) from error

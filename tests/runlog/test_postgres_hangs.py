@@ -184,6 +184,41 @@ def test_a_second_signal_ends_a_run_that_waits_for_its_log(
             assert run.stderr.read() == ""
 
 
+PLANS_WHAT_IS_LOCKED = """
+import sys
+from runner.cli.looping import run_async
+from runner.runlog import open_log
+
+async def read():
+    log.states()
+
+try:
+    with open_log(sys.argv[1]) as log:
+        run_async(read())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_command_that_reads_a_log_is_interrupted_without_asking_the_server_for_leave(postgres_url: str) -> None:
+    open_log(postgres_url).close()
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("LOCK TABLE conversion_runner.keys IN ACCESS EXCLUSIVE MODE")
+        command = [sys.executable, "-c", PLANS_WHAT_IS_LOCKED, postgres_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
+            wait_until(lambda: _waits_for_a_lock(holder))
+            try:
+                with stopped(postgres_url), at_most(4.0):
+                    for _ in range(2):
+                        reading.send_signal(signal.SIGINT)
+                        time.sleep(0.5)
+                    said = reading.communicate(timeout=20)
+            finally:
+                reading.kill()
+
+    assert said == ("interrupted\n", "")
+
+
 def _waits_for_a_lock(connection: psycopg.Connection) -> bool:
     row = connection.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
     return row is not None and row[0] > 0
