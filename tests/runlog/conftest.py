@@ -138,11 +138,12 @@ def running_pgbouncer(url: str) -> Iterator[str]:
         f"auth_type = any\nlisten_addr =\nlisten_port = {POOLER_PORT}\nunix_socket_dir = {folder}\n",
         encoding="ascii",
     )
+    door = folder / f".s.PGSQL.{POOLER_PORT}"
     program = "/usr/sbin/pgbouncer"
     assert Path(program).exists(), "pgbouncer is missing: install the Debian package (tools/debian-packages does)"
     with subprocess.Popen(_as_nobody_important([program, "-q", str(settings)]), stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until((folder / f".s.PGSQL.{POOLER_PORT}").exists)
+            wait_until(door.exists)
             yield f"{url}&port={POOLER_PORT}"
         finally:
             process.kill()
