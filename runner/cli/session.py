@@ -78,9 +78,17 @@ async def run_session(
                 await planning.log.append(ended, run_id=run_id)
             raise
         report = replace(report, interrupted=stop.exit_code)
-        ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
-        await planning.log.append(ended, run_id=run_id)
+        await _note_the_end(planning, report)
     return report, problems
+
+
+async def _note_the_end(planning: Planning, report: Report) -> None:
+    """Where that fails, what became of the jobs is told all the same: what the next run needs has lines of its own."""
+    ended = RunEnded(run_id=report.run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
+    try:
+        await planning.log.append(ended, run_id=report.run_id)
+    except RunnerError as error:
+        click.echo(f"warning: the end of the run isn't in the run log: {error}", err=True)
 
 
 async def _work(

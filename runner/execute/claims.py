@@ -82,7 +82,9 @@ class Claims:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
-        await self._site.log.release({**self._held, **self._settled})
+        # A log that can't be written any more must not hide what became of the work: what we hold ends with us.
+        with suppress(RunnerError):
+            await self._site.log.release({**self._held, **self._settled})
 
     @property
     def unclaimed(self) -> frozenset[str]:

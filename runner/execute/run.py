@@ -153,7 +153,7 @@ class _Run:
 
     async def _work(self, groups: Groups, claims: Claims, settlement: Settlement) -> None:
         # `stopped`, too: whoever is told to stop while it cleans up may hear of a full disk instead.
-        while self.hopeless is None and not self.stopped and (claim := await claims.next()) is not None:
+        while self.hopeless is None and not self.stopped and (claim := await self._next(claims)) is not None:
             async with self.room.busy():
                 outcomes = await self._settled(groups[claim.key], claim, settlement)
             for outcome in outcomes:
@@ -162,6 +162,14 @@ class _Run:
             claims.done(claim)
         if self.hopeless is None and claims.unclaimed and self._run_is_over():
             self._note_failure(DeadlineReached("the deadline was reached while another run had the work"))
+
+    async def _next(self, claims: Claims) -> Claim | None:
+        """None also where nothing can be claimed any more, since the log can't be written."""
+        try:
+            return await claims.next()
+        except RunnerError as error:
+            self.hopeless = error
+            return None
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:

@@ -9,6 +9,7 @@ from runner.errors import AuthenticationError, DeadlineReached, ExitCode, Locked
 from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step, files_here
+from runner.runlog import LogUnreachable, LogUnusable
 from runner.state import KeyState
 from runner.wire.values import as_int
 
@@ -23,7 +24,8 @@ _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (LockedError, Status.PENDING),
     (DeadlineReached, Status.PENDING),
 )
-_NOTHING_GOES_ON = (AuthenticationError, ApiUnreachableError, ParkedError)
+# Without a log nothing may be bought.
+_NOTHING_GOES_ON = (AuthenticationError, ApiUnreachableError, ParkedError, LogUnusable, LogUnreachable)
 
 _UNTOUCHED = {Action.SKIP: Status.SKIPPED, Action.BLOCKED: Status.BLOCKED, Action.LOST: Status.LOST}
 

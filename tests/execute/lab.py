@@ -335,6 +335,14 @@ def wait_for(path: Path, *, most_s: float = 20.0) -> None:
         time.sleep(0.01)
 
 
+def wait_until_stopped(pid: int, *, most_s: float = 20.0) -> None:
+    """Until the process is suspended."""
+    until = time.monotonic() + most_s
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < until, f"process {pid} goes on"
+        time.sleep(0.01)
+
+
 def gone(pid: int, *, most_s: float = 10.0) -> bool:
     """Whether the process ends within `most_s`."""
     until = time.monotonic() + most_s

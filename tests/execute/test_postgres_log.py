@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.execute.island import LOCKED
-from tests.execute.lab import Forge, Server, Web, judge, wait_for
+from tests.execute.lab import Forge, Server, Web, judge, wait_for, wait_until_stopped
 from tests.execute.scenarios import budgeted, many, two_conversions
 from tests.execute.test_crash_matrix import crash_and_recover, points_of
 from tests.execute.test_promises import Promises
@@ -23,6 +23,7 @@ from tests.runlog.conftest import running_postgres
 
 Fresh = Callable[[], str]
 NAMES = itertools.count(1)
+INVALID, UNREACHABLE = 5, 8
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,34 @@ def test_a_suspended_run_that_lost_its_lease_notices_and_starts_nothing(
     verdict = judge(server.state, scene.state, scene.out, crashes=0, run_log=scene.run_log)
     assert verdict.wrong + scene.wrong_files() == []
     assert verdict.starts == 1
+
+
+def test_a_log_that_goes_away_ends_the_run_and_nothing_more_is_begun(
+    server: Server, web: Web, lanes: list[Forge], fresh: Fresh, tmp_path: Path
+) -> None:
+    scene = replace(many(tmp_path, 703_000, web.url), run_log=fresh())
+    order = scene.order(server.base_url)
+    name = scene.run_log.partition("?")[0].rpartition("/")[2]
+
+    pid = lanes[0].begin(replace(order, point="after Created", ordinal=2, halt=True))
+    wait_until_stopped(pid)
+    with psycopg.connect(scene.run_log.replace(f"/{name}?", "/postgres?"), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        os.kill(pid, signal.SIGCONT)
+        cut = lanes[0].end()
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    again = lanes[0].run(order)
+
+    assert cut.code in (INVALID, UNREACHABLE), cut.stderr
+    begun = [job for job in cut.jobs if not any("not begun" in error["message"] for error in job["errors"])]
+    # Two more than the one that the server works on are prepared or delivered meanwhile.
+    assert (len(cut.jobs), len(begun) <= 3) == (8, True), [job["errors"] for job in cut.jobs]
+    assert "the end of the run isn't in the run log" in cut.stderr
+    assert again.code == 0, again.stderr
+    verdict = judge(server.state, scene.state, scene.out, crashes=1, run_log=scene.run_log)
+    assert verdict.wrong + scene.wrong_files() == []
+    assert verdict.starts == scene.attempts
 
 
 def test_no_order_of_crashes_edits_and_runs_breaks_a_promise(
