@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -18,17 +18,36 @@ from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
 from runner.compile import Job
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
-from runner.plan import Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets, with_holders
+from runner.execute.order import levels
+from runner.plan import (
+    Action,
+    Disk,
+    Plan,
+    Policy,
+    Step,
+    fed_by_themselves,
+    in_turn,
+    make_plan,
+    with_begun,
+    with_budgets,
+    with_holders,
+)
 from runner.recipe.model import Recipe
 from runner.runlog import RunLog, RunStarted, open_log
 from runner.state import UNDER_WAY, KeyState, Stage, recipe_named_in
 
+# What may be there when other recipes are done.
+_ABSENT = frozenset({"no-items", "no-match", "missing-file"})
 _BOUGHT = UNDER_WAY | {Stage.FINISHED}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """A plan, and what it was made from. `compiled` are all jobs, also those of recipes beside and what is refused."""
+    """A plan, and what it was made from.
+
+    compiled  all jobs, also those of recipes beside and what is refused
+    absent    by address, what is refused since something isn't there
+    """
 
     plan: Plan
     compiled: tuple[Job, ...]
@@ -36,6 +55,7 @@ class Planned:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     run_date: str
+    absent: Mapping[str, Problem] = field(default_factory=dict)
 
     def of(self, names: Collection[str]) -> Planned:
         """What is planned for these recipes alone."""
@@ -75,6 +95,7 @@ class Planning:
 
     def foresee(self, planned: Planned) -> Planned:
         """`planned`, with what a run would meet that the plan itself can't decide."""
+        planned = self._in_turn(planned)
         today = date.fromisoformat(planned.run_date)
         budgets = (one.name for one in planned.recipes if one.budget)
         used = {
@@ -86,6 +107,16 @@ class Planning:
             lease.key: f"pid {lease.owner.pid} on {lease.owner.host}" for lease in self.log.leases() if lease.holds
         }
         return replace(planned, plan=with_holders(with_budgets(planned.plan, used), holders))
+
+    def _in_turn(self, planned: Planned) -> Planned:
+        """With what comes after other recipes: what isn't there yet may be what those make, and is no problem then."""
+        after = {recipe.name: recipe.after for recipe in planned.recipes}
+        if not any(after.values()):
+            return planned
+        in_order = {name: after[name] for level in levels(after) for name in sorted(level)}
+        plan, turns = in_turn(planned.plan, in_order, absent=planned.absent)
+        forgiven = {one for at, one in planned.absent.items() if recipe_named_in(at) in turns.waiting}
+        return replace(planned, plan=plan, problems=tuple(one for one in planned.problems if one not in forgiven))
 
     async def preflight(self, planned: Planned) -> Planned:
         """`planned` with what a look at sources and targets shows."""
@@ -122,6 +153,7 @@ class Planning:
         prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date, beside=beside)
         prepared = self._without_unserved(prepared)
         states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
+        prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
         made = make_plan(
             prepared.jobs,
             states,
@@ -148,6 +180,7 @@ class Planning:
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=self.warnings,
             run_date=run_date,
+            absent={one.address: one.problem for one in prepared.refusals if one.problem.code in _ABSENT},
         )
 
     def _looked_at(
@@ -185,9 +218,7 @@ class Planning:
             if job.key not in bought or bought[job.key].stage not in _BOUGHT  # what is made already is no trouble
         }
         refused |= {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
-        jobs = tuple(job for job in prepared.jobs if job.address not in refused)
-        more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
-        return replace(prepared, jobs=jobs, refusals=(*prepared.refusals, *more))
+        return prepared.without(refused)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.cli.endpoint import ChosenEndpoint
@@ -21,6 +21,7 @@ from runner.compile import (
     Job,
     UploadSource,
     asked_name,
+    destroying,
     drafts_of,
     items_of,
     jobs_of,
@@ -55,6 +56,14 @@ class Prepared:
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
     compiled: tuple[Job, ...]
+
+    def without(self, refused: Mapping[str, Problem]) -> Prepared:
+        """Without the jobs at these addresses."""
+        if not refused:
+            return self
+        more = (Refusal(address=address, problem=problem) for address, problem in refused.items())
+        jobs = tuple(job for job in self.jobs if job.address not in refused)
+        return replace(self, jobs=jobs, refusals=(*self.refusals, *more))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,11 +110,9 @@ async def prepare(
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
     compiled = tuple(_compile(shelf, known, seen, endpoint=endpoint.name))
-    clashes = _clashes(compiled, beside, run_date=run_date)
-    for address, problem in clashes.items():
-        shelf.refuse(address, problem)
-    jobs = tuple(job for job in compiled if job.address not in clashes)
-    return Prepared(jobs=jobs, refusals=tuple(shelf.refusals), compiled=compiled)
+    everything = Prepared(jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled)
+    kept = everything.without(destroying(compiled, (*compiled, *beside), state=endpoint.state, run_date=run_date))
+    return kept.without(_clashes(kept.jobs, beside, run_date=run_date))
 
 
 def _clashes(compiled: Sequence[Job], beside: Sequence[Job], *, run_date: str) -> Mapping[str, Problem]:

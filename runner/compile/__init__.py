@@ -4,6 +4,7 @@ Three steps, so that only what is needed is listed and hashed: `items_of` names 
 `drafts_of` expands the recipe for each of them, `jobs_of` adds sizes and digests and computes the keys.
 """
 
+from runner.compile.destroying import destroying
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of
@@ -27,6 +28,7 @@ __all__ = [
     "UploadSource",
     "asked_name",
     "compiled_json",
+    "destroying",
     "drafts_of",
     "endpoint_name",
     "items_of",

@@ -137,7 +137,12 @@ def jobs_of(
     except (ValueError, TypeError) as error:
         problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")
         return None, (problem,)
-    stem, save = _stem(payload, uploads), _save_of(draft)
+    try:
+        save = _save_of(draft)
+    except InvalidError as error:  # a column that the rows don't have, or that is no text: told once for all of them
+        at = recipe.locate(("save", "path"))
+        return None, (Problem(place=at, code="unknown-name", message=str(error), hint=error.hint),)
+    stem = _stem(payload, uploads)
     expected = tuple(_expected(payload, stem))
     places, unsafe = _places(draft, save, expected)
     job = Job(
@@ -278,6 +283,8 @@ def _apart(drafts: Sequence[Draft]) -> str:
         return "put {recipe.name} into save.path, or give the recipes folders of their own"
     differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
     columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
+    if not columns and "path" not in drafts[0].item.values:
+        return "these items are alike: leave all but one out, or give them a column that differs"
     return f"put {columns or '{item.path}'} into save.path so that each result has its own name"
 
 

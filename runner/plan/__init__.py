@@ -7,6 +7,8 @@ from runner.plan.decide import make_plan
 from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, copies_of
 from runner.plan.known import Disk, Policy
+from runner.plan.own_results import fed_by_themselves
+from runner.plan.sequence import in_turn
 from runner.plan.wanted import files_here, is_delivered, wanted_paths
 
 __all__ = [
@@ -24,7 +26,9 @@ __all__ = [
     "Step",
     "Upload",
     "copies_of",
+    "fed_by_themselves",
     "files_here",
+    "in_turn",
     "is_delivered",
     "make_plan",
     "wanted_paths",

@@ -120,7 +120,7 @@ class Plan:
     def exit_code(self) -> ExitCode:
         """What a run would end with for the steps that the plan leaves blocked or lost."""
         codes = {step.exit_code for step in self.steps if step.action in (Action.BLOCKED, Action.LOST)}
-        return next(iter(sorted(codes)), ExitCode.OK)
+        return next(iter(sorted(codes - {ExitCode.OK})), ExitCode.OK)
 
     def as_json(self) -> Mapping[str, Json]:
         """The shape of `runner plan --format json`."""

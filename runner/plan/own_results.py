@@ -1,0 +1,40 @@
+"""Results of a recipe that it would take for sources: each run would convert what the run before it made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from runner.compile import Job
+from runner.errors import Problem
+from runner.state import KeyState, recipe_named_in
+
+
+def fed_by_themselves(jobs: Sequence[Job], states: Iterable[KeyState]) -> Mapping[str, Problem]:
+    """By address, the jobs that have a result of their own recipe among their sources, with one problem a recipe."""
+    sources = {str(file.path): job for job in jobs for files in job.contents for file in files}
+    found: dict[str, dict[str, str]] = defaultdict(dict)  # by recipe: addresses, with such a source
+    if not sources:
+        return {}
+    for state in states:
+        for address, delivery in state.deliveries.items():
+            recipe = recipe_named_in(address)
+            for file in delivery.all_files:
+                job = sources.get(file.path) if file.sha256 else None
+                if job is not None and job.recipe == recipe:
+                    found[recipe][job.address] = file.path
+    by_address = {job.address: job for job in jobs}
+    return {address: problem for rows in found.values() for problem in [_problem(by_address, rows)] for address in rows}
+
+
+def _problem(jobs: Mapping[str, Job], found: Mapping[str, str]) -> Problem:
+    address, path = next(iter(found.items()))
+    recipe = jobs[address].draft.recipe
+    at = ("foreach", "files") if recipe.foreach and recipe.foreach.kind == "files" else ("input", 0, "source")
+    more = f", as {len(found) - 1} more are" if len(found) > 1 else ""
+    return Problem(
+        place=recipe.locate(at),
+        code="own-result",
+        message=f"{path} is a result of this recipe{more}: it would be converted again with every run",
+        hint="leave results out with foreach.exclude, or save them where the pattern doesn't look",
+    )
