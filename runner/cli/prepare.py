@@ -27,7 +27,9 @@ from runner.compile import (
     jobs_of,
     shared_paths,
     shared_targets,
+    takes_options_from_items,
     to_revalidate,
+    unfit,
 )
 from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
@@ -131,7 +133,7 @@ def _by_recipe(jobs: Iterable[Job]) -> list[Job]:
 
 def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft, ...]:
     try:
-        return drafts_of(recipe, items)
+        return _fit(drafts_of(recipe, items), recipe, shelf)
     except InvalidError as error:  # a column that the table doesn't have, which only the table shows
         foreach = recipe.foreach
         hint = (
@@ -140,6 +142,17 @@ def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft
         place = recipe.locate(("foreach", foreach.kind if foreach else "files"))
         shelf.refuse(recipe.name, Problem(place=place, code="unknown-name", message=str(error), hint=hint))
         return ()
+
+
+def _fit(drafts: tuple[Draft, ...], recipe: Recipe, shelf: _Shelf) -> tuple[Draft, ...]:
+    """Those whose conversions can be made with what their items say of them."""
+    if not takes_options_from_items(recipe):
+        return drafts
+    refused = set()
+    for draft, problem in unfit(drafts, Catalog.read(catalog_document())):
+        shelf.refuse(draft.address, problem)
+        refused.add(draft.address)
+    return tuple(draft for draft in drafts if draft.address not in refused)
 
 
 async def _items(recipe: Recipe, endpoint: ChosenEndpoint, shelf: _Shelf) -> tuple[Item, ...]:

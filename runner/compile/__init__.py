@@ -13,6 +13,7 @@ from runner.compile.key import job_key
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
 from runner.compile.targets import Target, TargetName, targets_of
+from runner.compile.unfit import takes_options_from_items, unfit
 
 __all__ = [
     "HOSTED",
@@ -37,6 +38,8 @@ __all__ = [
     "output_conflicts",
     "shared_paths",
     "shared_targets",
+    "takes_options_from_items",
     "targets_of",
     "to_revalidate",
+    "unfit",
 ]

@@ -163,3 +163,21 @@ def test_a_column_that_save_path_misspells_stops_that_recipe_alone_and_is_told_a
     assert "bad.recipe.toml:9:8: error: {item.idd} does not exist" in done.err
     assert "1 problem in 2 recipes" in done.err
     assert pictures.delivered("out/good") == {"b.webp"}
+
+
+def test_what_rows_say_of_options_is_checked_before_anything_is_sent(pictures: Desk) -> None:
+    sizes = ("abc", "", "-5", "99999999", "12")
+    pictures.write("o.csv", "file,size\n" + "".join(f"in/a.png,{size}\n" for size in sizes))
+    head, save = 'foreach.rows = "o.csv"', 'path = "out/{item.size}.webp"'
+    write(pictures, "rows", head=head, source="{item.file}", save=save)
+    recipe = pictures.folder / "rows.recipe.toml"
+    recipe.write_text(recipe.read_text().replace("width = 12", 'width = "{item.size}"'))
+
+    code, plan = planned(pictures)
+    ran = pictures.runner("run", ".")
+
+    assert (code, ran.code) == (5, 5)
+    assert actions(plan) == {f"rows[{row}]": "run" if row == 5 else "blocked" for row in range(1, 6)}
+    assert "rows.recipe.toml:7:21: error: rows[1]: " in ran.err
+    assert pictures.delivered() == {"12.webp"}
+    assert [entry.starts for entry in pictures.book()] == [1]
