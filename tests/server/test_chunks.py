@@ -160,3 +160,19 @@ def test_uploads_at_the_same_time_dont_take_the_same_room(tmp_path: Path) -> Non
             assert api.opened.house.blobs.used_bytes == 600_000
 
     asyncio.run(test())
+
+
+def test_a_chunk_longer_than_it_says_and_one_of_another_total_are_told_as_that(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        headers = {"x_oc_upload_uuid": "u", "Content_Range": f"bytes 0-9/{len(CONTENT)}"}
+        long = await api.upload(job, CONTENT, **headers)
+        assert (long.status_code, "Content-Range: announces other than" in long.json()["message"]) == (400, True)
+
+        await send(api, job, 0, HALF)
+        other = await send(api, job, HALF, len(CONTENT) - 1, CONTENT[:-1])
+        assert (other.status_code, f"it has {len(CONTENT)} bytes in all" in other.json()["message"]) == (409, True)
+
+        assert (await send(api, job, HALF, len(CONTENT))).json()["checksum"] == md5(CONTENT)
+
+    with_server(test)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from runner.server.answers import ApiError
 from runner.server.config import Contract
 from runner.server.engine.addresses import RefusedAddress, is_allowed, resolve
+from runner.server.jobs.intake import new_inputs, patched_input
 from tests.server.post_office import api_of
 
 
@@ -563,3 +566,21 @@ def test_what_is_kept_of_a_job_as_it_came_has_an_end(with_server: Any, body: dic
         assert (answer.status_code, list(answer.json()["errors"])) == (400, [field])
 
     with_server(test)
+
+
+def test_another_place_for_a_cloud_file_that_has_come_is_refused() -> None:
+    """Else the document would name one file, and the result be another's."""
+    (fetched,), _ = new_inputs(
+        [{"type": "cloud", "source": "ftp", "parameters": {"host": "h", "file": "one.png"}}], now=0.0
+    )
+    ready = replace(fetched, status="ready", blob="b")
+
+    same, _ = patched_input(ready, {"parameters": {"file": "one.png"}, "options": {"position": 2}}, now=1.0)
+    with pytest.raises(ApiError) as raised:
+        patched_input(ready, {"parameters": {"file": "two.png"}}, now=1.0)
+
+    assert (same.blob, same.options["position"]) == ("b", 2)
+    assert raised.value.status == 409
+    assert patched_input(replace(ready, status="failed"), {"parameters": {"file": "two.png"}}, now=1.0)[0].status == (
+        "downloading"
+    )

@@ -34,7 +34,7 @@ from runner.server.jobs.record import Input, Job, timestamp
 from runner.server.jobs.staging import require_staged, settle_within
 from runner.server.store.blobs import PART
 from runner.server.store.checksums import Digest, new_digest
-from runner.server.store.chunks import Chunk, add_chunk, forget_chunks
+from runner.server.store.chunks import Chunk, add_chunk, forget_chunks, other_totals
 from runner.wire.headers import UPLOAD_ID
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
@@ -132,7 +132,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         if job.input(entry.id) is None:
             house.blobs.require_room(chunk.total - _size_of(collected))
         house.blobs.reserve(scratch, size)
-        got = await _received(house, request, scratch, size, new_digest("none"))
+        got = await _received(house, request, scratch, most, new_digest("none"))
         if got.size != size:
             raise invalid({"Content-Range": f"announces other than the {got.size} bytes that came"})
         async with house.uploads.turn(entry.id):
@@ -146,7 +146,18 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
 
 
 def _collected(house: House, job_id: str, entry: Input, chunk: Chunk) -> Path:
-    return house.blobs.scratch(f"{job_id}.{entry.id}.{chunk.total}{PART}")
+    return _collected_of(house, job_id, entry, chunk.total)
+
+
+def _collected_of(house: House, job_id: str, entry: Input, total: int) -> Path:
+    return house.blobs.scratch(f"{job_id}.{entry.id}.{total}{PART}")
+
+
+def _require_one_total(house: House, job_id: str, entry: Input, chunk: Chunk) -> None:
+    """Else neither would ever be whole. What was said of a file that was swept away meanwhile doesn't count."""
+    for total in other_totals(house.database, job_id, entry.id, chunk.total):
+        if _collected_of(house, job_id, entry, total).exists():
+            raise conflict(f"Chunks of this upload said that it has {total} bytes in all, and this one {chunk.total}")
 
 
 def _size_of(path: Path) -> int:
@@ -161,6 +172,7 @@ async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: P
     job = house.jobs.load(job_id)
     if job and (known := job.input(entry.id)):
         return await _repeated_chunk(house, known, chunk, part)
+    _require_one_total(house, job_id, entry, chunk)
     collected = _collected(house, job_id, entry, chunk)
     if not collected.exists():  # what is noted of an earlier file (kept, or swept away) isn't in this one
         await forget_chunks(house.database, job_id, entry.id)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from runner.server.answers import invalid
+from runner.server.answers import conflict, invalid
 from runner.server.jobs.fields import Fields, fields_of
 from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN, MOST_OUTPUT_TARGETS, MOST_PASSWORDS, check_conversion_count
@@ -156,9 +156,12 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     credentials = fields.table("credentials")
+    parameters = {**entry.parameters, **fields.table("parameters")}
+    if entry.type == "cloud" and entry.status == "ready" and parameters != entry.parameters:
+        raise conflict("The input's file has come already: delete this input, and add one for the other file")
     entry = replace(
         entry,
-        parameters={**entry.parameters, **fields.table("parameters")},
+        parameters=parameters,
         options={**entry.options, **_input_options(fields)},
     )
     if "filename" in fields:

@@ -35,6 +35,12 @@ async def add_chunk(database: Database, job_id: str, upload_id: str, chunk: Chun
     return await database.write(change)
 
 
+def other_totals(database: Database, job_id: str, upload_id: str, total: int) -> list[int]:
+    """What earlier chunks of the upload said of its size, where that was something else."""
+    sql = "select distinct total from chunks where job_id = ? and upload_id = ? and total <> ?"
+    return [int(str(row[0])) for row in database.rows(sql, (job_id, upload_id, total))]
+
+
 async def forget_chunks(database: Database, job_id: str, upload_id: str) -> None:
     await database.write(
         lambda db: db.execute("delete from chunks where job_id = ? and upload_id = ?", (job_id, upload_id)).fetchall()
