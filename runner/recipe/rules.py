@@ -31,6 +31,7 @@ from runner.wire.values import Json, JsonObject, as_list, as_object
 _URL = re.compile(r"(?:https?|ftp)://[^/\s]", re.IGNORECASE)
 _HTTP = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 _DECRYPT = frozenset({"decrypt_password"})
+_GLOB_CHARACTERS = frozenset("*?[")
 
 
 Unserved = Callable[[str], str]
@@ -166,6 +167,17 @@ def _parts(document: JsonObject) -> Iterator[Finding]:
         message = "a budget needs limits.job.max_credit, the most that one job may cost"
         hint = "without it nobody can tell beforehand whether a job still fits"
         yield Finding(path=("budget",), key=True, code="missing-key", message=message, hint=hint)
+    yield from _too_small(as_object(document.get("budget")), limits.get("max_credit"))
+
+
+def _too_small(budget: JsonObject, cap: Json) -> Iterator[Finding]:
+    """A job is bought when all that it may cost still fits, so a budget below that buys none; 0 says so by itself."""
+    for name in ("run", "day"):
+        credits = budget.get(name)
+        if type(credits) is int and type(cap) is int and 0 < credits < cap:
+            message = f"budget.{name} is {credits}, and limits.job.max_credit lets one job cost {cap}: none ever fits"
+            hint = "raise the budget, or lower limits.job.max_credit"
+            yield Finding(path=("budget", name), code="out-of-range", message=message, hint=hint)
 
 
 def _missing(name: str, message: str, hint: str) -> Finding:
@@ -194,6 +206,28 @@ def _foreach(foreach: Json, folder: Path) -> Iterator[Finding]:
             path: Steps = ("foreach", name, index) if isinstance(values, list) else ("foreach", name)
             if isinstance(pattern, str):
                 yield from _inside(pattern, path, folder)
+    yield from _negations(foreach.get("files"), ("foreach", "files"))
+    yield from _negations(as_object(foreach.get("bucket")).get("match"), ("foreach", "bucket", "match"))
+    yield from _negations(foreach.get("exclude"), ("foreach", "exclude"))
+
+
+def _negations(patterns: Json, at: Steps) -> Iterator[Finding]:
+    """Globs as other tools know them, where a "!" in front takes out what an earlier one named; ours just add up."""
+    for index, pattern in enumerate(patterns if isinstance(patterns, list) else [patterns]):
+        if isinstance(pattern, str) and pattern.startswith("!"):
+            yield _negation(pattern, (*at, index) if isinstance(patterns, list) else at)
+
+
+def _negation(pattern: str, path: Steps) -> Finding:
+    message = f"{shown(pattern)} takes nothing out: a '!' in front of a glob has no meaning here"
+    if path[:2] == ("foreach", "exclude"):
+        hint = "exclude takes out all that it names, and nothing brings a part of that back"
+    elif path[0] == "foreach":
+        hint = f"write exclude = [{shown(pattern.removeprefix('!'))}] in [foreach]"
+    else:
+        hint = "list the files with foreach.files, which has exclude beside it"
+    hint += f"; a name that begins with it is {shown('./' + pattern)}"
+    return Finding(path=path, code="wrong-form", message=message, hint=hint)
 
 
 def _bucket(bucket: Json, at: Steps) -> Iterator[Finding]:
@@ -308,6 +342,8 @@ def _upload(source: str, path: Steps, folder: Path) -> Iterator[Finding]:
         yield Finding(path=path, code="wrong-form", message=message, hint=hint, secret=True)
     else:
         yield from _inside(source, path, folder)
+        if source.startswith("!") and not has_template(source) and not _GLOB_CHARACTERS.isdisjoint(source):
+            yield _negation(source, path)
 
 
 def _no_provider(source: str, path: Steps) -> Finding:

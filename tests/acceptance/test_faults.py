@@ -281,7 +281,7 @@ def test_a_job_that_was_perhaps_bought_is_no_matter_of_the_budget(desk: Desk) ->
 
     with faulty(desk, "start drop-after #1-6") as shell:
         unknown = shell.runner("run", "a.recipe.toml")
-        desk.write("a.recipe.toml", budgeted.format(day=1, recipe=recipe))
+        desk.write("a.recipe.toml", budgeted.format(day=0, recipe=recipe))
         again = shell.runner("run", "a.recipe.toml")
 
     assert (unknown.code, again.code) == (8, 0), again.err

@@ -305,3 +305,37 @@ def test_a_provider_that_this_machine_cannot_reach_is_a_warning_at_its_place(tmp
         ("warning", "missing-extra", "pip install amazons3")
     ]
     assert check_recipes([file], catalog=catalog, unserved=lambda _: "").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("foreach", "hint"),
+    [
+        pytest.param('files = ["a/*", "!a/b.jpg"]', "write exclude = ['a/b.jpg'] in [foreach]", id="files"),
+        pytest.param('files = "!a/b.jpg"', "write exclude = ['a/b.jpg'] in [foreach]", id="only-one"),
+        pytest.param('files = "a/*"\nexclude = "!b"', "exclude takes out all that it names", id="exclude"),
+        pytest.param('bucket = { source = "ftp", match = "!*.tmp" }', "write exclude = ['*.tmp']", id="bucket"),
+    ],
+)
+def test_a_glob_that_would_take_out_elsewhere_is_an_error_that_names_exclude(
+    load: Load, fetch: str, foreach: str, hint: str
+) -> None:
+    told = [one for one in load(x__recipe__toml=f"[foreach]\n{foreach}\n{fetch}").problems if "'!" in one.message]
+
+    assert [(one.code, one.severity) for one in told] == [("wrong-form", "error")]
+    assert hint in told[0].hint
+    assert "./!" in told[0].hint
+
+
+def test_a_name_that_begins_with_an_exclamation_mark_can_be_written(load: Load, fetch: str) -> None:
+    assert load(x__recipe__toml=f'[foreach]\nfiles = ["./!a.jpg", "b!.jpg"]\n{fetch}').problems == ()
+
+
+def test_a_budget_that_no_job_fits_into_is_an_error_with_both_numbers(load: Load, fetch: str) -> None:
+    (told,) = _said(load(x__recipe__toml=f"budget = {{ run = 3, day = 9 }}\nlimits.job.max_credit = 5\n{fetch}"))
+
+    assert told == ("x.recipe.toml:1:18 budget.run is 3, and limits.job.max_credit lets one job cost 5: none ever fits")
+
+
+@pytest.mark.parametrize("budget", ["run = 5", "day = 6", "run = 0"])
+def test_a_budget_that_a_job_fits_into_or_that_stops_all_is_fine(load: Load, fetch: str, budget: str) -> None:
+    assert load(x__recipe__toml=f"budget = {{ {budget} }}\nlimits.job.max_credit = 5\n{fetch}").problems == ()
