@@ -41,12 +41,47 @@ class Change:
     def __str__(self) -> str:
         if self.before == self.after and MASK in str(self.after):
             return f"{self.path}: {_shown(self.after)}, in what is hidden here"
-        return f"{self.path}: {_shown(self.before)} -> {_shown(self.after)}"
+        before, after = _told_apart(self.before, self.after)
+        start = _common_start(before, after)
+        return f"{self.path}: {_cut(before, start)} -> {_cut(after, start)}"
 
 
 def _shown(value: Json) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return _cut(_text(value), 0)
+
+
+def _text(value: Json) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _told_apart(before: Json, after: Json) -> tuple[str, str]:
+    """Both as text; in quotes where they would look alike, as 50 and "50" do, or one like nothing at all."""
+    plain = (_text(before), _text(after))
+    bare = {" ".join(text.split()) for text in plain}
+    if len(bare) == 2 and "" not in bare:
+        return plain
+    return (_quoted(before), _quoted(after))
+
+
+def _quoted(value: Json) -> str:
+    return repr(value) if isinstance(value, str) else _text(value)
+
+
+def _common_start(before: str, after: str) -> int:
+    differing = (index for index, (one, other) in enumerate(zip(before, after, strict=False)) if one != other)
+    return next(differing, min(len(before), len(after)))
+
+
+def _cut(text: str, differs: int) -> str:
+    """At most 60 characters of `text`, those with the one at which it differs among them."""
+    if len(text) <= _MOST:
+        return text
+    if differs >= _MOST - 10:
+        text = f"...{text[differs - 20 :]}"
+    return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
+
+
+_MOST = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

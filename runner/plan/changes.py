@@ -13,6 +13,7 @@ from runner.wire.values import Json
 SILENT = frozenset({"callback", "notify_status", "limits", "credentials", "download_passwords", "process"})
 # An input's content, by what tells one version from the next.
 _CONTENT = re.compile(r"(input\[\d+\])\.(?:sha256|revision)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 SILENT_SUFFIXES = ("fail_on_input_error", "fail_on_conversion_error")
 
@@ -58,5 +59,5 @@ def _same(before: Json, after: Json) -> bool:
 
 
 def _short(mark: Json) -> Json:
-    """The beginning of a digest, or of an ETag."""
-    return mark[:12] if isinstance(mark, str) else mark
+    """The beginning of a digest; what a server calls a version may be a date, and then the end tells them apart."""
+    return mark[:12] if isinstance(mark, str) and _DIGEST.fullmatch(mark) else mark
