@@ -18,6 +18,16 @@ def is_magic(name: str) -> bool:
     return _MAGIC.search(name) is not None
 
 
+def may_be_plain(name: str) -> bool:
+    """Whether `name` holds brackets and nothing else that is special: "scan [1].jpg" is what programs call copies."""
+    return "[" in name and "*" not in name and "?" not in name
+
+
+def plain_brackets(pattern: str) -> str:
+    """`pattern` with brackets that stand for themselves."""
+    return pattern.replace("[", "[[]")
+
+
 def pattern_parts(pattern: str) -> tuple[str, ...]:
     """The names of a pattern, without empty ones and `.`; several `**` in a row are one."""
     parts: list[str] = []

@@ -6,15 +6,24 @@ is followed as long as it stays within the project.
 
 from __future__ import annotations
 
-import importlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from re import Pattern
 
-from runner.inventory.globs import ANY_FOLDERS, is_magic, name_matcher, path_matcher, pattern_parts
+from runner.inventory.globs import (
+    ANY_FOLDERS,
+    is_magic,
+    may_be_plain,
+    name_matcher,
+    path_matcher,
+    pattern_parts,
+    plain_brackets,
+)
+from runner.recipe.suggest import nearest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +68,30 @@ def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (
     exclude  patterns like the others; what matches a folder takes out all below it
     root     the project: what lies outside of it, by `..` or by a link, is a problem
 
-    Never raises for what it meets on disk: those are problems of the listing.
+    A name with brackets means the file or folder of exactly that name where there is one.
+
+    Never raises for what it meets on disk: those are problems of the listing. That a pattern matches nothing is one
+    where it can be told what was meant.
     """
-    search = _Search(folder=folder, root=os.path.realpath(root), excluded=tuple(path_matcher(p) for p in exclude))
+    search = _Search(folder=folder, root=os.path.realpath(root), excluded=tuple(_excluded(exclude)))
     for search.pattern, pattern in enumerate(patterns):
         if pattern.startswith("/"):
             search.problem(pattern, "absolute-path", "is absolute", "name files relative to the recipe")
         else:
+            search.met = False
             search.expand("", pattern_parts(pattern))
+            if not search.met:
+                search.unmatched(pattern, alone=len(patterns) == 1)
     files = (search.found[path] for path in sorted(search.found))
     problems = (search.problems[path] for path in sorted(search.problems))
     return Listing(files=tuple(files), problems=tuple(problems))
+
+
+def _excluded(patterns: Sequence[str]) -> Iterator[Pattern[str]]:
+    for pattern in patterns:
+        yield path_matcher(pattern)
+        if may_be_plain(pattern):
+            yield path_matcher(plain_brackets(pattern))
 
 
 def stat_file(folder: Path, path: str, *, root: Path) -> FileFact | FileProblem:
@@ -95,9 +117,31 @@ def shown(path: str) -> str:
     )
 
 
+def _in_folder(path: str) -> str:
+    name = shown(path.rstrip("/"))
+    return f"name a file in it, or write '{name}/*' for all of them, '{name}/**' with those of the folders below"
+
+
+_CHOICE = re.compile(r"\{[^{}]*,[^{}]*\}")
+
+
+def _spelling(path: str) -> str:
+    """What of other globs and other systems isn't understood in `path`, which names nothing."""
+    if _CHOICE.search(path):
+        return "braces aren't special in a glob; foreach.files takes an array of globs"
+    if "\\" in path:
+        slashed = path.replace("\\", "/")
+        return f"folders are parted by slashes: '{shown(slashed)}'"
+    return ""
+
+
 @dataclass(kw_only=True, slots=True)
 class _Search:
-    """One listing on its way; `prefix` is `folder` with its slash."""
+    """One listing on its way.
+
+    prefix  `folder` with its slash
+    met     whether the pattern led to anything, be it excluded or a problem
+    """
 
     folder: Path
     root: str
@@ -105,12 +149,14 @@ class _Search:
     found: dict[str, FileFact] = field(default_factory=dict)
     problems: dict[str, FileProblem] = field(default_factory=dict)
     pattern: int = 0
+    met: bool = False
     prefix: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.prefix = str(self.folder).rstrip("/") + "/"
 
     def problem(self, path: str, code: str, message: str, hint: str = "") -> None:
+        self.met = True
         name = shown(path)
         self.problems[name] = FileProblem(
             path=name, code=code, message=f"'{name}' {message}", hint=hint, pattern=self.pattern
@@ -124,12 +170,42 @@ class _Search:
         if first == ANY_FOLDERS:
             self._anywhere(at, rest)
         elif is_magic(first):
-            matches = name_matcher(first).match
-            for entry in self._entries(at):
-                if matches(entry.name):
-                    self._go_on(at + entry.name, rest, entry=entry)
+            for entry in self._matching(at, first, folders=bool(rest)):
+                self._go_on(at + entry.name, rest, entry=entry)
         else:
             self._go_on(at + first, rest, entry=None)
+
+    def _matching(self, at: str, part: str, *, folders: bool) -> list[os.DirEntry[str]]:
+        entries = list(self._entries(at))
+        matches = name_matcher(part).match
+        return self._of_that_name(at, part, entries, folders=folders) or [one for one in entries if matches(one.name)]
+
+    def _of_that_name(
+        self, at: str, part: str, entries: Sequence[os.DirEntry[str]], *, folders: bool
+    ) -> list[os.DirEntry[str]]:
+        named = (one for one in entries if one.name == part) if may_be_plain(part) else ()
+        return [one for one in named if self._is_folder(at + part, one) == folders]
+
+    def unmatched(self, pattern: str, *, alone: bool) -> None:
+        """A problem of a pattern that led to nothing, where it can be told why; `alone`: there is no other."""
+        if pattern and os.path.isdir(self.folder / pattern):  # noqa: PTH112 - never raises
+            self.problem(pattern, "not-a-file", "is a folder, not a file", _in_folder(pattern))
+            return
+        hint = _spelling(pattern) or self._brackets(pattern, alone=alone)
+        if hint:
+            self.problem(pattern, "no-match", "matches no file", hint)
+
+    def _brackets(self, pattern: str, *, alone: bool) -> str:
+        """How to write a name with brackets; beside other patterns only where there is such a file."""
+        plain = plain_brackets(pattern)
+        if plain == pattern or not (alone or self._finds(plain)):
+            return ""
+        return f"[...] is one of its characters; with brackets in the name it is '{shown(plain)}'"
+
+    def _finds(self, pattern: str) -> bool:
+        search = _Search(folder=self.folder, root=self.root, excluded=())
+        search.expand("", pattern_parts(pattern))
+        return bool(search.found)
 
     def _anywhere(self, at: str, rest: tuple[str, ...]) -> None:
         """`**`: here and in every folder below, without following links."""
@@ -169,10 +245,11 @@ class _Search:
             return
         if stat.S_ISDIR(found.st_mode):
             if missing:
-                self.problem(path, "not-a-file", "is a folder, not a file")
+                self.problem(path, "not-a-file", "is a folder, not a file", _in_folder(path))
         elif not stat.S_ISREG(found.st_mode):
             self.problem(path, "not-a-file", "is not a regular file", "a pipe, socket or device can't be uploaded")
         elif self._is_readable_name(path) and (not linked or self._is_inside(path)):
+            self.met = True
             self.found[path] = FileFact(
                 path=path,
                 absolute=str(self.folder / path) if entry is None else self.prefix + path,
@@ -191,9 +268,10 @@ class _Search:
     def _near(self, path: str) -> str:
         """The name beside it that was perhaps meant."""
         at, slash, name = path.rpartition("/")
-        there = [entry.name for entry in self._entries(at + slash) if entry.name != name]
-        near = importlib.import_module("difflib").get_close_matches(name, there, n=1, cutoff=0.75)
-        return f"did you mean '{shown(at + slash + near[0])}'?" if near else "paths are relative to the recipe"
+        near = nearest(name, (entry.name for entry in self._entries(at + slash) if entry.name != name))
+        if near is not None:
+            return f"did you mean '{shown(at + slash + near)}'?"
+        return _spelling(path) or "paths are relative to the recipe"
 
     def _is_readable_name(self, path: str) -> bool:
         try:
@@ -211,7 +289,9 @@ class _Search:
         return False
 
     def _is_excluded(self, path: str) -> bool:
-        return bool(self.excluded) and any(matcher.match(path) for matcher in self.excluded)
+        excluded = bool(self.excluded) and any(matcher.match(path) for matcher in self.excluded)
+        self.met = self.met or excluded
+        return excluded
 
     def _entries(self, at: str) -> Iterator[os.DirEntry[str]]:
         try:

@@ -201,6 +201,77 @@ def test_one_file_that_cannot_be_used_is_a_problem(project: Path, path: str, cod
     assert problem.code == code
 
 
+def test_a_name_with_brackets_means_the_file_of_that_name_where_there_is_one(project: Path) -> None:
+    write(project, "in [2]/scan [1].jpg", "in [2]/scan 1.jpg", "in 2/scan [1].jpg", "in 2/scan 2.jpg")
+
+    assert names(project, "in [2]/scan [1].jpg") == ["in [2]/scan [1].jpg"]
+    assert names(project, "in [2]/*") == ["in [2]/scan 1.jpg", "in [2]/scan [1].jpg"]
+    assert names(project, "in 2/scan [12].jpg") == ["in 2/scan 2.jpg"]
+    assert names(project, "in 2/*", exclude=("in 2/scan [1].jpg",)) == ["in 2/scan 2.jpg"]
+
+
+def test_a_folder_with_brackets_in_its_name_does_not_hide_the_files_of_a_class(project: Path) -> None:
+    write(project, "[ab]/x", "a")
+
+    assert names(project, "[ab]") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said", "hint"),
+    [
+        ("photos", "'photos' is a folder, not a file", "write 'photos/*'"),
+        ("photos/", "'photos/' is a folder, not a file", "write 'photos/*'"),
+        ("photos/*.{jpg,png}", "'photos/*.{jpg,png}' matches no file", "takes an array of globs"),
+        ("photos\\*.jpg", "'photos\\*.jpg' matches no file", "parted by slashes: 'photos/*.jpg'"),
+        ("photos/scan [1]*", "'photos/scan [1]*' matches no file", "'photos/scan [[]1]*'"),
+        ("photos/[b].jpg", "'photos/[b].jpg' matches no file", "'photos/[[]b].jpg'"),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_told_with_what_was_meant(
+    project: Path, pattern: str, said: str, hint: str
+) -> None:
+    write(project, "photos/a.jpg", "photos/scan [1] of 2.jpg")
+
+    (problem,) = list_files(project, [pattern], root=project).problems
+
+    assert problem.message == said
+    assert hint in problem.hint
+
+
+def test_beside_others_a_pattern_may_match_nothing_unless_something_else_was_meant(project: Path) -> None:
+    write(project, "a.jpg", "scan [1] of 2.jpg")
+
+    listing = list_files(project, ["*.jpg", "[0-9].jpg", "scan [1]*", "b/*", "photos"], root=project)
+
+    assert [each.path for each in listing.files] == ["a.jpg", "scan [1] of 2.jpg"]
+    assert [(each.path, each.pattern) for each in listing.problems] == [("scan [1]*", 2)]
+
+
+def test_a_pattern_whose_files_are_all_excluded_or_named_already_is_no_problem(project: Path) -> None:
+    write(project, "drafts/{a,b}.jpg", "c.jpg")
+
+    assert names(project, "drafts/{a,b}.jpg", "drafts", "c.jpg", "./c.jpg", exclude=("drafts",)) == ["c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("photos/A.jpg", "did you mean 'photos/a.jpg'?"),
+        ("photos/c.jpg", "did you mean 'photos/C.JPG'?"),
+        ("photos/d.png", "paths are relative to the recipe"),
+        ("photos\\a.jpg", "folders are parted by slashes: 'photos/a.jpg'"),
+        ("photos/{left,right}.tiff", "braces aren't special in a glob; foreach.files takes an array of globs"),
+    ],
+)
+def test_a_file_that_is_missing_is_told_with_what_was_perhaps_meant(project: Path, path: str, hint: str) -> None:
+    write(project, "photos/a.jpg", "photos/b.jpg", "photos/C.JPG")
+
+    problem = stat_file(project, path, root=project)
+
+    assert isinstance(problem, FileProblem)
+    assert problem.hint == hint
+
+
 def test_an_absolute_pattern_is_a_problem(project: Path) -> None:
     assert codes(project, "/etc/*") == [("/etc/*", "absolute-path")]
 
