@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ def items_of(
     """
     if recipe.foreach is None:
         return (Item(),), ()
+    beforehand = tuple(_too_many(recipe, recipe.foreach, _combined(recipe.foreach)))
+    if beforehand:
+        return (), beforehand
     try:
         items = tuple(_items(recipe.foreach, files, table, objects))
     except ValueError as error:
@@ -121,11 +125,20 @@ def _guard(recipe: Recipe, foreach: Foreach, items: Sequence[Item]) -> Iterator[
         yield _no_items(recipe, foreach)
     for label in _repeated(items):
         yield _problem(recipe, "repeated-item", f"there are several items called {label!r}", hint="drop all but one")
-    if foreach.max_items is not None and len(items) > foreach.max_items:
+    yield from _too_many(recipe, foreach, len(items))
+
+
+def _combined(foreach: Foreach) -> int:
+    """How many items a matrix has, which may be more than can ever be made; 0 for what has to be listed first."""
+    return math.prod(map(len, foreach.matrix.values())) if foreach.matrix else 0
+
+
+def _too_many(recipe: Recipe, foreach: Foreach, count: int) -> Iterator[Problem]:
+    if foreach.max_items is not None and count > foreach.max_items:
         yield Problem(
             place=recipe.locate(("foreach", "max_items")),
             code="too-many-items",
-            message=f"there are {_count(foreach, len(items))} items, more than max_items = {foreach.max_items}",
+            message=f"there are {_count(foreach, count)} items, more than max_items = {foreach.max_items}",
             hint="narrow it down, or raise max_items if the growth is meant",
         )
 

@@ -133,6 +133,15 @@ def test_max_items_guards_a_glob_that_grew(kitchen: Any, count: int, codes: list
     assert [code for code, _ in problems] == codes
 
 
+def test_a_matrix_beyond_max_items_is_counted_and_not_made(kitchen: Any) -> None:
+    matrix = {name: tuple(range(1000)) for name in "abcdef"}
+
+    items, problems = listed(kitchen, Foreach(kind="matrix", matrix=matrix, max_items=100))
+
+    assert items == ()
+    assert problems == [("too-many-items", f"there are {1000**6} items, more than max_items = 100")]
+
+
 @given(table=st.text())
 @pytest.mark.parametrize("name", ["o.csv", "o.jsonl"])
 def test_whatever_stands_in_a_table_it_is_items_or_problems(kitchen: Any, name: str, table: str) -> None:
