@@ -10,7 +10,7 @@ import click
 from runner import resources
 from runner.cli.options import format_option
 from runner.errors import InvalidError
-from runner.recipe.suggest import did_you_mean, shown
+from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.wire.catalog import Catalog, CatalogTarget
 from runner.wire.values import JsonObject
 
@@ -42,10 +42,18 @@ def _rows(known: Catalog, target: str | None, category: str | None) -> Sequence[
     rows = known.rows if target is None else known.find(target)
     chosen = [row for row in rows if category is None or row.category == category]
     if target is not None and not chosen:
-        near = did_you_mean(target, known.targets)
-        where = f" in category {shown(category)}" if category else ""
-        raise InvalidError(f"there is no target {shown(target)}{where}{near}")
+        raise _no_target(known, target, category)
     return chosen
+
+
+def _no_target(known: Catalog, target: str, category: str | None) -> InvalidError:
+    if category is None:
+        return InvalidError(f"there is no target {shown(target)}{did_you_mean(target, known.targets)}")
+    near = did_you_mean(target, [row.target for row in known.rows if row.category == category])
+    meant = target if known.find(target) else nearest(target, known.targets)
+    elsewhere = [row.category for row in known.find(meant)] if meant and not near else []
+    hint = f"{shown(meant)} is in {listed(elsewhere)}" if meant and elsewhere else ""
+    return InvalidError(f"there is no target {shown(target)} in category {shown(category)}{near}", hint=hint)
 
 
 def _row(row: CatalogTarget) -> JsonObject:

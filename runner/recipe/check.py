@@ -11,6 +11,7 @@ import importlib
 import itertools
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -294,22 +295,38 @@ def _bad_order(examined: Sequence[Examined]) -> Iterator[Problem]:
                 message = f"no recipe here is called {shown(name)}{near}"
                 hint = "" if near else "give its file to this command too: what isn't given isn't waited for"
                 yield Problem(place=place, severity="warning", code="unknown-recipe", message=message, hint=hint)
-        if one.after and _reaches(one.name, after):
+    yield from _circles(examined, after)
+
+
+def _circles(examined: Sequence[Examined], after: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+    """Each circle once, at the first of its recipes."""
+    told: set[str] = set()
+    for one in examined:
+        circle = _circle(one.name, after) if one.after and one.name not in told else ()
+        if circle:
+            told.update(circle)
             place = place_in((Layer(file=one.file),), ("after",))
-            yield Problem(place=place, code="circle", message=f"{shown(one.name)} comes after itself")
+            links = ", which comes after ".join(shown(name) for name in circle[1:-1])
+            through = f"{links}, which comes after {shown(one.name)}" if links else "itself"
+            yield Problem(place=place, code="circle", message=f"{shown(one.name)} comes after {through}")
 
 
-def _reaches(start: str, after: Mapping[str, tuple[str, ...]]) -> bool:
-    seen: set[str] = set()
-    stack = list(after.get(start, ()))
-    while stack:
-        name = stack.pop()
-        if name == start:
-            return True
-        if name not in seen:
-            seen.add(name)
-            stack.extend(after.get(name, ()))
-    return False
+def _circle(start: str, after: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The shortest way from `start` back to it, with it at both ends; empty where there is none."""
+    reached_from: dict[str, str] = {}
+    waiting = deque([start])
+    while waiting and start not in reached_from:
+        here = waiting.popleft()
+        for name in after.get(here, ()):
+            if name not in reached_from:
+                reached_from[name] = here
+                waiting.append(name)
+    if start not in reached_from:
+        return ()
+    way = [start, reached_from[start]]
+    while way[-1] != start:
+        way.append(reached_from[way[-1]])
+    return tuple(reversed(way))
 
 
 def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ def _object(value: JsonObject, schema: JsonObject, path: Steps, root: JsonObject
         if key in known:
             yield from story(inner, known[key], (*path, key), root=root)
         elif others is False:
-            yield _unknown_key(key, known, value, path)
+            yield _unknown_key(key, known, value, path, root)
         elif isinstance(others, dict):
             yield from story(inner, others, (*path, key), root=root)
     yield from _missing_keys(value, schema, path)
@@ -131,7 +131,7 @@ def _missing_keys(value: JsonObject, schema: JsonObject, path: Steps) -> Iterato
             yield Finding(path=path, key=True, code="missing-key", message=f"'{key}' is missing")
 
 
-def _unknown_key(key: str, known: JsonObject, value: JsonObject, path: Steps) -> Finding:
+def _unknown_key(key: str, known: JsonObject, value: JsonObject, path: Steps, root: JsonObject) -> Finding:
     at = (*path, key)
     plain = tuple(step for step in path if isinstance(step, str) and step != "profile")
     not_yet = NOT_YET.get((*plain[-1:], key)) or (NOT_YET.get((key,)) if "conversion" not in plain else None)
@@ -141,11 +141,37 @@ def _unknown_key(key: str, known: JsonObject, value: JsonObject, path: Steps) ->
     if path and name_of(path) in {"source", "callback", "download_passwords"}:
         message = f"unknown kind of secret reference {shown(key)}; there are {listed(known)}"
         return Finding(path=at, key=True, code="unknown-key", message=message, secret=True)
-    near = did_you_mean(key, [name for name in known if name not in value])
+    home = _home(key, path, root)
+    near = "" if home else did_you_mean(key, [name for name in known if name not in value])
     place = f" in {name_of(path)}" if path else ""
-    hint = "" if near or len(known) > 12 else f"there are {listed(known)}"
+    hint = home or ("" if near or len(known) > 12 else f"there are {listed(known)}")
+    if path[-2:-1] == ("conversion",) and key.isidentifier() and not home and not near:
+        hint += f"; what a target takes stands in its options, such as options = {{ {key} = ... }}"
     message = f"unknown key {shown(key)}{place}{near}"
     return Finding(path=at, key=True, code="unknown-key", message=message, hint=hint, secret=is_secret(path))
+
+
+def _home(key: str, path: Steps, root: JsonObject) -> str:
+    """Where `key` belongs, if it is known in another place of a recipe: it often lands in the table above it."""
+    known: JsonObject = root.get("properties", {})
+    if "conversion" not in known:  # the schema of an option
+        return ""
+    in_profile = path[:1] == ("profile",)
+    if path and not in_profile and key in known:
+        return f"'{key}' belongs at the top of the recipe; in TOML that is before the first [table]"
+    if len(path) > (2 if in_profile else 0):
+        return ""
+    tables = [name for name, schema in known.items() if key in _keys(schema, root)]
+    return f"'{key}' belongs in {listed(tables)}" if tables else ""
+
+
+def _keys(schema: JsonObject, root: JsonObject) -> JsonObject:
+    """The keys of a table, or of the tables of an array; none where any may stand."""
+    schema = _resolved(schema["$ref"], root) if "$ref" in schema else schema
+    if isinstance(schema.get("items"), dict):
+        return _keys(schema["items"], root)
+    keys: JsonObject = schema.get("properties", {})
+    return keys
 
 
 def _array(value: list[Json], schema: JsonObject, path: Steps, root: JsonObject) -> Iterator[Finding]:

@@ -50,3 +50,19 @@ def test_what_is_not_there_is_an_error_with_a_near_miss(args: list[str], said: s
 
     assert isinstance(error, InvalidError)
     assert str(error).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("args", "said", "hint"),
+    [
+        (["WEBP", "--category", "archive"], "there is no target 'WEBP' in category 'archive'", "'webp' is in 'image'"),
+        (["webp", "--category", "archive"], "there is no target 'webp' in category 'archive'", "'webp' is in 'image'"),
+        (["zipp", "--category", "archive"], "there is no target 'zipp' in category 'archive'; did you mean 'zip'?", ""),
+        (["xyzzy", "--category", "archive"], "there is no target 'xyzzy' in category 'archive'", ""),
+    ],
+)
+def test_a_target_of_another_category_is_not_what_was_meant_in_this_one(args: list[str], said: str, hint: str) -> None:
+    error = CliRunner().invoke(catalog, args).exception
+
+    assert isinstance(error, InvalidError)
+    assert (str(error), error.hint) == (said, hint)

@@ -83,7 +83,39 @@ def test_file_name_that_is_no_name_needs_a_name_in_the_file(load: Load, fetch: s
 def test_circle_of_recipes_is_an_error(load: Load, fetch: str) -> None:
     loaded = load(a__recipe__toml='after = "b"\n' + fetch, b__recipe__toml='after = ["a"]\n' + fetch)
 
-    assert _said(loaded) == ["a.recipe.toml:1:9 'a' comes after itself", "b.recipe.toml:1:9 'b' comes after itself"]
+    assert _said(loaded) == ["a.recipe.toml:1:9 'a' comes after 'b', which comes after 'a'"]
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        pytest.param({"a": ["a"]}, ["a.recipe.toml:1:9 'a' comes after itself"], id="itself"),
+        pytest.param(
+            {"a": ["b"], "b": ["c"], "c": ["b"]},
+            ["b.recipe.toml:1:9 'b' comes after 'c', which comes after 'b'"],
+            id="one-that-waits-for-a-circle-is-no-part-of-it",
+        ),
+        pytest.param(
+            {"a": ["b"], "b": ["c"], "c": ["a"]},
+            ["a.recipe.toml:1:9 'a' comes after 'b', which comes after 'c', which comes after 'a'"],
+            id="three",
+        ),
+        pytest.param(
+            {"a": ["b"], "b": ["a"], "c": ["d"], "d": ["c"]},
+            [
+                "a.recipe.toml:1:9 'a' comes after 'b', which comes after 'a'",
+                "c.recipe.toml:1:9 'c' comes after 'd', which comes after 'c'",
+            ],
+            id="two-circles",
+        ),
+    ],
+)
+def test_a_circle_is_told_once_with_the_whole_way(
+    load: Load, fetch: str, after: dict[str, list[str]], said: list[str]
+) -> None:
+    loaded = load(**{f"{name}__recipe__toml": f"after = {others}\n{fetch}" for name, others in after.items()})
+
+    assert _said(loaded) == said
 
 
 def test_include_lies_below_and_lends_its_values(load: Load, fetch: str) -> None:
@@ -339,3 +371,38 @@ def test_a_budget_that_no_job_fits_into_is_an_error_with_both_numbers(load: Load
 @pytest.mark.parametrize("budget", ["run = 5", "day = 6", "run = 0"])
 def test_a_budget_that_a_job_fits_into_or_that_stops_all_is_fine(load: Load, fetch: str, budget: str) -> None:
     assert load(x__recipe__toml=f"budget = {{ {budget} }}\nlimits.job.max_credit = 5\n{fetch}").problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        pytest.param(
+            '{fetch}[save]\npath = "o/x"\nretry = 2',
+            "unknown key 'retry' in save",
+            "'retry' belongs at the top of the recipe; in TOML that is before the first [table]",
+            id="below-a-table",
+        ),
+        pytest.param('files = "*.jpg"\n{fetch}', "unknown key 'files'", "'files' belongs in 'foreach'", id="files"),
+        pytest.param('rows = "a.csv"\n{fetch}', "unknown key 'rows'", "'rows' belongs in 'foreach'", id="rows"),
+        pytest.param("matrix.a = [1]\n{fetch}", "unknown key 'matrix'", "'matrix' belongs in 'foreach'", id="matrix"),
+        pytest.param('path = "a"\n{fetch}', "unknown key 'path'", "'path' belongs in 'save'", id="path"),
+        pytest.param(
+            "{fetch}width = 30",
+            "unknown key 'width' in conversion",
+            "there are 'category', 'id', 'metadata', 'options', 'output_target', 'target'; "
+            "what a target takes stands in its options, such as options = { width = ... }",
+            id="option",
+        ),
+        pytest.param(
+            '{fetch}[profile.x]\nfiles = "a"', "unknown key 'files' in x", "'files' belongs in 'foreach'", id="profile"
+        ),
+        pytest.param("{fetch}[sav]\n", "unknown key 'sav'; did you mean 'save'?", "", id="misspelt"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_told_where_it_belongs(
+    load: Load, fetch: str, text: str, said: str, hint: str
+) -> None:
+    (told,) = load(x__recipe__toml=text.format(fetch=fetch)).problems
+
+    assert told.message == said
+    assert told.hint == hint
