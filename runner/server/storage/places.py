@@ -54,15 +54,20 @@ def _served(provider: str) -> Provider:
 
 def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *, required: frozenset[str]) -> Place:
     defaults = DEFAULTS.get(known.name, {})
-    given = {name: value for name, value in parameters.items() if value is not None}
+    given, secrets = _without_null(parameters), _without_null(credentials)
     # An empty text is no region and no port, so the API's own stands in its place.
     wanted = {**given, **{name: usual for name, usual in defaults.items() if given.get(name, "") == ""}}
     problems = [*_problems("parameters", wanted, required, _names(known))]
-    problems += _problems("credentials", credentials, known.credentials_required, known.credentials_optional)
+    problems += _problems("credentials", secrets, known.credentials_required, known.credentials_optional)
     if problems:
         raise StorageError(FAILED, f"{known.title}: {'; '.join(problems)}")
     texts = {name: str(value) for name, value in wanted.items() if name in _names(known)}
-    return Place(provider=known.name, name=_shown(known, texts), parameters=texts, credentials=dict(credentials))
+    return Place(provider=known.name, name=_shown(known, texts), parameters=texts, credentials=secrets)
+
+
+def _without_null(given: JsonObject) -> JsonObject:
+    """Null counts as not given."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _missing(entry: Entry) -> str:

@@ -161,6 +161,14 @@ def test_temporary_credentials_need_their_session_token(s3: Remote, tmp_path: Pa
     assert "wrong-session-token" not in caught.value.message
 
 
+@pytest.mark.xdist_group("s3")
+def test_a_session_token_that_is_null_is_none(s3: Remote, tmp_path: Path) -> None:
+    s3.put("no-session.txt", b"s")
+    remote = replace(s3, credentials={**s3.credentials, "sessiontoken": None})
+
+    assert fetch(remote.place("no-session.txt"), remote.site(), order(tmp_path)).size == 1
+
+
 @pytest.fixture
 def region_of_the_bucket() -> Iterator[str]:
     """Says what S3 says to who signs for another region than the bucket's; SeaweedFS takes any region."""

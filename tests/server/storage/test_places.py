@@ -50,6 +50,14 @@ def test_an_empty_text_is_no_region_and_a_number_is_as_good_as_its_text() -> Non
     assert s3.parameters == {"bucket": "b", "file": "5", "region": "eu-central-1"}
 
 
+def test_null_is_not_given() -> None:
+    s3 = place_of("amazons3", {"bucket": "b", "file": "f", "region": None}, {**S3, "sessiontoken": None})
+
+    assert (s3.parameters["region"], s3.credentials) == ("eu-central-1", S3)
+    with pytest.raises(StorageError, match=r"Amazon S3: credentials\.secretaccesskey is missing$"):
+        place_of("amazons3", {"bucket": "b", "file": "f"}, {**S3, "secretaccesskey": None})
+
+
 def test_everything_that_is_missing_is_named_at_once_and_no_value_is() -> None:
     with pytest.raises(StorageError) as caught:
         place_of("amazons3", {"bucket": ["x"]}, {"secretaccesskey": {"hunter2": 1}})
