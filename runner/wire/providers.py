@@ -13,7 +13,10 @@ from runner.wire.values import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provider:
-    """`*_required` and `*_optional` are key names; nobody but the vendor knows the keys of an `open` one."""
+    """`*_required` and `*_optional` are key names; nobody but the vendor knows the keys of an `open` one.
+
+    account  the credential that names whose storage it is, where the parameters alone don't say so; no secret
+    """
 
     name: str
     title: str
@@ -21,6 +24,7 @@ class Provider:
     parameters_optional: frozenset[str] = frozenset()
     credentials_required: frozenset[str] = frozenset()
     credentials_optional: frozenset[str] = frozenset()
+    account: str = ""
     as_input: bool = True
     as_target: bool = True
     open: bool = False
@@ -48,6 +52,7 @@ PROVIDERS: dict[str, Provider] = {
             title="Azure Blob Storage",
             parameters_required=frozenset({"container", "file"}),
             credentials_required=frozenset({"accountname", "accountkey"}),
+            account="accountname",
         ),
         Provider(
             name="ftp",
@@ -55,6 +60,7 @@ PROVIDERS: dict[str, Provider] = {
             parameters_required=frozenset({"host", "file"}),
             parameters_optional=frozenset({"port"}),
             credentials_required=frozenset({"username", "password"}),
+            account="username",
         ),
         Provider(name="gdrive", title="Google Drive", as_input=False, open=True),
         Provider(name="youtube", title="YouTube", as_input=False, open=True),

@@ -142,13 +142,19 @@ def _targets(job: Job, vault: Vault) -> Iterator[_Target | JsonObject]:
 
 def _doubles(targets: Iterable[_Target]) -> Iterator[JsonObject]:
     """Two targets of one name: the second would find the first in its way, after everything was converted."""
-    seen: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+    seen: set[str] = set()
     for target in targets:
-        place = (target.place.provider, frozenset(target.place.parameters.items()))
+        place = _identity(target.place)
         if place in seen and not target.place.parameters["file"].endswith("/"):
             message = f"{target.place.name}: two output targets of this job have this name"
             yield _error(target.conversion, StorageError(NAME_TAKEN, message))
         seen.add(place)
+
+
+def _identity(place: Place) -> str:
+    """The same for one name at one provider in one account, whatever it is opened with."""
+    account = [place.account] if place.account else []
+    return json.dumps([place.provider, dict(place.parameters), *account], sort_keys=True)
 
 
 def _named(place: Place, outputs: Sequence[Output]) -> Iterator[tuple[Place, Output]]:
@@ -170,13 +176,12 @@ def numbered(file: str, number: int) -> str:
 
 
 def _parcel(job: Job, target: _Target, place: Place, output: Output) -> Parcel:
-    parameters = json.dumps([place.provider, dict(place.parameters)], sort_keys=True)
     return Parcel(
         job_id=job.id,
         account=job.account,
         conversion=target.conversion.id,
         target=target.index,
-        place=hashlib.sha256(parameters.encode()).hexdigest(),
+        place=hashlib.sha256(_identity(place).encode()).hexdigest(),
         checksum=output.checksum,
         size=output.size,
     )

@@ -62,7 +62,13 @@ def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *,
     if problems:
         raise StorageError(FAILED, f"{known.title}: {'; '.join(problems)}")
     texts = {name: str(value) for name, value in wanted.items() if name in _names(known)}
-    return Place(provider=known.name, name=_shown(known, texts), parameters=texts, credentials=secrets)
+    return Place(
+        provider=known.name,
+        name=_shown(known, texts),
+        parameters=texts,
+        credentials=secrets,
+        account=str(secrets[known.account]) if known.account else "",
+    )
 
 
 def _without_null(given: JsonObject) -> JsonObject:

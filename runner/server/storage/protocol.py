@@ -79,13 +79,15 @@ class Site:
 class Place:
     """An object of a provider: the API's `parameters` and `credentials`, complete and of the right types.
 
-    name  how messages call it: provider, bucket, object
+    name     how messages call it: provider, bucket, object
+    account  whose storage it is, where the parameters alone don't say so: equal ones of two accounts are two places
     """
 
     provider: str
     name: str
     parameters: Mapping[str, str]
     credentials: Mapping[str, Json] = field(repr=False)
+    account: str = ""
 
 
 Take = Callable[[bytes], None]

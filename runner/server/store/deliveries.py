@@ -19,7 +19,7 @@ class Parcel:
     """One result on its way to one target.
 
     target  which of the conversion's targets
-    place   provider and parameters, digested
+    place   provider, parameters and account, digested
     """
 
     job_id: str

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from tests.server.storage.processes import answers, free_ports, required, running
 from tests.server.storage.remote import Remote
 
-# Both are in Azurite's documentation: it knows this account and no other.
+# Both are in Azurite's documentation; it knows no other account but those that it is told.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+NEIGHBOR, NEIGHBORS_KEY = "neighbor", "bmVpZ2hib3Jz" * 4
 CONTAINER = "tests"
 
 _PROGRAM = Path(__file__).parents[3] / "tools/node/node_modules/azurite/dist/src/blob/main.js"
@@ -32,19 +34,24 @@ def azurite(folder: Path) -> Iterator[Remote]:
     (port,) = free_ports(1)
     folder.mkdir(parents=True)
     command = [
+        *("env", f"AZURITE_ACCOUNTS={ACCOUNT}:{KEY};{NEIGHBOR}:{NEIGHBORS_KEY}"),
         *(node, program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "-l", folder),
         *("--silent", "--disableTelemetry", "--skipApiVersionCheck"),
     ]
     with running(command, folder / "log", is_ready=lambda: answers(port), what="Azurite"):
         url = f"http://127.0.0.1:{port}"
-        service = BlobServiceClient(f"{url}/{ACCOUNT}", credential={"account_name": ACCOUNT, "account_key": KEY})
-        with service:
-            service.create_container(CONTAINER)
-            yield _remote(url, service)
+        with _account(url, ACCOUNT, KEY) as remote, _account(url, NEIGHBOR, NEIGHBORS_KEY) as neighbor:
+            yield replace(remote, neighbor=neighbor)
 
 
-def _remote(url: str, service: BlobServiceClient) -> Remote:
-    container = service.get_container_client(CONTAINER)
+@contextlib.contextmanager
+def _account(url: str, name: str, key: str) -> Iterator[Remote]:
+    credential = {"account_name": name, "account_key": key}
+    with BlobServiceClient(f"{url}/{name}", credential=credential) as service:
+        yield _remote(url, service.create_container(CONTAINER), {"accountname": name, "accountkey": key})
+
+
+def _remote(url: str, container: ContainerClient, credentials: Mapping[str, str]) -> Remote:
 
     def get(file: str) -> bytes | None:
         try:
@@ -59,7 +66,7 @@ def _remote(url: str, service: BlobServiceClient) -> Remote:
         provider="azure",
         endpoint={"azure_endpoint": url},
         parameters={"container": CONTAINER},
-        credentials={"accountname": ACCOUNT, "accountkey": KEY},
+        credentials=credentials,
         put=put,
         get=get,
         remove=container.delete_blob,

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ with warnings.catch_warnings():
     from pyftpdlib.handlers import DTPHandler, FTPHandler
     from pyftpdlib.servers import FTPServer
 
-USER, READER, PASSWORD = "runner", "reader", "password-of-the-ftp-tests"
+USER, NEIGHBOR, READER, PASSWORD = "runner", "neighbor", "reader", "password-of-the-ftp-tests"
 
 
 @dataclass
@@ -101,6 +101,9 @@ class _Handler(FTPHandler):  # type: ignore[misc]
 def ftpd(home: Path) -> Iterator[Ftpd]:
     authorizer_ = DummyAuthorizer()
     authorizer_.add_user(USER, PASSWORD, str(home), perm="elradfmwMT")
+    neighbors_home = home.with_name(f"{home.name}-of-{NEIGHBOR}")
+    neighbors_home.mkdir()
+    authorizer_.add_user(NEIGHBOR, PASSWORD, str(neighbors_home), perm="elradfmwMT")
     authorizer_.add_user(READER, PASSWORD, str(home), perm="elr")
     about = Mischief()
 
@@ -118,7 +121,9 @@ def ftpd(home: Path) -> Iterator[Ftpd]:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield Ftpd(ftp_remote(server.address[1], USER, PASSWORD, home), about, home, Handler)
+        neighbor = ftp_remote(server.address[1], NEIGHBOR, PASSWORD, neighbors_home)
+        remote = replace(ftp_remote(server.address[1], USER, PASSWORD, home), neighbor=neighbor)
+        yield Ftpd(remote, about, home, Handler)
     finally:
         stopping.set()
         thread.join()

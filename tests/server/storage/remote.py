@@ -19,6 +19,7 @@ class Remote:
     endpoint  the setting that points a server at it ("s3_endpoint"), and its value; FTP has none
     put, get, remove  behind the provider's back: an object's bytes, None where there is none
     content_type  what the provider says an object is, where it knows such a thing
+    neighbor  another account with the same parameters, where they don't say whose they are
     """
 
     provider: str
@@ -29,6 +30,7 @@ class Remote:
     get: Callable[[str], bytes | None]
     remove: Callable[[str], None]
     content_type: Callable[[str], str] | None = None
+    neighbor: Remote | None = None
 
     def site(self, **more: Any) -> Site:
         return Site(allowed=LOOPBACK, **{**self.endpoint, **more})

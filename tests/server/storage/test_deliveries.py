@@ -12,13 +12,25 @@ import pytest
 
 from runner.server.config import ServerConfig
 from tests.server.conftest import KEY, Api, Copying, run_against
-from tests.server.storage.everywhere import object_stores
+from tests.server.storage.everywhere import object_stores, with_group
 from tests.server.storage.ftpd import Ftpd
 from tests.server.storage.remote import LOOPBACK, Remote
 from tests.server.storage.wire import wire_to
 
 PICTURE = b"\xff\xd8\xff a picture that was delivered"
 Serve = Callable[..., None]
+# Providers whose parameters don't say whose storage they mean.
+accounts = pytest.mark.parametrize("server", [with_group("blob"), pytest.param("pyftpd", id="ftp")])
+
+
+@pytest.fixture
+def pyftpd(naughty: Ftpd) -> Remote:
+    return naughty.remote
+
+
+def neighbor_of(remote: Remote) -> Remote:
+    assert remote.neighbor is not None
+    return remote.neighbor
 
 
 @pytest.fixture
@@ -108,6 +120,50 @@ def test_a_second_job_takes_over_what_a_failed_one_has_delivered(remote: Remote,
         assert (remote.get(free), remote.get(moved)) == (PICTURE + b"0", PICTURE + b"0")
         assert remote.get(taken) == b"somebody else's"
         assert (third["status"]["code"], third["errors"][0]["code"]) == ("failed", 409)  # it is the second's by now
+
+    serve(test, remote)
+
+
+@accounts
+def test_one_job_delivers_to_equal_names_in_two_accounts(remote: Remote, serve: Serve) -> None:
+    neighbor, name = neighbor_of(remote), f"both-{remote.provider}.png"
+
+    async def test(api: Api) -> None:
+        done = await api.ended(await job_to(api, remote.target(name), neighbor.target(name)))
+
+        assert (done["status"]["code"], done["errors"]) == ("completed", [])
+        assert (remote.get(name), neighbor.get(name)) == (PICTURE + b"0", PICTURE + b"0")
+
+    serve(test, remote)
+
+
+@accounts
+def test_one_name_twice_in_one_account_is_refused(remote: Remote, serve: Serve) -> None:
+    name = f"twice-{remote.provider}.png"
+
+    async def test(api: Api) -> None:
+        done = await api.ended(await job_to(api, remote.target(name), remote.target(name)))
+
+        assert (done["status"]["code"], done["errors"][0]["code"], remote.get(name)) == ("failed", 409, None)
+
+    serve(test, remote)
+
+
+@accounts
+def test_what_lies_in_another_account_is_not_taken_for_delivered(remote: Remote, serve: Serve) -> None:
+    neighbor, name = neighbor_of(remote), f"moved-{remote.provider}.png"
+    taken = f"taken-{remote.provider}.png"
+    remote.put(taken, b"first")
+    theirs = b"x" * len(PICTURE + b"0")
+    neighbor.put(name, theirs)
+
+    async def test(api: Api) -> None:
+        failed = await api.ended(await job_to(api, remote.target(name), remote.target(taken)))
+        second = await api.ended(await job_to(api, neighbor.target(name)))
+
+        assert (failed["status"]["code"], remote.get(name)) == ("failed", PICTURE + b"0")
+        assert (second["status"]["code"], second["errors"][0]["code"]) == ("failed", 409)
+        assert neighbor.get(name) == theirs
 
     serve(test, remote)
 
