@@ -7,6 +7,7 @@ anywhere, so it may only be Google's own, or a stand-in's that this server's own
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ _ENDPOINT = "https://storage.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _TOKEN_URIS = frozenset({"https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token"})
 _KEYS = ("client_email", "private_key", "token_uri")
+# The SDK puts the name into addresses as it is: "a/../b" would be another bucket.
+_BUCKET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\Z")
 _CHUNK = 8 * 1024 * 1024
 _TOKEN = "delivery"
 _CREATE = "storage.objects.create"
@@ -47,6 +50,9 @@ _BUSY = frozenset({429, 503})
 
 
 def connect(place: Place, site: Site) -> GcsStore:
+    if not _BUCKET.match(place.parameters["bucket"]):
+        rule = "it must begin and end with a letter or a digit, with letters, digits, '-', '_' and '.' between"
+        raise StorageError(FAILED, f"no bucket can have this name: {rule}")
     key = sharing_key(place, site, "projectid")
     return GcsStore(place, site, _clients.take(key, lambda: _client(place, site)), lambda: _clients.give_back(key))
 

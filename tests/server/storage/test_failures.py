@@ -94,6 +94,19 @@ def test_a_bucket_that_is_not_there_is_named(remote: Remote, tmp_path: Path, dir
     assert f"{holder} 'no-such-place'" in caught.value.message
 
 
+@object_stores
+@pytest.mark.parametrize("direction", ["in", "out"])
+@pytest.mark.parametrize("name", ["tests/", "tests ", "..", "../x", "tests/../tests", "tests?x"])
+def test_a_bucket_that_no_store_could_have_is_named(remote: Remote, tmp_path: Path, name: str, direction: str) -> None:
+    holder = "container" if remote.provider == "azure" else "bucket"
+
+    with pytest.raises(StorageError) as caught:
+        _move(direction, remote.place("a.txt", **{holder: name}), remote.site(), tmp_path)
+
+    assert caught.value.code == FAILED
+    assert f"{holder} '{name}'" in caught.value.message
+
+
 @everywhere
 @pytest.mark.parametrize("size", [3, 20 * MIB], ids=["small", "large"])
 def test_a_name_that_is_taken_is_refused_and_keeps_its_bytes(remote: Remote, tmp_path: Path, size: int) -> None:

@@ -92,6 +92,21 @@ def test_a_key_file_that_leads_elsewhere_or_is_none_is_refused(changed: dict[str
     assert "no key at all" not in caught.value.message
 
 
+@pytest.mark.parametrize("bucket", ["-x", "x-", "_x", "x.", "..", "tests/", "a/b", "a#b", "a?b", "ä", " "])
+def test_a_bucket_of_google_that_cannot_be_is_refused_before_it_becomes_a_part_of_an_address(bucket: str) -> None:
+    parameters: JsonObject = {"projectid": "p", "bucket": bucket, "file": "f"}
+
+    with pytest.raises(StorageError, match="begin and end with a letter or a digit"):
+        connect_google(place_of("googlecloud", parameters, {"keyfile": KEYFILE}), Site())
+
+
+@pytest.mark.parametrize("bucket", ["b", "my-bucket_2", "pictures.example.com"])
+def test_a_bucket_of_google_may_have_hyphens_underscores_and_dots(bucket: str) -> None:
+    parameters: JsonObject = {"projectid": "p", "bucket": bucket, "file": "f"}
+
+    connect_google(place_of("googlecloud", parameters, {"keyfile": KEYFILE}), Site()).close()
+
+
 def test_a_key_file_may_be_an_object_or_its_text_and_only_what_is_needed_is_read() -> None:
     given = {**KEYFILE, "universe_domain": "evil.example"}
 
