@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, PreconditionFailed, Unauthorized
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
+from google.auth.transport import Response
 from google.cloud import storage
 from google.oauth2 import service_account
 
@@ -105,10 +107,29 @@ def _may_be_asked(token_uri: str, site: Site) -> bool:
 
 class _Account(service_account.Credentials):
     """Asks for tokens and for nothing else: the library would ask another host, in a thread of its own, where the
-    account's tokens may be used from."""
+    account's tokens may be used from.
+
+    The library's own errors don't tell a key that is refused from a gateway that stumbles.
+    """
+
+    def refresh(self, request: Callable[..., Response]) -> None:
+        def ask(*args: Any, **kwargs: Any) -> Response:
+            answer = request(*args, **kwargs)
+            _raise_what_passes(answer)
+            return answer
+
+        super().refresh(ask)  # type: ignore[no-untyped-call]
 
     def _maybe_start_regional_access_boundary_refresh(self, request: object, url: str) -> None:
         """Nothing is started."""
+
+
+def _raise_what_passes(answer: Response) -> None:
+    said = f"the server that issues tokens answers {answer.status}"
+    if answer.status in _BUSY:
+        raise Busy(said, retry_after_s(answer.headers.get("Retry-After")))
+    if answer.status >= 500 or answer.status in _PATIENCE:
+        raise Broken(said)
 
 
 class GcsStore:

@@ -3,7 +3,9 @@
 The door issues tokens against assertions that the service account's key has signed, lets nobody in without
 such a token, and refuses what `ifGenerationMatch=0` forbids: fake-gcs-server forgets that condition on
 resumable uploads. It also answers which rights an account has, which fake-gcs-server can't: all of them, but in
-READ_ONLY none to create. Laxer than Google: nothing enforces those rights, and the token's scope isn't looked at.
+READ_ONLY none to create. Who asks for tokens at `/token/TIMES/STATUS/...` is refused with that status first, as many
+times, by a page of HTML as gateways send it. Laxer than Google: nothing enforces those rights, and the token's scope
+isn't looked at.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import secrets
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,6 +90,7 @@ class Door:
     bearers      tokens it has issued, each with the time until which it is good
     conditional  objects that somebody creates under a condition
     writing      one write at a time, so that nothing comes between a look and the write
+    refused      how often each address of tokens has refused so far
     """
 
     upstream: int
@@ -95,6 +99,7 @@ class Door:
     bearers: dict[str, float] = field(default_factory=dict)
     conditional: set[str] = field(default_factory=set)
     writing: threading.Lock = field(default_factory=threading.Lock)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def token(self, assertion: str) -> str | None:
         """A bearer for an assertion that is signed, addressed to Google, ours and not too old."""
@@ -141,7 +146,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path == "/token":
+        if self._is_told_to_refuse():
+            self.owner.refused[self.path] += 1
+            self._say_html(int(self.path.split("/")[3]))
+        elif self.path.startswith("/token"):
             self._answer_token(body)
         elif not self.owner.knows(self.headers.get("Authorization", "")):
             self._say(401, {"error": {"code": 401, "message": "Invalid Credentials"}})
@@ -160,6 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         self.do_GET()
+
+    def _is_told_to_refuse(self) -> bool:
+        times = self.path.removeprefix("/token/").partition("/")[0]
+        return times.isdigit() and self.owner.refused[self.path] < int(times)
 
     def _let_in(self, body: bytes) -> None:
         if "/iam/testPermissions" in self.path:
@@ -239,6 +251,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self._finish(json.dumps(content).encode())
+
+    def _say_html(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html")
+        self._finish(b"<html><title>A gateway's own words</title></html>")
 
     def log_message(self, *_: object) -> None:
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import secrets
 import threading
 import traceback
 from collections.abc import Iterator
@@ -69,6 +70,35 @@ def test_wrong_credentials_get_nothing_and_store_nothing(remote: Remote, tmp_pat
     for value in wrong.values():
         secret = value if isinstance(value, str) else value["private_key"].splitlines()[3]
         assert secret not in raised(reading.value) + raised(writing.value)
+
+
+@pytest.mark.xdist_group("gcs")
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_tokens_that_cannot_be_had_for_a_moment_are_asked_for_again(gcs: Remote, tmp_path: Path, status: int) -> None:
+    name = f"tokens-{status}.txt"
+
+    deliver(_refused_tokens(gcs, 2, status).place(name), gcs.site(attempts=3), upload(tmp_path, b"x"))
+
+    assert gcs.get(name) == b"x"
+
+
+@pytest.mark.xdist_group("gcs")
+@pytest.mark.parametrize("direction", ["in", "out"])
+@pytest.mark.parametrize(
+    ("status", "said"), [(502, "the connection broke, 2 times in a row"), (429, "busy for"), (503, "busy for")]
+)
+def test_tokens_that_cannot_be_had_are_not_the_key_files_fault(
+    gcs: Remote, tmp_path: Path, direction: str, status: int, said: str
+) -> None:
+    place = _refused_tokens(gcs, 99, status).place(f"no-tokens-{status}-{direction}.txt")
+
+    with pytest.raises(StorageError) as caught:
+        _move(direction, place, gcs.site(attempts=2, busy_s=0.01), tmp_path)
+
+    assert caught.value.code == FAILED
+    assert said in caught.value.message
+    assert f"the server that issues tokens answers {status}" in caught.value.message
+    assert "html" not in caught.value.message
 
 
 @everywhere
@@ -405,6 +435,13 @@ def _move(direction: str, place: Place, site: Site, tmp_path: Path) -> None:
         fetch(place, site, order(tmp_path))
     else:
         deliver(place, site, upload(tmp_path, b"x"))
+
+
+def _refused_tokens(gcs: Remote, times: int, status: int) -> Remote:
+    """The same with a key file whose tokens are refused so often."""
+    account = {**gcs.credentials["keyfile"]}
+    account["token_uri"] += f"/{times}/{status}/{secrets.token_hex(4)}"
+    return replace(gcs, credentials={"keyfile": account})
 
 
 def _at(remote: Remote, url: str) -> dict[str, str]:
