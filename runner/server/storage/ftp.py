@@ -174,7 +174,7 @@ class FtpStore:
         return self._ftp
 
     def _connect(self) -> _Connection:
-        host, port = _host(self._place.parameters["host"]), int(self._place.parameters["port"])
+        host, port = self._place.parameters["host"], int(self._place.parameters["port"])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -261,11 +261,6 @@ def _beside(path: str, name: str) -> str:
     """A file of that name in the same folder: one that is built on the other could be too long."""
     folder, slash, _ = path.rpartition("/")
     return f"{folder}{slash}{name}"
-
-
-def _host(given: str) -> str:
-    """The API says "URL or IP"."""
-    return given.removeprefix("ftp://").removeprefix("ftps://").partition("/")[0].strip("[]")
 
 
 def _addresses(host: str, port: int, site: Site) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from runner.server.storage.ftp_host import with_plain_host
 from runner.server.storage.protocol import FAILED, Place, StorageError
 from runner.server.storage.table import EXTRA, SERVED, Entry
 from runner.wire.providers import DEFAULTS, PROVIDERS, Provider, value_problem
@@ -55,9 +56,15 @@ def _served(provider: str) -> Provider:
 def _placed(known: Provider, parameters: JsonObject, credentials: JsonObject, *, required: frozenset[str]) -> Place:
     defaults = DEFAULTS.get(known.name, {})
     given, secrets = _without_null(parameters), _without_null(credentials)
+    problems: list[str] = []
+    if known.name == "ftp":
+        try:
+            given = with_plain_host(given)
+        except ValueError as error:
+            problems.append(str(error))
     # An empty text is no region and no port, so the API's own stands in its place.
     wanted = {**given, **{name: usual for name, usual in defaults.items() if given.get(name, "") == ""}}
-    problems = [*_problems("parameters", wanted, required, _names(known))]
+    problems += _problems("parameters", wanted, required, _names(known))
     problems += _problems("credentials", secrets, known.credentials_required, known.credentials_optional)
     if problems:
         raise StorageError(FAILED, f"{known.title}: {'; '.join(problems)}")

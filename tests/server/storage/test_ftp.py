@@ -148,6 +148,18 @@ def test_private_hosts_are_refused_unless_they_are_allowed(naughty: Ftpd, tmp_pa
     assert fetch(allowed, naughty.remote.site(), order(tmp_path)).size == 1
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:{}", "ftp://127.0.0.1:{}", "ftp://127.0.0.1:{}/", "FTPS://localhost:{}/x"])
+@pytest.mark.parametrize("named_twice", [False, True])
+def test_the_port_may_stand_in_the_host(naughty: Ftpd, tmp_path: Path, host: str, named_twice: bool) -> None:
+    port = naughty.remote.parameters["port"]
+    place = naughty.remote.place("there.txt", host=host.format(port), port=port if named_twice else None)
+
+    deliver(place, naughty.remote.site(), upload(tmp_path, b"x"))
+
+    assert fetch(place, naughty.remote.site(), order(tmp_path)).size == 1
+    assert naughty.remote.get("there.txt") == b"x"
+
+
 def test_a_server_cannot_send_us_to_another_address(naughty: Ftpd, tmp_path: Path) -> None:
     """Passive mode lets a server name the address of the data; only its port counts."""
     naughty.remote.put("passive.txt", b"x")

@@ -23,7 +23,7 @@ from runner.server.storage.googlecloud import connect as connect_google
 from runner.server.storage.googlecloud import read_keyfile
 from runner.server.storage.places import place_of, refusal
 from runner.server.storage.protocol import Place, Site, StorageError
-from runner.wire.values import JsonObject
+from runner.wire.values import Json, JsonObject
 from tests.server.storage.gcs import keyfile
 from tests.server.storage.remote import Remote
 
@@ -66,6 +66,53 @@ def test_everything_that_is_missing_is_named_at_once_and_no_value_is() -> None:
         "Amazon S3: parameters.file is missing; parameters.bucket must be a string; "
         "credentials.accesskeyid is missing; credentials.secretaccesskey must be a string"
     )
+
+
+def ftp(**parameters: Any) -> Place:
+    return place_of("ftp", {"file": "f", **parameters}, {"username": "u", "password": "p"})
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [
+        ("h.example", None, ("h.example", "21")),
+        ("h.example", 2121, ("h.example", "2121")),
+        ("h.example:2121", None, ("h.example", "2121")),
+        ("h.example:2121", "", ("h.example", "2121")),
+        ("h.example:2121", "2121", ("h.example", "2121")),
+        ("ftp://h.example:2121/pub", None, ("h.example", "2121")),
+        ("ftps://h.example:/", None, ("h.example", "21")),
+        ("::1", None, ("::1", "21")),
+        ("[::1]", 2121, ("::1", "2121")),
+        ("FTP://[::1]:2121/", None, ("::1", "2121")),
+    ],
+)
+def test_an_ftp_host_is_a_name_an_address_or_a_url(host: str, port: Json, found: tuple[str, str]) -> None:
+    place = ftp(host=host, port=port)
+
+    assert (place.parameters["host"], place.parameters["port"]) == found
+    assert place == ftp(host=found[0], port=found[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "problem"),
+    [
+        ("h:2121", 21, "parameters.host and parameters.port name two different ports"),
+        ("h:99999", None, "the port in parameters.host must be a number from 1 to 65535"),
+        ("ftp://h:x/", None, "the port in parameters.host must be a number from 1 to 65535"),
+        ("[::1]2121:", None, "the port in parameters.host must be a number from 1 to 65535"),
+        ("h:2121", "x", "parameters.port must be a number from 1 to 65535"),
+        ("ftp://u:hunter2@h/", None, "parameters.host must hold no user name and no password"),
+        ("sftp://h/", None, "parameters.host must be a name, an IP address, or a URL of ftp or ftps"),
+        ("ftp:///", None, "parameters.host is missing"),
+    ],
+)
+def test_an_ftp_host_that_cannot_be_is_said_so(host: str, port: Json, problem: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        ftp(host=host, port=port)
+
+    assert problem in caught.value.message
+    assert "hunter2" not in caught.value.message
 
 
 def test_a_place_shows_no_credential() -> None:
