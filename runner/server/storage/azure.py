@@ -103,10 +103,12 @@ class AzureStore:
         self._client = container.get_blob_client(name or _ANY_NAME)
 
     def open(self) -> AzureObject:
+        self._refuse_folders()
         with _translated():
             return AzureObject(self._client, self._client.get_blob_properties())
 
     def create(self, upload: Upload) -> None:
+        self._refuse_folders()
         with _translated():
             try:
                 self._create(upload)
@@ -116,6 +118,7 @@ class AzureStore:
 
     def foresee(self) -> str:
         """An account's key may do everything, so a name that is free can be written."""
+        self._refuse_folders()
         with _translated():
             try:
                 self._client.get_blob_properties()
@@ -135,6 +138,11 @@ class AzureStore:
 
     def close(self) -> None:
         self._give_back()
+
+    def _refuse_folders(self) -> None:
+        """They are resolved on the way, and then the signature is that of another address."""
+        if {".", ".."} & set(self._prefix.split("/")):
+            raise StorageError(FAILED, "no blob can have this name: '.' and '..' in a path stand for folders")
 
     def _create(self, upload: Upload) -> None:
         if upload.size > _BLOCK and self._client.exists():  # before sending much for nothing

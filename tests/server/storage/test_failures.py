@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from runner.server.storage.contact import scrubbed
+from runner.server.storage.looking import look_at_source, look_at_target
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
@@ -135,6 +136,34 @@ def test_a_bucket_that_no_store_could_have_is_named(remote: Remote, tmp_path: Pa
 
     assert caught.value.code == FAILED
     assert f"{holder} '{name}'" in caught.value.message
+
+
+@pytest.mark.xdist_group("blob")
+@pytest.mark.parametrize("name", ["x/../y.jpg", "./dot.jpg", "..", "a/.", "a//../b"])
+def test_a_blob_that_azure_cannot_name_is_not_the_keys_fault(blob: Remote, tmp_path: Path, name: str) -> None:
+    place = blob.place(name)
+
+    for act in (
+        lambda: fetch(place, blob.site(), order(tmp_path)),
+        lambda: deliver(place, blob.site(), upload(tmp_path, b"x")),
+        lambda: look_at_source(place, blob.site()),
+        lambda: look_at_target(place, blob.site()),
+    ):
+        with pytest.raises(StorageError) as caught:
+            act()
+        assert caught.value.code == FAILED
+        assert caught.value.message == (
+            f"Azure Blob Storage, container 'tests', file '{name}': no blob can have this name: "
+            "'.' and '..' in a path stand for folders"
+        )
+
+
+@pytest.mark.xdist_group("blob")
+@pytest.mark.parametrize("name", ["a/.hidden", "b/...", "c..d/e.", "f/..g"])
+def test_a_blob_may_have_dots_in_its_name(blob: Remote, tmp_path: Path, name: str) -> None:
+    deliver(blob.place(name), blob.site(), upload(tmp_path, b"x"))
+
+    assert fetch(blob.place(name), blob.site(), order(tmp_path)).size == 1
 
 
 @everywhere
