@@ -140,11 +140,13 @@ class GcsStore:
         self._blob = client.bucket(place.parameters["bucket"]).blob(place.parameters["file"])
 
     def open(self) -> GcsObject:
+        self._refuse_folders()
         with _translated():
             self._blob.reload(timeout=self._timeout, retry=None)
             return GcsObject(self._blob, self._timeout)
 
     def create(self, upload: Upload) -> None:
+        self._refuse_folders()
         with _translated():
             try:
                 self._create(upload)
@@ -153,6 +155,7 @@ class GcsStore:
                     raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten") from error
 
     def foresee(self) -> str:
+        self._refuse_folders()
         unseen = ""
         with _translated():
             try:
@@ -179,6 +182,11 @@ class GcsStore:
 
     def close(self) -> None:
         self._give_back()
+
+    def _refuse_folders(self) -> None:
+        """In an address these two are the bucket and what lies above it."""
+        if self._blob.name in (".", ".."):
+            raise StorageError(FAILED, "no object can have this name: '.' and '..' stand for folders")
 
     def _create(self, upload: Upload) -> None:
         blob = self._blob

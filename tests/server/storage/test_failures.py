@@ -158,6 +158,19 @@ def test_a_blob_that_azure_cannot_name_is_not_the_keys_fault(blob: Remote, tmp_p
         )
 
 
+@pytest.mark.xdist_group("gcs")
+@pytest.mark.parametrize("name", [".", ".."])
+def test_an_object_that_google_cannot_name_is_said_so(gcs: Remote, tmp_path: Path, name: str) -> None:
+    for act in (
+        lambda: fetch(gcs.place(name), gcs.site(), order(tmp_path)),
+        lambda: deliver(gcs.place(name), gcs.site(), upload(tmp_path, b"x")),
+        lambda: look_at_target(gcs.place(name), gcs.site()),
+    ):
+        with pytest.raises(StorageError) as caught:
+            act()
+        assert (caught.value.code, "no object can have this name" in caught.value.message) == (FAILED, True)
+
+
 @pytest.mark.xdist_group("blob")
 @pytest.mark.parametrize("name", ["a/.hidden", "b/...", "c..d/e.", "f/..g"])
 def test_a_blob_may_have_dots_in_its_name(blob: Remote, tmp_path: Path, name: str) -> None:
