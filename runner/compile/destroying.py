@@ -45,7 +45,7 @@ class _Needed:
 
 def _told(job: Job, needed: _Needed, state: str, run_date: str) -> str:
     overwrites = job.save.on_conflict == "overwrite"
-    if not overwrites and not f"{job.save.known_folder}/".startswith(state):
+    if not overwrites and not f"{job.save.base}/".startswith(state):  # in most cases, and asked for every job
         return ""
     for path in _places(job, run_date):
         if path.startswith(state):

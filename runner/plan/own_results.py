@@ -18,11 +18,10 @@ def fed_by_themselves(jobs: Sequence[Job], states: Iterable[KeyState]) -> Mappin
         return {}
     for state in states:
         for address, delivery in state.deliveries.items():
-            recipe = recipe_named_in(address)
             for file in delivery.all_files:
-                job = sources.get(file.path) if file.sha256 else None
-                if job is not None and job.recipe == recipe:
-                    found[recipe][job.address] = file.path
+                job = sources.get(file.path)
+                if job is not None and file.sha256 and job.recipe == recipe_named_in(address):
+                    found[job.recipe][job.address] = file.path
     by_address = {job.address: job for job in jobs}
     return {address: problem for rows in found.values() for problem in [_problem(by_address, rows)] for address in rows}
 
