@@ -6,6 +6,7 @@ for the first of them.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,15 @@ def _name(target: JsonObject, conversion: JsonObject, stem: str) -> TargetName |
     if file.endswith("/"):
         own = plain_name(as_text(as_object(conversion.get("options")).get("output_filename"))) or stem
         file = f"{file}{own}.{file_ending(as_text(conversion.get('target')))}" if own else ""
-    return TargetName(provider=provider, holder=holder_of(provider, parameters), file=file) if file else None
+    holder = (*holder_of(provider, parameters), *_account(provider, as_object(target.get("credentials"))))
+    return TargetName(provider=provider, holder=holder, file=file) if file else None
+
+
+def _account(provider: str, credentials: JsonObject) -> tuple[tuple[str, str], ...]:
+    """Whose storage it is, where the parameters don't say so: its name, or the reference that stands for it."""
+    name = PROVIDERS[provider].account if provider in PROVIDERS else ""
+    given = credentials.get(name) if name else None
+    return (("account", given if isinstance(given, str) else json.dumps(given, sort_keys=True)),) if given else ()
 
 
 def wanted_twice(
