@@ -21,7 +21,8 @@ class Setup:
         return path
 
     def fresh(self, name: str) -> Path:
-        """A new one each time. Nothing is removed in between: for seconds after many files were deleted, file systems
-        (ext4) make new ones several times more slowly, and whoever comes next would pay for it."""
+        """A new one each time. Nothing is removed in between: up to five minutes after many files were deleted, a file
+        system without a journal (ext4) looks at each of them before it makes a new one, and whoever comes next would
+        pay for it, the more the more files they make."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
