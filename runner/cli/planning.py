@@ -15,7 +15,7 @@ from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
-from runner.compile import Job
+from runner.compile import Job, destroying
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.execute.order import levels
@@ -154,6 +154,7 @@ class Planning:
         prepared = self._without_unserved(prepared)
         states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
         prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
+        prepared = prepared.without(destroying(prepared.jobs, state=self.endpoint.state, run_date=run_date))
         made = make_plan(
             prepared.jobs,
             states,

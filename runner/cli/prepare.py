@@ -21,7 +21,6 @@ from runner.compile import (
     Job,
     UploadSource,
     asked_name,
-    destroying,
     drafts_of,
     items_of,
     jobs_of,
@@ -113,8 +112,7 @@ async def prepare(
     known = await _digests(shelf, log)
     compiled = tuple(_compile(shelf, known, seen, endpoint=endpoint.name))
     everything = Prepared(jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled)
-    kept = everything.without(destroying(compiled, (*compiled, *beside), state=endpoint.state, run_date=run_date))
-    return kept.without(_clashes(kept.jobs, beside, run_date=run_date))
+    return everything.without(_clashes(compiled, beside, run_date=run_date))
 
 
 def _clashes(compiled: Sequence[Job], beside: Sequence[Job], *, run_date: str) -> Mapping[str, Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from runner.compile import Job
 from runner.errors import Problem
@@ -12,18 +12,34 @@ from runner.state import KeyState, recipe_named_in
 
 def fed_by_themselves(jobs: Sequence[Job], states: Iterable[KeyState]) -> Mapping[str, Problem]:
     """By address, the jobs that have a result of their own recipe among their sources, with one problem a recipe."""
-    sources = {str(file.path): job for job in jobs for files in job.contents for file in files}
-    found: dict[str, dict[str, str]] = defaultdict(dict)  # by recipe: addresses, with such a source
-    if not sources:
+    takers = _takers(jobs)
+    if not takers:
         return {}
+    found: dict[str, dict[str, str]] = defaultdict(dict)  # by recipe: addresses, with such a source
+    for recipe, path in _results(states):
+        for address in takers.get((recipe, path), ()):
+            found[recipe][address] = path
+    by_address = {job.address: job for job in jobs}
+    return {address: problem for rows in found.values() for problem in [_problem(by_address, rows)] for address in rows}
+
+
+def _takers(jobs: Iterable[Job]) -> Mapping[tuple[str, str], Sequence[str]]:
+    """By recipe and source, the addresses that take it."""
+    takers: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for job in jobs:
+        for files in job.contents:
+            for file in files:
+                takers[job.recipe, str(file.path)].append(job.address)
+    return takers
+
+
+def _results(states: Iterable[KeyState]) -> Iterator[tuple[str, str]]:
+    """What was delivered, with its recipe. What `on_conflict = "skip"` found there has no digest, and isn't ours."""
     for state in states:
         for address, delivery in state.deliveries.items():
             for file in delivery.all_files:
-                job = sources.get(file.path)
-                if job is not None and file.sha256 and job.recipe == recipe_named_in(address):
-                    found[job.recipe][job.address] = file.path
-    by_address = {job.address: job for job in jobs}
-    return {address: problem for rows in found.values() for problem in [_problem(by_address, rows)] for address in rows}
+                if file.sha256:
+                    yield recipe_named_in(address), file.path
 
 
 def _problem(jobs: Mapping[str, Job], found: Mapping[str, str]) -> Problem:

@@ -152,6 +152,37 @@ def test_no_result_takes_the_place_of_a_source_a_recipe_or_the_run_log(pictures:
     assert pictures.runner("status", "--offline").code == 0
 
 
+def test_a_chain_may_overwrite_its_own_results_though_others_take_them_for_sources(pictures: Desk) -> None:
+    save = 'path = "out/first/{item.stem}.png"\non_conflict = "overwrite"'
+    write(pictures, "first", head='foreach.files = "in/*.png"', target="png", save=save)
+    write(pictures, "second", head='after = "first"\nforeach.files = "out/first/*.png"')
+    assert run(pictures) == 0
+    write(pictures, "first", head='foreach.files = "in/*.png"', target="png", width=9, save=save)
+
+    code, plan = planned(pictures)
+    ran = run(pictures)
+
+    assert (code, ran) == (0, 0)
+    assert {actions(plan)[f"first[in/{name}.png]"] for name in "ab"} == {"run"}
+
+
+def test_own_results_are_told_of_although_another_recipe_may_take_them(pictures: Desk) -> None:
+    save = 'path = "out/{item.stem}-s.png"\non_conflict = "overwrite"'
+    write(pictures, "first", head='foreach.files = ["in/*.png", "out/*.png"]', target="png", save=save)
+    write(pictures, "second", head='after = "first"\nforeach.files = "out/*.png"')
+    assert run(pictures) == 0
+
+    code, plan = planned(pictures)
+
+    assert code == 5
+    assert actions(plan)["first[in/a.png]"] == "skip"
+    assert actions(plan)["first[out/a-s.png]"] == "blocked"
+    assert "is a result of this recipe" in next(
+        job["reason"] for job in plan["jobs"] if job["address"] == "first[out/a-s.png]"
+    )
+    assert actions(plan)["second[out/a-s.png]"] in ("skip", "run")
+
+
 def test_a_column_that_save_path_misspells_stops_that_recipe_alone_and_is_told_at_its_place(pictures: Desk) -> None:
     pictures.write("o.csv", "id,file\n1,in/a.png\n2,in/b.png\n")
     write(pictures, "bad", head='foreach.rows = "o.csv"', source="{item.file}", save='path = "out/{item.idd}.webp"')
