@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from runner import resources
+from runner.cli.findings import print_findings
 from runner.cli.options import format_option, recipe_options, voice_options
 from runner.cli.terminal import is_terminal, wants_color
 from runner.cli.unserved import unmade_for, unserved_for
@@ -48,7 +48,7 @@ def check(
         unmade=unmade_for(recipes),
     )
     if style == "json":
-        _print_json(checked)
+        print_findings(checked.problems, checked.checked)
     else:
         _print_text(checked, quiet=quiet, verbose=verbose)
     if any(_counts(problem, strict=strict) for problem in checked.problems):
@@ -57,12 +57,6 @@ def check(
 
 def _counts(problem: Problem, *, strict: bool) -> bool:
     return problem.severity == "error" or (strict and problem.severity == "warning")
-
-
-def _print_json(checked: Checked) -> None:
-    from runner.report.findings import findings_json
-
-    click.echo(json.dumps(findings_json(checked.problems, checked.checked), ensure_ascii=False, indent=2))
 
 
 def _print_text(checked: Checked, *, quiet: bool, verbose: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
     from runner.report.history import JobRow, LineRow, RunRow
     from runner.runlog import KeyEvent, RunLog, RunSummary, StoredEvent
     from runner.state import KeyState
+
+ELSEWHERE = "without runner.toml and git, the log of a run lies in .runner beside its recipe: go there, or give --state"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """How the run log is called, and where else to look when it is empty, which may be a surprise."""
+
+    said: str
+    advice: str
 
 
 @click.command()
@@ -42,17 +53,20 @@ def log(run_id: str | None, key: str | None, limit: int, state: Path | None, sty
     from runner.runlog import open_log
 
     chosen = choose_endpoint((Path.cwd(),), endpoint=None, state=state, need_key=False)
-    place = str(chosen.state) if not chosen.run_log else chosen.log_said(RUN_LOG)
+    place = _Place(
+        said=chosen.log_said(RUN_LOG) if chosen.run_log else str(chosen.state),
+        advice="" if chosen.run_log or state else ELSEWHERE,
+    )
     with open_log(chosen.log_place(RUN_LOG), read_only=True) as opened:
         if key is not None:
-            _show_lines(opened, key, run_id, style)
+            _show_lines(opened, key, run_id, place, style)
         elif run_id is not None:
             _show_run(opened, _find_run(opened, run_id, place), style)
         else:
             _list_runs(opened, limit, place, style)
 
 
-def _list_runs(opened: RunLog, limit: int, place: str, style: str) -> None:
+def _list_runs(opened: RunLog, limit: int, place: _Place, style: str) -> None:
     from runner.report.history import runs_json, runs_text
 
     rows = [_run_row(run) for run in opened.runs(limit=limit)]
@@ -61,7 +75,9 @@ def _list_runs(opened: RunLog, limit: int, place: str, style: str) -> None:
     elif rows:
         click.echo(runs_text(rows), nl=False)
     else:
-        click.echo(f"There are no runs yet in {place}.", err=True)
+        click.echo(f"There are no runs yet in {place.said}.", err=True)
+        if place.advice:
+            click.echo(f"  {place.advice}", err=True)
 
 
 def _show_run(opened: RunLog, run: RunSummary, style: str) -> None:
@@ -83,10 +99,10 @@ def _summary(opened: RunLog, run_id: str) -> Mapping[str, int]:
     return next((end.summary for end in reversed(ends) if isinstance(end, RunEnded)), {})
 
 
-def _show_lines(opened: RunLog, wanted: str, run_id: str | None, style: str) -> None:
+def _show_lines(opened: RunLog, wanted: str, run_id: str | None, place: _Place, style: str) -> None:
     from runner.report.history import lines_json, lines_text
 
-    run = None if run_id is None else _find_run(opened, run_id, "").run_id
+    run = None if run_id is None else _find_run(opened, run_id, place).run_id
     keys = [key for key, state in opened.states().items() if key.startswith(wanted) or wanted in state.addresses]
     if not keys:
         raise InvalidError(
@@ -101,7 +117,7 @@ def _show_lines(opened: RunLog, wanted: str, run_id: str | None, style: str) -> 
         click.echo(lines_text(rows), nl=False)
 
 
-def _find_run(opened: RunLog, wanted: str, place: str) -> RunSummary:
+def _find_run(opened: RunLog, wanted: str, place: _Place) -> RunSummary:
     found = opened.runs(limit=1) if wanted == "last" else opened.find_runs(wanted)
     exact = [run for run in found if run.run_id == wanted] or found
     if len(exact) == 1:
@@ -109,8 +125,8 @@ def _find_run(opened: RunLog, wanted: str, place: str) -> RunSummary:
     if exact:
         ids = ", ".join(run.run_id for run in exact[:5])
         raise InvalidError(f"{len(exact)} runs begin with '{wanted}': {ids}", hint="give more of the id")
-    where = f" in {place}" if place else ""
-    raise InvalidError(f"there is no run '{wanted}'{where}", hint="`runner log` lists them")
+    hint = "`runner log` lists them" if any(True for _ in opened.runs(limit=1)) else place.advice
+    raise InvalidError(f"there is no run '{wanted}' in {place.said}", hint=hint)
 
 
 def _run_row(run: RunSummary) -> RunRow:

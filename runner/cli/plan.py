@@ -61,8 +61,9 @@ def plan(
     recipes' credentials; what can't be seen from here is said. It reads, and never creates an object.
 
     Exits 0, 10 with --detailed-exitcode when there are changes, or 5 when a recipe or an input can't be used,
-    or the preflight found something wrong.
+    or the preflight found something wrong. With --format json, wrong recipes are told as `runner check` tells them.
     """
+    from runner.cli.findings import findings_for_scripts
     from runner.cli.planning import open_planning
     from runner.cli.terminal import wants_color
     from runner.plan import Policy
@@ -70,9 +71,12 @@ def plan(
     from runner.report.plans import plan_summary, plan_text
 
     policy = Policy(retry_failed=retry_failed, retry_lost=retry_lost)
-    with open_planning(
-        recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state, read_only=True
-    ) as planning:
+    with (
+        findings_for_scripts(style),
+        open_planning(
+            recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state, read_only=True
+        ) as planning,
+    ):
         planned = run_async(_planned(planning, policy, preflight=preflight))
     if style == "json":
         click.echo(json.dumps(planned.plan.as_json(), indent=2, ensure_ascii=False))

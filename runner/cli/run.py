@@ -72,9 +72,10 @@ def run(
 
     Exits 0 when everything is done, 3 for a wrong or missing key, 4 without credits, 5 when a recipe or an input
     can't be used, 6 when a job failed, 7 when the deadline was reached, 8 when the endpoint doesn't answer,
-    75 when another run holds work.
+    75 when another run holds work. With --format json, wrong recipes are told as `runner check` tells them.
     """
     from runner.cli.endpoint import say_endpoint
+    from runner.cli.findings import findings_for_scripts
     from runner.cli.planning import open_planning
     from runner.cli.running import Wishes, carry_out
     from runner.cli.terminal import talks
@@ -82,7 +83,10 @@ def run(
 
     began = time.monotonic()
     aloud = talks(quiet=quiet, verbose=verbose)
-    with open_planning(recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state) as planning:
+    with (
+        findings_for_scripts(style),
+        open_planning(recipes, profile=profile, overrides=overrides, endpoint=endpoint, state=state) as planning,
+    ):
         say_endpoint(planning.endpoint, aloud=aloud)
         wishes = Wishes(
             jobs=jobs or planning.endpoint.jobs,

@@ -18,7 +18,8 @@ from runner.errors import InvalidError
 def schema(name: str | None, style: str) -> None:
     """Print the JSON Schema NAME, or without NAME what schemas there are.
 
-    Editors want `recipe`; the others describe what commands print with --format json.
+    Editors want `recipe`. What commands print with --format json is described by `findings` (check), `plan` and
+    `run-report`; lines of the run log by `event`, the file of known targets by `catalog`.
 
     Exits 0, and 5 when there is no such schema.
     """

@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
+
+from runner import resources
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 GOOD = '[[input]]\nsource = "https://example.com/a.jpg"\n[[conversion]]\ntarget = "webp"\n'
@@ -60,6 +63,28 @@ def test_json_goes_to_stdout_in_the_published_shape(folder: Path) -> None:
     assert [(row["file"], row["line"], row["code"]) for row in document["problems"]] == [
         (str(folder / "bad.recipe.toml"), 1, "unknown-key")
     ]
+
+
+def test_findings_are_as_their_schema_says(folder: Path) -> None:
+    (folder / "bad.recipe.toml").write_text("retri = 1\n" + GOOD)
+
+    jsonschema.Draft7Validator(resources.schema("findings")).validate(
+        json.loads(_check(folder, "--format", "json").stdout)
+    )
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_who_asks_for_json_gets_what_is_wrong_as_json(folder: Path, command: str) -> None:
+    (folder / "bad.recipe.toml").write_text("retri = 1\n" + GOOD)
+    called = [sys.executable, "-m", "runner", command, "bad.recipe.toml", "--format", "json", "--endpoint", "local"]
+
+    done = subprocess.run(called, capture_output=True, text=True, check=False, cwd=folder)
+
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["recipes"]) == (5, 1)
+    assert [row["code"] for row in document["problems"]] == ["unknown-key"]
+    assert "bad.recipe.toml:1:1: error: " in done.stderr  # for the mail that cron sends
+    assert not (folder / ".runner").exists()
 
 
 def test_json_of_good_recipes_has_all_its_keys(folder: Path) -> None:

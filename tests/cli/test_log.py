@@ -186,6 +186,14 @@ def test_an_empty_or_missing_log_says_that_there_is_nothing_yet_and_makes_nothin
     assert not missing.exists()
 
 
+@pytest.mark.parametrize("asked", [[], ["last"]])
+def test_where_no_log_is_it_is_said_where_it_may_be(tmp_path: Path, runner: Runner, asked: list[str]) -> None:
+    shown = runner("log", *asked, cwd=tmp_path)
+
+    assert f"in {tmp_path / '.runner'}" in shown.stderr
+    assert "beside its recipe" in shown.stderr
+
+
 @pytest.mark.parametrize("said", ["state = 'state'", "run_log = 'state/runs.db'"])
 def test_the_log_is_where_the_project_says_that_runs_keep_it(state: Path, runner: Runner, said: str) -> None:
     (state.parent / "runner.toml").write_text(said)
