@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from runner.cli.context import find_settings_file
 from runner.errors import Problem
 from runner.recipe.read import read_file
-from runner.recipe.rules import NOT_MADE_HERE, Unmade, Unserved, all_is_made, no_provider_is_missing
+from runner.recipe.served import NOT_MADE_HERE, Unmade, Unserved, all_is_made, no_provider_is_missing
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 if TYPE_CHECKING:

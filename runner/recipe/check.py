@@ -24,17 +24,16 @@ from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.read import has_half_character
-from runner.recipe.rules import (
+from runner.recipe.rules import name_findings, rule_findings
+from runner.recipe.scopes import expand_constants
+from runner.recipe.served import (
     Unmade,
     Unserved,
     all_is_made,
-    name_findings,
     no_provider_is_missing,
-    rule_findings,
     unmade_findings,
     unserved_findings,
 )
-from runner.recipe.scopes import expand_constants
 from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, shown
 from runner.wire.catalog import Catalog

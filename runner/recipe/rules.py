@@ -2,85 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from pathlib import Path
 
 from runner.recipe.credentials import (
     find_provider,
     open_secrets,
-    plain_credentials,
     provider_findings,
     url_secret,
 )
 from runner.recipe.finding import Finding, Steps
+from runner.recipe.inputs import input_findings
 from runner.recipe.literals import literal_findings
 from runner.recipe.matrix import matrix_findings
 from runner.recipe.normal import job_of
 from runner.recipe.options import conversion_findings
+from runner.recipe.paths import inside_project, negations, save_path_findings
 from runner.recipe.story import misplaced_reference
-from runner.recipe.suggest import did_you_mean, listed, nearest, shown
-from runner.recipe.template import ROOTS, has_template
+from runner.recipe.suggest import listed, shown
+from runner.recipe.template import has_template
 from runner.wire.catalog import Catalog
 from runner.wire.providers import LISTED, PROVIDERS, listing_of
 from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
-_URL = re.compile(r"(?:https?|ftp)://[^/\s]", re.IGNORECASE)
 _HTTP = re.compile(r"https?://[^/\s]", re.IGNORECASE)
-_DECRYPT = frozenset({"decrypt_password"})
-_GLOB_CHARACTERS = frozenset("*?[")
-
-
-Unserved = Callable[[str], str]
-
-
-# Says of a category ("" where none is named) and a target why it can't be made, or nothing.
-Unmade = Callable[[str, str], str]
-
-
-def all_is_made(_category: str, _target: str) -> str:
-    return ""
-
-
-def no_provider_is_missing(_provider: str) -> str:
-    return ""
-
-
-def unserved_findings(document: JsonObject, unserved: Unserved) -> Iterator[Finding]:
-    """Warnings for providers that whoever would do the work can't reach; `unserved` says how to get one, or nothing."""
-    bucket = as_object(as_object(document.get("foreach")).get("bucket"))
-    yield from _unserved(bucket.get("source"), ("foreach", "bucket", "source"), unserved)
-    for index, entry in enumerate(map(as_object, as_list(document.get("input")))):
-        if entry.get("type") == "cloud":
-            yield from _unserved(entry.get("source"), ("input", index, "source"), unserved)
-    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
-        for number, target in enumerate(map(as_object, as_list(entry.get("output_target")))):
-            at: Steps = ("conversion", index, "output_target", number, "type")
-            yield from _unserved(target.get("type"), at, unserved)
-
-
-def unmade_findings(document: JsonObject, unmade: Unmade, catalog: Catalog) -> Iterator[Finding]:
-    """Warnings for targets that there are, and whoever would do the work can't make."""
-    for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
-        category, target = entry.get("category", ""), entry.get("target")
-        if isinstance(category, str) and isinstance(target, str) and catalog.find(target, category or None):
-            why = unmade(category, target)
-            if why:
-                at: Steps = ("conversion", index, "target")
-                yield Finding(path=at, code="unserved-target", message=why, hint=NOT_MADE_HERE, severity="warning")
-
-
-NOT_MADE_HERE = "the hosted API may (--endpoint hosted), or another server"
-
-
-def _unserved(provider: Json, path: Steps, unserved: Unserved) -> Iterator[Finding]:
-    hint = unserved(provider) if isinstance(provider, str) else ""
-    if hint:
-        message = f"the local server has no client for {shown(str(provider))} on this machine"
-        yield Finding(path=path, code="missing-extra", message=message, hint=hint, severity="warning")
 
 
 def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Iterator[Finding]:
@@ -92,58 +39,12 @@ def rule_findings(document: JsonObject, folder: Path, catalog: Catalog) -> Itera
     yield from _references(document)
     for index, entry in enumerate(as_list(document.get("input"))):
         if isinstance(entry, dict):
-            yield from _input(entry, ("input", index), folder)
+            yield from input_findings(entry, ("input", index), folder)
     for index, entry in enumerate(as_list(document.get("conversion"))):
         if isinstance(entry, dict):
             yield from _conversion(entry, ("conversion", index), catalog)
             yield from matrix_findings(entry, ("conversion", index), document.get("foreach"), catalog)
-    save = as_object(document.get("save")).get("path")
-    if isinstance(save, str):
-        yield from _inside(save, ("save", "path"), folder, absolute=True)
-        yield from _no_folder(save)
-        yield from _no_home(save)
-        yield from _stray_braces(save)
-
-
-def _no_home(save: str) -> Iterator[Finding]:
-    if save.startswith("~"):
-        message = f"{shown(save)} would make a folder called {shown(save.partition('/')[0])}: there is no shell here"
-        hint = "write the path out, or one relative to the recipe; ./~ is a folder of that name"
-        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
-
-
-_UNCLOSED = re.compile(r"\{(?:item|vars|recipe|run|output)\.[^{}]*(?:\{|$)")
-_BRACED = re.compile(r"\{(\w+)(?:\.([^{}]*))?\}")
-_OF_OUTPUT = ("filename", "stem", "ext", "index")
-
-
-def _stray_braces(save: str) -> Iterator[Finding]:
-    """Braces that open none of the known names, so they are just braces, and look as if they were meant to."""
-    for found in _UNCLOSED.finditer(save):
-        message = f"{shown(found[0])} isn't closed, so the file's name would hold it as it stands"
-        yield _no_template(message)
-    for found in _BRACED.finditer(save):
-        root, name = found[1], found[2]
-        if root in ROOTS and name is not None:
-            continue
-        meant = f"{{output.{root}}}" if root in _OF_OUTPUT and name is None else ""
-        near = nearest(root, ROOTS)
-        if near and not meant:
-            meant = f"{{{near}.{name or 'NAME'}}}"
-        if meant:
-            message = f"{shown(found[0])} is no template, so the file's name would hold it as it stands"
-            yield _no_template(f"{message}; did you mean '{meant}'?")
-
-
-def _no_template(message: str) -> Finding:
-    return Finding(path=("save", "path"), code="no-template", message=message, severity="warning")
-
-
-def _no_folder(save: str) -> Iterator[Finding]:
-    if save and save.rpartition("/")[2] in ("", ".", ".."):
-        message = f"{shown(save)} names a folder, and a result is a file"
-        hint = f"write {shown(save.removesuffix('/') + '/{output.filename}')}"
-        yield Finding(path=("save", "path"), code="wrong-form", message=message, hint=hint)
+    yield from save_path_findings(as_object(document.get("save")).get("path"), folder)
 
 
 def name_findings(name: str) -> Iterator[Finding]:
@@ -205,29 +106,10 @@ def _foreach(foreach: Json, folder: Path) -> Iterator[Finding]:
         for index, pattern in enumerate(values if isinstance(values, list) else [values]):
             path: Steps = ("foreach", name, index) if isinstance(values, list) else ("foreach", name)
             if isinstance(pattern, str):
-                yield from _inside(pattern, path, folder)
-    yield from _negations(foreach.get("files"), ("foreach", "files"))
-    yield from _negations(as_object(foreach.get("bucket")).get("match"), ("foreach", "bucket", "match"))
-    yield from _negations(foreach.get("exclude"), ("foreach", "exclude"))
-
-
-def _negations(patterns: Json, at: Steps) -> Iterator[Finding]:
-    """Globs as other tools know them, where a "!" in front takes out what an earlier one named; ours just add up."""
-    for index, pattern in enumerate(patterns if isinstance(patterns, list) else [patterns]):
-        if isinstance(pattern, str) and pattern.startswith("!"):
-            yield _negation(pattern, (*at, index) if isinstance(patterns, list) else at)
-
-
-def _negation(pattern: str, path: Steps) -> Finding:
-    message = f"{shown(pattern)} takes nothing out: a '!' in front of a glob has no meaning here"
-    if path[:2] == ("foreach", "exclude"):
-        hint = "exclude takes out all that it names, and nothing brings a part of that back"
-    elif path[0] == "foreach":
-        hint = f"write exclude = [{shown(pattern.removeprefix('!'))}] in [foreach]"
-    else:
-        hint = "list the files with foreach.files, which has exclude beside it"
-    hint += f"; a name that begins with it is {shown('./' + pattern)}"
-    return Finding(path=path, code="wrong-form", message=message, hint=hint)
+                yield from inside_project(pattern, path, folder)
+    yield from negations(foreach.get("files"), ("foreach", "files"))
+    yield from negations(as_object(foreach.get("bucket")).get("match"), ("foreach", "bucket", "match"))
+    yield from negations(foreach.get("exclude"), ("foreach", "exclude"))
 
 
 def _bucket(bucket: Json, at: Steps) -> Iterator[Finding]:
@@ -273,107 +155,6 @@ def _callback(document: JsonObject) -> Iterator[Finding]:
         yield Finding(path=path, key=True, code="no-effect", message=message, severity="warning")
 
 
-def _input(entry: JsonObject, at: Steps, folder: Path) -> Iterator[Finding]:
-    kind = entry.get("type", "remote")
-    if not isinstance(kind, str) or kind not in _SOURCES:
-        return
-    if "type" not in entry and nearest("type", set(entry) - _INPUT_KEYS) is not None:
-        return  # the misspelt key is told already, and what the source is nobody knows
-    if "source" not in entry:
-        near = did_you_mean("source", set(entry) - _INPUT_KEYS)
-        if not near:
-            message = f"'source' is missing: {_SOURCES[kind]}"
-            yield Finding(path=at, key=True, code="missing-key", message=message)
-    else:
-        yield from _source(entry["source"], kind, (*at, "source"), folder)
-    if entry.get("revalidate") is True and kind != "remote":
-        message = f"revalidate asks a web server, and an input of type '{kind}' has none"
-        yield Finding(path=(*at, "revalidate"), key=True, code="no-effect", message=message)
-    yield from _credentials(entry, kind, at)
-
-
-_INPUT_KEYS = frozenset(
-    {"type", "source", "engine", "options", "filename", "content_type", "parameters", "credentials"}
-    | {"identity", "revalidate"}
-)
-
-_SOURCES = {
-    "remote": "a URL",
-    "upload": "a path relative to the recipe",
-    "base64": "the file's bytes in base64",
-    "cloud": "the provider's name",
-    "gdrive_picker": "the id of a file in Google Drive",
-    "input_id": "the id of an input of another job",
-    "output": "the id of an output of another job",
-}
-
-
-def _source(source: Json, kind: str, path: Steps, folder: Path) -> Iterator[Finding]:
-    if is_reference(source) and kind != "remote":
-        message = f"the source of type '{kind}' can't be a secret reference; it is {_SOURCES[kind]}"
-        yield Finding(path=path, code="wrong-type", message=message)
-    if not isinstance(source, str) or not source:
-        return
-    if kind == "remote":
-        yield from _remote(source, path)
-    elif kind == "upload":
-        yield from _upload(source, path, folder)
-    elif kind == "cloud" and not has_template(source) and find_provider(source, as_input=True) is None:
-        yield _no_provider(source, path)
-
-
-def _remote(source: str, path: Steps) -> Iterator[Finding]:
-    found = url_secret(source, path, "source")
-    if found:
-        yield found
-    elif not _URL.match(source) and not has_template(source):
-        if "://" in source:
-            message, hint = "a remote source is an http, https or ftp URL", ""
-        else:
-            message = f"{shown(source)} is not a URL"
-            hint = 'for a file on this machine set type = "upload"'
-        yield Finding(path=path, code="wrong-form", message=message, hint=hint)
-
-
-def _upload(source: str, path: Steps, folder: Path) -> Iterator[Finding]:
-    if _URL.match(source):
-        message = "the source of an upload is a path, not a URL"
-        hint = 'leave out type = "upload", and the API fetches it'
-        yield Finding(path=path, code="wrong-form", message=message, hint=hint, secret=True)
-    else:
-        yield from _inside(source, path, folder)
-        if source.startswith("!") and not has_template(source) and not _GLOB_CHARACTERS.isdisjoint(source):
-            yield _negation(source, path)
-
-
-def _no_provider(source: str, path: Steps) -> Finding:
-    known = [name for name, provider in PROVIDERS.items() if provider.as_input]
-    if source in PROVIDERS:
-        message = f"{PROVIDERS[source].title} can only be written to, not read from"
-        return Finding(path=path, code="unknown-provider", message=message, hint=f"there are {listed(known)}")
-    near = did_you_mean(source, known)
-    hint = "" if near else f"there are {listed(known)}"
-    message = f"{shown(source)} is not a provider{near}"
-    return Finding(path=path, code="unknown-provider", message=message, hint=hint)
-
-
-def _credentials(entry: JsonObject, kind: str, at: Steps) -> Iterator[Finding]:
-    if kind != "cloud":
-        picker = kind == "gdrive_picker"
-        names = frozenset({"token"}) if picker else _DECRYPT
-        yield from plain_credentials(entry, at, names, f"an input of type '{kind}'")
-        if picker and "token" not in as_object(entry.get("credentials")):
-            message = "an input of type 'gdrive_picker' needs the credential 'token'"
-            yield Finding(path=at, key=True, code="missing-key", message=message)
-        return
-    source = entry.get("source")
-    provider = find_provider(source, as_input=True) if isinstance(source, str) else None
-    if provider is not None:
-        yield from provider_findings(provider, entry, at, as_input=True)
-    else:
-        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
-
-
 def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Finding]:
     yield from conversion_findings(entry, at, catalog)
     yield from _output_filename(entry, at)
@@ -397,28 +178,3 @@ def _output_filename(entry: JsonObject, at: Steps) -> Iterator[Finding]:
         message = f"output_filename {shown(name)} is a path; the name of a result is one part of a path"
         hint = "save.path, or the output target's file, decides which folder it is"
         yield Finding(path=path, code="wrong-form", message=message, hint=hint, severity="warning")
-
-
-def _inside(name: str, path: Steps, folder: Path, *, absolute: bool = False) -> Iterator[Finding]:
-    """Paths stay inside the project. Where links lead is seen only when files are listed."""
-    if "\0" in name:
-        yield Finding(path=path, code="wrong-form", message="a path can't hold the character NUL")
-    elif name.startswith("/") and not absolute:
-        message = f"{shown(name)} is absolute; paths are relative to the recipe"
-        hint = "so that the recipe means the same on every machine"
-        yield Finding(path=path, code="outside-project", message=message, hint=hint)
-    elif ".." in name.split("/") and not name.startswith("/"):
-        root = project_root(folder)
-        if not Path(os.path.normpath(folder / name)).is_relative_to(root):
-            message = f"{shown(name)} leads out of the project"
-            hint = f"the project is {root}: the nearest folder above with runner.toml or .git, else the recipe's"
-            yield Finding(path=path, code="outside-project", message=message, hint=hint)
-
-
-@lru_cache(maxsize=1024)
-def project_root(folder: Path) -> Path:
-    """The nearest folder at or above `folder` with `runner.toml` or `.git`, else `folder` itself."""
-    for above in (folder, *folder.parents):
-        if (above / "runner.toml").exists() or (above / ".git").exists():
-            return above
-    return folder

@@ -196,6 +196,7 @@ def test_public_pages_need_no_key(with_server: Any) -> None:
         assert all(set(row) == {"id", "target", "category", "options"} and row["id"].isdigit() for row in rows)
         png = (await api.stranger.get("/conversions?category=image&target=png")).json()
         assert [row["target"] for row in png] == ["png"]
+        assert (await api.stranger.get("/conversions?category=Image&target=PNG")).json() == png
         assert (await api.stranger.get("/conversions?page=2000")).json() == []
         assert (await api.stranger.get("/conversions?page=0")).status_code == 400
 

@@ -11,6 +11,6 @@ from runner.server.jobs.targets import rows
 
 
 async def list_catalog(house: House, request: Request) -> Response:  # noqa: ARG001  # every handler has one shape
-    query = request.query_params
-    found = rows(query.get("category") or None, query.get("target") or None, query.get("source") or None)
+    asked = {name: value.strip().lower() for name, value in request.query_params.items()}
+    found = rows(asked.get("category") or None, asked.get("target") or None, asked.get("source") or None)
     return one_page(request, found)

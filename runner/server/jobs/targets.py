@@ -77,7 +77,7 @@ def for_source(conversion: Conversion, source_kind: str) -> Conversion:
 
 
 def rows(category: str | None, target: str | None, source: str | None) -> list[JsonObject]:
-    """Rows of `GET /conversions` that match every filter given."""
+    """Rows of `GET /conversions` that match every filter given, all in lower case."""
     return [
         row.as_json()
         for row in conversions()
@@ -89,7 +89,7 @@ def rows(category: str | None, target: str | None, source: str | None) -> list[J
 
 def _takes(category: str, target: str, source: str) -> bool:
     found = find(category, target)
-    return found is not None and source.lower() in found.sources
+    return found is not None and source in found.sources
 
 
 def _unknown(category: str, target: str) -> str:
