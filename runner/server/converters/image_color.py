@@ -1,4 +1,7 @@
-"""Modes and colours: what a target can hold, profiles, flattening, colour treatments."""
+"""Modes and colours: what a target can hold, profiles, flattening, colour treatments.
+
+The profile in the `info` of a picture is always the one of its pixels: what converts them takes it away.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,16 @@ MODES: dict[str, frozenset[str]] = {
 ALPHA_TARGETS = frozenset({"png", "webp", "gif", "tiff", "avif", "ico", "tga"})
 PALETTE_ALPHA_TARGETS = frozenset({"png", "gif"})
 PROFILE_TARGETS = frozenset({"jpg", "png", "webp", "tiff", "avif"})
-PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", "I;16", "I", "F"), b"CMYK": ("CMYK",)}
+OTHER_ORDERS = ("I;16B", "I;16L", "I;16N")
+DEEP_GRAY = ("I;16", *OTHER_ORDERS, "I", "F")
+PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", *DEEP_GRAY), b"CMYK": ("CMYK",)}
+
+NO_SCREENS = ("CMYK", "LAB")  # whose numbers mean nothing to who takes them for RGB
 
 HALF = 128  # between all and nothing; of alpha, what is less is transparent where there is nothing between
 
-DEEP_GRAY = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+OVERSHOT = 1.5  # how far values pass a white of 1 when a picture is sharpened
+BRIGHTEST = 16.0  # and when it is brighter than white; were white at 255, all of it would be black
 SEPIA = ("#1f1206", "#fbf0d9", "#9b7a52")  # black, white, middle
 FADED = (0.92, 0.06, 0.02, 24, 0.04, 0.86, 0.04, 18, 0.04, 0.10, 0.68, 22)
 
@@ -42,6 +50,17 @@ def profile_for(icc: bytes | None, mode: str) -> bytes | None:
     return icc if mode in PROFILE_SPACES.get(icc[16:20], ()) else None
 
 
+def own_profile(picture: Image.Image) -> bytes | None:
+    """The profile that says what the numbers of `picture` look like."""
+    return profile_for(picture.info.get("icc_profile"), picture.mode)
+
+
+def with_profile(picture: Image.Image, icc: bytes | None) -> Image.Image:
+    if icc:
+        picture.info["icc_profile"] = icc
+    return picture
+
+
 def workable(picture: Image.Image) -> Image.Image:
     """`picture` in a mode that can be resized and treated: L, LA, RGB or RGBA, in 8 bits a channel."""
     if picture.mode in ("RGB", "L") and not has_alpha(picture):
@@ -54,7 +73,19 @@ def workable(picture: Image.Image) -> Image.Image:
         return picture.convert("RGBA")
     if picture.mode == "1":
         return picture.convert("L")
-    return to_srgb(picture, picture.info.get("icc_profile"))
+    return to_srgb(picture) if picture.mode in NO_SCREENS else picture.convert("RGB")
+
+
+def scalable(picture: Image.Image, target: str) -> Image.Image:
+    """`picture` in a mode that can be scaled and cropped: as it is where it's deep gray and `target` holds that."""
+    ready = _in_usual_order(picture)
+    deep = ready.mode in DEEP_GRAY and ready.mode in MODES[target]
+    return ready if deep and not has_alpha(ready) else workable(picture)
+
+
+def _in_usual_order(picture: Image.Image) -> Image.Image:
+    """16 bits as I;16, however their bytes were ordered in the file."""
+    return picture.convert("I").convert("I;16") if picture.mode in OTHER_ORDERS else picture
 
 
 def _deep_gray(picture: Image.Image) -> Image.Image:
@@ -79,9 +110,7 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
         return picture.convert("I").point(lambda value: value * (255 / 65535)).convert("L")
     floats = picture.convert("F")
     low, high = (float(end) for end in floats.getextrema())  # type: ignore[arg-type]  # one band, two numbers
-    top = next((limit for limit in (1.0, 255.0, 65535.0) if low >= 0 and high <= limit), None)
-    if picture.mode == "I" and top == 1.0:
-        top = 255.0
+    top = _white(low, high, whole=picture.mode == "I")
     if top is None and low == high:
         return Image.new("L", picture.size, HALF)  # neither its darkest nor its brightest
     if top is None:
@@ -90,28 +119,45 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
     return floats.point(lambda value: value * (255 / top) + 0).convert("L")
 
 
-def to_srgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
-    """`picture` as RGB (RGBA with alpha) in sRGB, by its profile where it has a usable one."""
+def _white(low: float, high: float, *, whole: bool) -> float | None:
+    """Which value is white where `low` and `high` are the ends; None where that is the highest, and the lowest black.
+
+    whole  numbers, which don't count to 1; others pass it where a picture was sharpened, or is brighter than white
+    """
+    if low < 0 or high > 65535:
+        return None
+    if not whole and high <= BRIGHTEST:
+        return 1.0 if high <= OVERSHOT else None
+    return 255.0 if high <= 255 else 65535.0
+
+
+def to_srgb(picture: Image.Image) -> Image.Image:
+    """`picture` in sRGB, by its profile where it has a usable one: L or RGB, with alpha LA or RGBA."""
     if has_alpha(picture):
-        rgba = picture.convert("RGBA")
-        colors = to_srgb(rgba.convert("RGB"), icc)
-        colors.putalpha(rgba.getchannel("A"))
+        whole = picture if picture.mode in ("LA", "RGBA") else workable(picture)
+        colors = to_srgb(whole.convert("L" if whole.mode == "LA" else "RGB"))
+        colors.putalpha(whole.getchannel("A"))
         return colors
+    base = picture if picture.mode in NO_SCREENS else workable(picture)
+    converted = _by_profile(base, _profile_of(base)) or (base.convert("L") if base.mode == "LAB" else base)
+    ready = converted.convert("L" if base.mode == "L" else "RGB")
+    ready.info.pop("icc_profile", None)
+    return ready
+
+
+def _profile_of(picture: Image.Image) -> bytes | None:
     if picture.mode == "LAB":
-        return _by_profile(picture, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))) or picture.convert(
-            "L"
-        ).convert("RGB")
-    if profile := profile_for(icc, picture.mode):
-        base = picture.convert("RGB") if picture.mode == "P" else picture
-        return _by_profile(base, ImageCms.ImageCmsProfile(io.BytesIO(profile))) or picture.convert("RGB")
-    return picture.convert("RGB")
+        return ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    return own_profile(picture)
 
 
-def _by_profile(picture: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image | None:
+def _by_profile(picture: Image.Image, profile: bytes | None) -> Image.Image | None:
+    if not profile:
+        return None
     try:
         return ImageCms.profileToProfile(
             picture,
-            profile,
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
             outputMode="RGB",
         )
@@ -123,6 +169,8 @@ def treat(picture: Image.Image, color: str) -> Image.Image:
     """The colour treatment of that name; alpha stays as it is. L, LA, RGB or RGBA."""
     if color == "colored":
         return picture
+    if color != "negate" and own_profile(picture):  # the others count with how bright colours are
+        picture = to_srgb(picture)
     if color == "monochrome":
         return flatten(picture).convert("1")
     alpha = picture.getchannel("A") if picture.mode in ("LA", "RGBA") else None
@@ -151,7 +199,8 @@ def flatten(picture: Image.Image) -> Image.Image:
     rgba = picture.convert("RGBA")
     ground = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     ground.alpha_composite(rgba)
-    return ground.convert("L" if picture.mode in ("LA", "La") else "RGB")
+    flat = ground.convert("L" if picture.mode in ("LA", "La") else "RGB")
+    return with_profile(flat, picture.info.get("icc_profile"))
 
 
 def fit(picture: Image.Image, target: str) -> Image.Image:
@@ -163,13 +212,20 @@ def fit(picture: Image.Image, target: str) -> Image.Image:
             return picture if target == "png" else fit(_deep_gray(picture), target)
         if picture.mode == "P" and target in PALETTE_ALPHA_TARGETS:
             return one_transparent(picture) if target == "gif" else picture
-        return picture if _holds(picture, target) else picture.convert("RGBA")
+        return picture if _holds(picture, target) else _colored(picture, "RGBA")
+    picture = _in_usual_order(picture)
     if picture.mode in MODES[target]:
         return picture
     ready = workable(picture)
     if ready.mode in MODES[target]:
         return ready
-    return ready.convert("RGB" if "RGB" in MODES[target] else "RGBA")
+    return _colored(ready, "RGB" if "RGB" in MODES[target] else "RGBA")
+
+
+def _colored(picture: Image.Image, mode: str) -> Image.Image:
+    """In RGB or RGBA. A profile of shades of gray describes no colours, so it is applied before."""
+    shades = picture.mode in ("L", "LA") and own_profile(picture)
+    return (to_srgb(picture) if shades else picture).convert(mode)
 
 
 def one_transparent(picture: Image.Image) -> Image.Image:

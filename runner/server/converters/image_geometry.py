@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from runner.wire.values import Json
 
-DEFAULT_DPI = (72.0, 72.0)
+DEFAULT_DPI = (96.0, 96.0)  # of what says none, as pages and browsers take it
 INCHES = {"inches": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4}
 QUARTER_TURNS = {
     90: Image.Transpose.ROTATE_270,  # Pillow turns the other way round
@@ -37,6 +37,15 @@ class Geometry:
     @property
     def resizes(self) -> bool:
         return self.width is not None or self.height is not None or self.aspect is not None
+
+    @property
+    def blends(self) -> bool:
+        """Whether something shows between the picture and the edges of the result."""
+        return bool(self.rotate % 90) or (self.resizes and "_fill_" in self.handling)
+
+    @property
+    def counts_with_density(self) -> bool:
+        return self.resizes and not self.aspect and self.unit in INCHES
 
 
 def geometry_of(options: Mapping[str, Json]) -> Geometry:
@@ -145,7 +154,8 @@ def resize(picture: Image.Image, geometry: Geometry, frame: Size) -> Image.Image
 def _to(picture: Image.Image, size: Size) -> Image.Image:
     if size == picture.size:
         return picture
-    return picture.resize(size, resample=Image.Resampling.LANCZOS, reducing_gap=3.0)
+    gap = None if picture.mode == "I;16" else 3.0  # by which Pillow can't reduce 16 bits
+    return picture.resize(size, resample=Image.Resampling.LANCZOS, reducing_gap=gap)
 
 
 def _cropped(picture: Image.Image, frame: Size) -> Image.Image:
@@ -161,7 +171,10 @@ def _filled(picture: Image.Image, frame: Size, fill: str) -> Image.Image:
     ground = _blurred(picture, frame) if fill == "blurred" else Image.new("RGBA", frame, FILLS[fill])
     place = ((frame[0] - inner.size[0]) // 2, (frame[1] - inner.size[1]) // 2)
     ground.alpha_composite(inner, place)
-    return ground if fill == "transparent" else ground.convert("RGB")
+    colors = "L" if picture.mode in ("L", "LA") else "RGB"
+    filled = ground.convert(f"{colors}A" if fill == "transparent" else colors)
+    filled.info = dict(picture.info)  # a profile above all: the colours are still those that it describes
+    return filled
 
 
 def _blurred(picture: Image.Image, frame: Size) -> Image.Image:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, PngImagePlugin
 
-from runner.server.converters import image_exif, image_tiff_exif
+from runner.server.converters import image_density, image_exif, image_tiff_exif
 from runner.server.converters.image_exif import DAMAGED, EXIF_TAG, GPS_TAG
 from runner.server.converters.image_geometry import Density
 from runner.server.converters.image_wishes import PLACES, Wishes
@@ -25,6 +25,7 @@ XMP_PREFIXES = (b"xmp", b"xap")  # today's, and the one of old
 # Of a tiff only the tags that describe are carried over; the others say where its pixels lie.
 DESCRIBING = frozenset({270, 271, 272, 305, 306, 315, 316, 18246, 33432, 34665, 34853, *range(40091, 40096)})
 JPEG_SEGMENT = 65_000
+EXIF_TARGETS = frozenset({"jpg", "png", "webp", "avif"})  # of a tiff, tags of its own say what EXIF would
 # What a picture of Pillow knows besides its pixels that they need, or an animation does.
 NEEDED = frozenset({"transparency", "icc_profile", "background", "duration", "disposal", "blend"})
 
@@ -69,26 +70,8 @@ def orientation(picture: Image.Image) -> int:
 
 
 def read_metadata(picture: Image.Image, kind: str) -> Metadata:
-    """What the (upright, loaded) picture says about itself, its density aside. Damaged parts count as absent."""
-    return Metadata(
-        exif=_exif(picture, kind),
-        xmp=_xmp(picture, kind),
-        icc=picture.info.get("icc_profile") or None,
-    )
-
-
-def density(picture: Image.Image) -> Density | None:
-    """As the file has it; None where there is none or it can't be meant."""
-    dpi = picture.info.get("dpi")
-    try:
-        across, down = map(float, dpi if isinstance(dpi, tuple) else (dpi, dpi))
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return (across, down if _can_be(down) else across) if _can_be(across) else None
-
-
-def _can_be(dpi: float) -> bool:
-    return 1 < dpi < 100_000
+    """What the (upright, loaded) picture says about itself in words. Damaged parts count as absent."""
+    return Metadata(exif=_exif(picture, kind), xmp=_xmp(picture, kind))
 
 
 def _exif(picture: Image.Image, kind: str) -> bytes | None:
@@ -136,9 +119,14 @@ def _without_thumbnails(xmp: bytes) -> bytes:
 
 
 def as_wished(metadata: Metadata, wishes: Wishes, target: str) -> Metadata:
-    """`metadata` cleared and with texts, where that is wished for. The profile stays: without it colours are others."""
+    """`metadata` cleared and with texts, where that is wished for.
+
+    Profile and density stay: without them colours and lengths are others.
+    """
     if wishes.clears:
         metadata = Metadata(icc=metadata.icc, dpi=metadata.dpi)
+    if metadata.dpi and target in EXIF_TARGETS:
+        metadata = replace(metadata, exif=image_density.exif_with(metadata.exif, metadata.dpi, target))
     texts = {name: text for name, text in wishes.texts.items() if name in PLACES.get(target, ())}
     return replace(metadata, exif=image_exif.with_texts(metadata.exif, texts), texts=texts) if texts else metadata
 
@@ -168,9 +156,14 @@ def save_options(metadata: Metadata, target: str) -> dict[str, object]:
     if target in builders:
         options = builders[target](replace(metadata, exif=exif, xmp=xmp))
         options["icc_profile"] = metadata.icc
-    if metadata.dpi and target in ("jpg", "png", "tiff", "bmp"):
+    if metadata.dpi and target in image_density.OWN_PLACE:
         options["dpi"] = metadata.dpi
     return options
+
+
+def page_options(metadata: Metadata) -> dict[str, object]:
+    """As `save_options`, for a page of a tiff: what it doesn't say must not be said by the page before it."""
+    return {"exif": Image.Exif(), "dpi": None, **save_options(metadata, "tiff")}
 
 
 def finish(path: Path, metadata: Metadata, target: str) -> None:

@@ -11,13 +11,14 @@ import io
 import img2pdf
 from PIL import Image, MpoImagePlugin
 
-from runner.server.converters import image_color, image_metadata
+from runner.server.converters import image_color, image_density, image_metadata
+from runner.server.converters.image_geometry import DEFAULT_DPI
 from runner.server.converters.image_plan import job_of
 from runner.server.converters.image_source import BROKEN, check_kind, check_size, frame_count, open_picture
 from runner.server.converters.image_targets import CONTENT_TYPES, PDF_QUALITY
 from runner.server.converters.image_wishes import PLACES, unheld, wishes_of
 from runner.server.converters.image_write import Frame
-from runner.server.converters.images import Pictures, product_name, treated_pictures
+from runner.server.converters.images import product_name, treated_pictures
 from runner.server.converters.protocol import Product, Request, Source
 
 LOSSY = frozenset({"jpg", "webp", "heic", "avif", "jp2"})
@@ -25,7 +26,6 @@ VERBATIM = frozenset({"jpg", "png"})
 UPRIGHT_BY_ROTATION = (1, 3, 6, 8)  # what a page can do; the mirrored orientations it can't
 
 POINTS = 72.0
-DEFAULT_DPI = 96.0
 SMALLEST_DPI, LARGEST_DPI = 10, 4800  # what can be meant
 SHORTEST_PAGE, LONGEST_PAGE = 3.0, 14_400.0  # points; the limits of the format
 
@@ -58,7 +58,7 @@ def _pages(source: Source, request: Request) -> list[Page]:
         return [content]
     pictures = treated_pictures(source, job_of(request, "pdf"))
     quality = request.options.get("quality") or PDF_QUALITY
-    return [_encoded(frame, pictures, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
+    return [_encoded(frame, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
 
 
 def _untouched(source: Source, request: Request) -> bool:
@@ -79,6 +79,8 @@ def _verbatim(source: Source, request: Request) -> Page | None:
             return None
         picture.load()  # raises where the file is cut off
         if image_metadata.orientation(picture) not in UPRIGHT_BY_ROTATION or image_color.has_alpha(picture):
+            return None
+        if "dpi" not in picture.info and image_density.density(picture):  # in EXIF, where img2pdf doesn't look
             return None
         content = source.path.read_bytes()
         if isinstance(picture, MpoImagePlugin.MpoImageFile):
@@ -108,9 +110,9 @@ def _accepted(content: bytes) -> bool:
     return True
 
 
-def _encoded(frame: Frame, pictures: Pictures, *, lossy: bool, quality: int) -> Page:
+def _encoded(frame: Frame, *, lossy: bool, quality: int) -> Page:
     picture, buffer = frame.picture, io.BytesIO()
-    dpi = pictures.metadata.dpi or (DEFAULT_DPI, DEFAULT_DPI)
+    dpi = frame.metadata.dpi or DEFAULT_DPI
     if lossy and picture.mode in ("L", "RGB"):
         picture.save(buffer, format="JPEG", quality=quality, dpi=dpi)
     else:
@@ -153,7 +155,7 @@ class _Layout:
     def __call__(
         self, width_px: int, height_px: int, own_dpi: tuple[float, float]
     ) -> tuple[float, float, float, float]:
-        across, down = own_dpi if all(SMALLEST_DPI <= dpi <= LARGEST_DPI for dpi in own_dpi) else (DEFAULT_DPI,) * 2
+        across, down = own_dpi if all(SMALLEST_DPI <= dpi <= LARGEST_DPI for dpi in own_dpi) else DEFAULT_DPI
         height_as_wide = height_px * across / down  # how high it were if its pixels were squares
         scale = min(POINTS / (self._dpi or across), LONGEST_PAGE / max(width_px, height_as_wide))
         width, height = width_px * scale, height_as_wide * scale

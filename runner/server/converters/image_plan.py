@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, PngImagePlugin
 
-from runner.server.converters import image_geometry, image_metadata
+from runner.server.converters import image_density, image_geometry, image_metadata
 from runner.server.converters.image_geometry import Density, Geometry, Size
 from runner.server.converters.image_source import ANIMATED, check_size, frame_count
 from runner.server.converters.image_wishes import Wishes, wishes_of
@@ -77,6 +77,13 @@ def head_of(picture: Image.Image, source: Source, job: Job) -> Head:
     return head
 
 
+def head_of_page(picture: Image.Image, head: Head, job: Job) -> Head:
+    """`head` for the page at which the file stands. Raises ConversionError where guards refuse what becomes of it."""
+    own = replace(head, size=_upright_size(picture, job), dpi=_upright_density(picture, job))
+    check_result(image_geometry.result_size(job.geometry, own.size, own.density), job)
+    return own
+
+
 def _wanted(picture: Image.Image, source: Source, job: Job) -> range:
     count = frame_count(picture, source, job.guards)
     if source.kind in ANIMATED and not FORMATS[job.target].several:
@@ -98,8 +105,11 @@ def _upright_size(picture: Image.Image, job: Job) -> Size:
 
 
 def _upright_density(picture: Image.Image, job: Job) -> Density | None:
-    """Across and down of what is seen after EXIF orientation and rotation."""
-    dpi = image_metadata.density(picture)
+    """Across and down of what is seen after EXIF orientation and rotation.
+
+    To be asked before pixels are read: then a tiff says nothing of its orientation any more.
+    """
+    dpi = image_density.density(picture)
     turned = image_metadata.is_sideways(picture) != (job.geometry.rotate in (90, 270))
     return (dpi[1], dpi[0]) if dpi and turned else dpi
 

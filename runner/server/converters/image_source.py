@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pi_heif
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
+from runner.server.converters import image_density
 from runner.server.converters.image_png_chunks import check_chunks
 from runner.server.converters.image_targets import SOURCES
 from runner.server.converters.protocol import TOO_LARGE, UNREADABLE, ConversionError, Guards, Source
@@ -105,6 +106,7 @@ def frame_count(picture: Image.Image, source: Source, guards: Guards) -> int:
     if source.kind not in ANIMATED | PAGED:
         return 1
     count: int = getattr(picture, "n_frames", 1)
+    _drop_what_others_said(picture)
     if count > guards.frames:
         raise _too_many(f"It holds {count} pictures; at most {guards.frames} are accepted.")
     pixels = picture.size[0] * picture.size[1] * count
@@ -112,6 +114,25 @@ def frame_count(picture: Image.Image, source: Source, guards: Guards) -> int:
         text = f"Its {count} pictures have {pixels // 1_000_000} megapixels together; at most "
         raise _too_many(f"{text}{guards.frame_pixels // 1_000_000} are accepted.")
     return count
+
+
+def go_to(number: int, picture: Image.Image, guards: Guards) -> None:
+    """Another picture of the file, pixels not yet read."""
+    if number != picture.tell():
+        picture.seek(number)
+        check_size(picture.size, guards)
+        _drop_what_others_said(picture)
+
+
+def _drop_what_others_said(picture: Image.Image) -> None:
+    """Profile and density of this page of a tiff: Pillow leaves there those of another where it says none."""
+    if not isinstance(picture, TiffImagePlugin.TiffImageFile):
+        return
+    own: dict[str | tuple[int, int], object] = {
+        "icc_profile": picture.tag_v2.get(TiffImagePlugin.ICCPROFILE),
+        "dpi": image_density.of_tags(picture.tag_v2),
+    }
+    picture.info = {name: value for name, value in {**picture.info, **own}.items() if value is not None}
 
 
 def _too_many(text: str) -> ConversionError:

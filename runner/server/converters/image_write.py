@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from runner.server.converters.image_color import has_alpha
-from runner.server.converters.image_metadata import Metadata, finish, save_options
+from runner.server.converters.image_metadata import Metadata, finish, page_options, save_options
 from runner.server.converters.protocol import TOO_LARGE, ConversionError
 from runner.wire.values import Json
 
@@ -22,6 +22,7 @@ class Frame:
     """`still` is no part of the animation: it is seen where nothing moves."""
 
     picture: Image.Image
+    metadata: Metadata = field(default_factory=Metadata)
     duration_ms: int = 0
     still: bool = False
 
@@ -65,7 +66,6 @@ def write(
     frames: Sequence[Frame],
     path: Path,
     target: str,
-    metadata: Metadata,
     options: Mapping[str, Json],
     *,
     plays: int = 0,
@@ -75,6 +75,7 @@ def write(
     plays  how often an animation runs, 0 for ever
     """
     first = _small(frames[0].picture) if target == "ico" else frames[0].picture
+    metadata = frames[0].metadata
     arguments = {**save_options(metadata, target), **_own_arguments(first, target, options)}
     if len(frames) > 1:
         arguments |= _several(frames, target, plays)
@@ -118,6 +119,9 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
         "save_all": True,
         "append_images": [frame.picture for frame in frames[1:]],
     }
+    if target == "tiff":
+        for frame in frames[1:]:
+            frame.picture.encoderinfo = page_options(frame.metadata)  # wins over those of the first page
     if FORMATS[target].several == "animation":
         arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames if not frame.still]
         arguments |= _repetition(target, plays)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from PIL import Image
 
-from runner.server.converters import image_color, image_geometry, image_metadata
+from runner.server.converters import image_color, image_density, image_geometry, image_metadata
 from runner.server.converters.image_geometry import Density, Size
 from runner.server.converters.image_metadata import Metadata
-from runner.server.converters.image_plan import Head, Job, changes_pixels, check_result, head_of, job_of
+from runner.server.converters.image_plan import (
+    Head,
+    Job,
+    changes_pixels,
+    check_result,
+    head_of,
+    head_of_page,
+    job_of,
+)
 from runner.server.converters.image_source import (
     ANIMATED,
+    PAGED,
     check_kind,
     check_size,
+    go_to,
     open_picture,
     reading,
 )
 from runner.server.converters.image_targets import CONTENT_TYPES
 from runner.server.converters.image_wishes import unheld, wishes_of
 from runner.server.converters.image_write import FORMATS, Frame, write
-from runner.server.converters.protocol import Guards, Product, Request, Source
+from runner.server.converters.protocol import Product, Request, Source
 from runner.server.converters.svg import read_drawing
 
 DRAWINGS = frozenset({"svg", "svgz"})
@@ -34,7 +43,6 @@ class Pictures:
     """A source after its treatment; `animated` says what several frames are, `plays` how often they run."""
 
     frames: tuple[Frame, ...]
-    metadata: Metadata
     animated: bool = False
     plays: int = 0
 
@@ -73,20 +81,9 @@ def treated_pictures(source: Source, job: Job) -> Pictures:
     """Every picture of `source` that counts for the target, upright, treated, in a mode the target holds."""
     check_kind(source)
     if source.kind in DRAWINGS:
-        pictures = _drawing(source, job)
-    else:
-        with open_picture(source, job.guards) as picture:
-            pictures = _opened(picture, source, job)
-    return _as_wished(pictures, job)
-
-
-def _as_wished(pictures: Pictures, job: Job) -> Pictures:
-    frames = pictures.frames
-    if job.wishes.clears:
-        frames = tuple(replace(frame, picture=image_metadata.bare(frame.picture)) for frame in frames)
-    return replace(
-        pictures, frames=frames, metadata=image_metadata.as_wished(pictures.metadata, job.wishes, job.target)
-    )
+        return _drawing(source, job)
+    with open_picture(source, job.guards) as picture:
+        return _opened(picture, source, job)
 
 
 def _drawing(source: Source, job: Job) -> Pictures:
@@ -101,8 +98,11 @@ def _drawing(source: Source, job: Job) -> Pictures:
     drawn = _whole(natural[0] * scale), _whole(natural[1] * scale)
     check_size(drawn, job.guards)
     with reading(source):
-        frame = Frame(picture=_treat(drawing.render(drawn[0]), job, turned, dpi))
-    return Pictures(frames=(frame,), metadata=Metadata(dpi=dpi if job.geometry.dpi else None))
+        picture = _treat(drawing.render(drawn[0]), job, turned, dpi)
+    metadata = Metadata(dpi=dpi if job.geometry.dpi else None)
+    return Pictures(
+        frames=(Frame(picture=picture, metadata=image_metadata.as_wished(metadata, job.wishes, job.target)),)
+    )
 
 
 def _whole(length: float) -> int:
@@ -116,29 +116,43 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
         picture.load()
     head = head_of(picture, source, job)
     frames: list[Frame] = []
-    metadata = Metadata()
-    for one in _frames(picture, head.wanted, job.guards):
-        upright = image_metadata.upright(one)
-        metadata = metadata if frames else image_metadata.read_metadata(upright, source.kind)
-        ready = _treat(upright, job, head.size if len(head.wanted) == 1 else (0, 0), head.density)
-        still = head.still and not frames
-        frames.append(Frame(picture=ready, duration_ms=int(one.info.get("duration") or 0), still=still))
-    return Pictures(
-        frames=tuple(frames),
-        metadata=_final(metadata, frames[0], job, head),
-        animated=source.kind in ANIMATED,
-        plays=head.plays,
+    for number in head.wanted:
+        go_to(number, picture, job.guards)
+        if source.kind in PAGED:
+            head = head_of_page(picture, head, job)
+        shared = frames[0].metadata if frames and source.kind in ANIMATED else None
+        frame = _frame(picture, source, job, head, shared)
+        frames.append(replace(frame, still=head.still and not frames))
+    return Pictures(frames=tuple(frames), animated=source.kind in ANIMATED, plays=head.plays)
+
+
+def _frame(picture: Image.Image, source: Source, job: Job, head: Head, shared: Metadata | None) -> Frame:
+    """The picture at which the file stands, treated. A single one isn't copied.
+
+    shared  what an animation says, it says of all its frames
+    """
+    picture.load()
+    single = len(head.wanted) == 1
+    upright = image_metadata.upright(picture)
+    kept = upright if single or upright is not picture else picture.copy()
+    ready = _treat(kept, job, head.size if single else (0, 0), head.density)
+    return Frame(
+        picture=image_metadata.bare(ready) if job.wishes.clears else ready,
+        metadata=shared or _metadata(upright, ready, source, job, head),
+        duration_ms=int(picture.info.get("duration") or 0),
     )
 
 
-def _frames(picture: Image.Image, wanted: range, guards: Guards) -> Iterator[Image.Image]:
-    """The `wanted` pictures of the file, each with its pixels read. A single one isn't copied."""
-    for number in wanted:
-        if number:
-            picture.seek(number)
-            check_size(picture.size, guards)
-        picture.load()
-        yield picture if len(wanted) == 1 else picture.copy()
+def _metadata(upright: Image.Image, ready: Image.Image, source: Source, job: Job, head: Head) -> Metadata:
+    """What the result says: of `upright` the words, of `ready` the colours."""
+    said = image_metadata.read_metadata(upright, source.kind)
+    if head.treated:
+        said = image_metadata.of_new_pixels(said, ready.size)
+    # Pages of a pdf keep the shape that their own density gives them.
+    wanted = job.geometry.dpi if job.target != "pdf" else None
+    dpi = (float(wanted), float(wanted)) if wanted else head.dpi
+    said = replace(said, icc=image_color.own_profile(ready), dpi=dpi)
+    return image_metadata.as_wished(said, job.wishes, job.target)
 
 
 def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Image.Image:
@@ -146,8 +160,10 @@ def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Ima
     if not changes_pixels(job):
         return _in_target_colors(picture, job.target)
     ready = picture
-    if geometry.rotate % 90 or geometry.resizes or job.color != "colored":
+    if geometry.blends or job.color != "colored":
         ready = image_color.workable(picture)
+    elif geometry.resizes:
+        ready = image_color.scalable(picture, job.target)
     ready = image_geometry.rotate(ready, geometry.rotate)
     # A jpg may have been decoded smaller than it is; percentages count from its full size.
     size = full_size if full_size[0] and geometry.rotate % 90 == 0 else ready.size
@@ -157,28 +173,28 @@ def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Ima
 
 def _in_target_colors(picture: Image.Image, target: str) -> Image.Image:
     """In a mode the target holds; in sRGB where it holds no profile and there is one."""
-    icc = picture.info.get("icc_profile")
-    if icc and target not in image_color.PROFILE_TARGETS and image_color.profile_for(icc, picture.mode):
-        picture = image_color.to_srgb(picture, icc)
+    if target not in image_color.PROFILE_TARGETS and image_color.own_profile(picture):
+        picture = image_color.to_srgb(picture)
     return image_color.fit(picture, target)
 
 
-def _final(metadata: Metadata, first: Frame, job: Job, head: Head) -> Metadata:
-    if head.treated:
-        metadata = image_metadata.of_new_pixels(metadata, first.picture.size)
-    return replace(
-        metadata,
-        icc=image_color.profile_for(metadata.icc, first.picture.mode),
-        # Pages keep the shape that their own density gives them.
-        dpi=(job.geometry.dpi, job.geometry.dpi) if job.geometry.dpi and job.target != "pdf" else head.dpi,
-    )
+def _without_use(request: Request, index: int, target: str) -> tuple[str, ...]:
+    """Warnings of options that change nothing in this result."""
+    drawn = request.sources[index].kind in DRAWINGS
+    dense = drawn or image_geometry.geometry_of(request.options).counts_with_density
+    warnings = []
+    if request.options.get("dpi") and not dense and not image_density.has_place(target):
+        warnings.append(f"A {target} has no place for a density; dpi changes nothing.")
+    if request.options.get("interlace") and target != "jpg":
+        warnings.append(f"Only a jpg can be interlaced here; the {target} isn't.")
+    return tuple(warnings)
 
 
 def _product(
     request: Request, index: int, number: int, pictures: Pictures, frames: tuple[Frame, ...], target: str
 ) -> Product:
     path = request.workdir / f"{index}-{number}.{target}"
-    width, height = write(frames, path, target, pictures.metadata, request.options, plays=pictures.plays)
+    width, height = write(frames, path, target, request.options, plays=pictures.plays)
     return Product(
         path=path,
         filename=product_name(request.sources[index].filename, target, number),
@@ -187,6 +203,7 @@ def _product(
         metadata={"width": width, "height": height, "frames": sum(not frame.still for frame in frames)},
         warnings=(
             *unheld(wishes_of(request.metadata), target),
-            *image_metadata.unheld_texts(pictures.metadata, target),
+            *image_metadata.unheld_texts(frames[0].metadata, target),
+            *_without_use(request, index, target),
         ),
     )

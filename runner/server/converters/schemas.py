@@ -68,7 +68,8 @@ GEOMETRY: Schemas = {
         "type": "string",
         "enum": list(UNITS),
         "default": "px",
-        "description": "Unit of width and height; inches, cm and mm count with dpi.",
+        "description": "Unit of width and height; inches, cm and mm count with dpi, else with the picture's own "
+        "density, else with 96 dots per inch.",
     },
     "resize_handling": {
         "type": "string",
@@ -94,7 +95,8 @@ GEOMETRY: Schemas = {
         "type": "integer",
         "minimum": 10,
         "maximum": 1200,
-        "description": "Density written into the result; drawings (svg) are rendered at it.",
+        "description": "Density written into the result, but for gif and ico, which hold none; drawings (svg) are "
+        "rendered at it.",
     },
 }
 
@@ -152,7 +154,11 @@ THUMBNAIL: Schemas = {
     },
     "height": {"type": "integer", "minimum": 10, "maximum": 500, "description": "Height in pixels."},
     "dpi": {"type": "integer", "minimum": 10, "maximum": 300, "description": "Density written into the result."},
-    "interlace": {"type": "string", "enum": ["line", "plane"], "description": "Makes a jpg progressive."},
+    "interlace": {
+        "type": "string",
+        "enum": ["line", "plane"],
+        "description": "Makes a jpg progressive; a png is never interlaced.",
+    },
     "pages": {
         "type": "string",
         # Narrower than the documented one, which takes "5last" and "first5" too, and numbers of any length.

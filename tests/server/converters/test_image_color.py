@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def test_a_flat_picture_beyond_the_usual_range_is_an_even_grey(
         assert opened(product).convert("L").getextrema() == (128, 128)
 
 
-@pytest.mark.parametrize(("mode", "value", "shade"), [("I", 0, 0), ("I", 255, 255), ("F", 0.5, 127), ("F", 1.0, 255)])
+@pytest.mark.parametrize(
+    ("mode", "value", "shade"), [("I", 0, 0), ("I", 255, 255), ("F", 0.5, 127), ("F", 1.0, 255), ("F", 200.0, 200)]
+)
 def test_a_flat_picture_within_the_usual_range_has_its_own_grey(
     mode: str, value: float, shade: int, convert: Convert, tmp_path: Path
 ) -> None:
@@ -155,3 +158,73 @@ def test_a_flat_picture_within_the_usual_range_has_its_own_grey(
     (product,) = convert("png", tmp_path / "flat.tiff")
 
     assert opened(product).convert("L").getpixel((5, 5)) == shade
+
+
+@pytest.mark.parametrize(
+    ("brightest", "shade"),
+    [(1.0, 127), (1.02, 127), (1.5, 127), (4.0, 31), (255.0, 0)],  # past 1 a little, brighter than white, to 255
+)
+def test_floats_are_as_bright_as_they_are_meant(brightest: float, shade: int, convert: Convert, tmp_path: Path) -> None:
+    picture = Image.new("F", (8, 8), 0.5)
+    picture.putpixel((0, 0), brightest)
+    picture.putpixel((1, 0), 0.0)
+    picture.save(tmp_path / "a.tiff")
+
+    (product,) = convert("png", tmp_path / "a.tiff")
+
+    result = opened(product)
+    assert [result.getpixel(at) for at in ((4, 4), (0, 0), (1, 0))] == [shade, 255, 0]
+
+
+def deep_ramp(path: Path, order: str) -> None:
+    """16 bits of gray from left to right, each number in that order of bytes.
+
+    Source: TIFF 6.0, section 2 (image file directory).
+    """
+    data = struct.pack(f"{order}200H", *SHADES * 10)
+    entries = ((256, 20), (257, 10), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 10), (279, len(data)))
+    rows = (struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0) for tag, value in entries)
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(data))
+    path.write_bytes(head + data + struct.pack(f"{order}H", len(entries)) + b"".join(rows) + bytes(4))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("target", ["png", "tiff"])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, SHADES),
+        ({"rotate": 180}, SHADES[::-1]),
+        ({"width": 10, "height": 10, "resize_handling": "keep_aspect_ratio_crop"}, SHADES[5:15]),
+        ({"width": 10, "height": 5}, [(one + other) / 2 for one, other in zip(SHADES[::2], SHADES[1::2], strict=True)]),
+    ],
+)
+def test_16_bits_stay_16_whatever_their_order(
+    options: dict[str, object], wanted: list[float], target: str, order: str, convert: Convert, tmp_path: Path
+) -> None:
+    deep_ramp(tmp_path / "a.tiff", order)
+
+    (product,) = convert(target, tmp_path / "a.tiff", **options)
+
+    result = opened(product)
+    assert result.mode == "I;16"
+    row = [result.getpixel((x, 2)) for x in range(result.size[0])]
+    by = 800 if "width" in options and options["height"] == 5 else 0  # at the edges a filter isn't a mean
+    assert all(abs(one - other) <= by for one, other in zip(row, wanted, strict=True))  # type: ignore[operator]  # one band
+
+
+@pytest.mark.parametrize("options", [{"width": 10}, {"rotate": 30}, {"color": "negate"}])
+@pytest.mark.parametrize("target", ["jpg", "webp", "png", "tiff"])
+def test_floats_and_deep_shades_can_be_changed_for_any_target(
+    target: str, options: dict[str, object], convert: Convert, tmp_path: Path
+) -> None:
+    for mode, value in (("F", 0.5), ("I;16", 32768), ("I", 32768)):
+        Image.new(mode, (20, 10), value).save(tmp_path / "a.tiff")
+
+        (product,) = convert(target, tmp_path / "a.tiff", **options)
+
+        result = opened(product)
+        pixel = result.getpixel((result.size[0] // 2, result.size[1] // 2))
+        shade = float(pixel if not isinstance(pixel, tuple) else pixel[0])  # type: ignore[arg-type]  # a pixel that is there
+        white = {"F": 1, "I;16": 65535, "I": 65535}.get(result.mode, 255)
+        assert abs(shade / white - 0.5) < 0.02

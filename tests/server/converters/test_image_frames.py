@@ -179,6 +179,17 @@ def test_pages_of_a_tiff_stay_pages(pages: Path, convert: Convert) -> None:
     assert sizes == [(80, 60), (50, 20), (30, 30)]
 
 
+def test_the_results_of_later_pages_are_limited_as_that_of_the_first(convert: Convert, tmp_path: Path) -> None:
+    second = Image.new("L", (1, 60))
+    second.encoderinfo = {"dpi": (90_000, 90_000)}
+    Image.new("L", (60, 60)).save(tmp_path / "a.tiff", save_all=True, append_images=[second])
+
+    for options in ({"width": 3000}, {"width": 1, "resize_by": "inches"}):
+        with pytest.raises(ConversionError) as caught:
+            convert("png", tmp_path / "a.tiff", guards=Guards(pixels=10_000_000), **options)
+        assert caught.value.code == 6037
+
+
 def test_pages_of_a_tiff_become_a_file_each(pages: Path, convert: Convert) -> None:
     products = convert("jpg", pages)
 
