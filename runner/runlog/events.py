@@ -2,6 +2,8 @@
 
 A line says what is known from now on; it is written before the step that relies on it. Fields are only ever
 added, with a default, so that an old log stays readable. Secrets are references in every payload.
+
+They have no slots: orjson writes what has a `__dict__` several times as fast.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from runner.state import DeliveredFile, KeyState, OutputRecord, StagedUpload
 from runner.wire.values import JsonObject
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RunStarted:
     """A run begins. `account` is the fingerprint of the API key, never the key."""
 
@@ -28,7 +30,7 @@ class RunStarted:
     recipes: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class RunEnded:
     """A run ends; `summary` counts its outcomes."""
 
@@ -37,7 +39,7 @@ class RunEnded:
     summary: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class KeyEvent:
     """What all lines about a key have in common; attempts count from 1."""
 
@@ -45,7 +47,7 @@ class KeyEvent:
     attempt: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Intent(KeyEvent):
     """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most.
 
@@ -82,42 +84,42 @@ class Intent(KeyEvent):
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Created(KeyEvent):
     """An unstarted job is there; it costs nothing."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Abandoned(KeyEvent):
     """An unstarted job of ours was deleted or given up."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Staged(KeyEvent):
     """Every input is there, and what the API shows of it is what we sent."""
 
     uploads: tuple[StagedUpload, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Starting(KeyEvent):
     """The commit point: from here on the job may be bought."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Started(KeyEvent):
     """It is bought."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Refused(KeyEvent):
     """The job or its start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
 
@@ -126,7 +128,7 @@ class Refused(KeyEvent):
     until: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Finished(KeyEvent):
     """The job completed; its outputs are on the server for a while."""
 
@@ -134,7 +136,7 @@ class Finished(KeyEvent):
     outputs: tuple[OutputRecord, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Failed(KeyEvent):
     """The job ended without success."""
 
@@ -142,14 +144,14 @@ class Failed(KeyEvent):
     errors: tuple[JsonObject, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Lost(KeyEvent):
     """Bought, or perhaps bought, and gone from the server before its end was seen."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Delivered(KeyEvent):
     """`save` is the template that the address asked for, `files` what lies there now."""
 
@@ -158,7 +160,7 @@ class Delivered(KeyEvent):
     files: tuple[DeliveredFile, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class DeliveryFailed(KeyEvent):
     """The results are not at the address yet, and why; `gone` says that the server no longer has them, for good."""
 

@@ -20,8 +20,11 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 def _record(kind: type[T]) -> type[T]:
-    """A frozen dataclass for the type checker alone: what freezes it at run time takes a twentieth of every new job."""
-    return dataclass(kw_only=True, slots=True)(kind)
+    """A frozen dataclass for the type checker alone: what freezes it at run time takes a twentieth of every new job.
+
+    Without slots: orjson writes what has a `__dict__` three times as fast.
+    """
+    return dataclass(kw_only=True)(kind)
 
 
 @_record
