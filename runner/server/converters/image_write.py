@@ -100,11 +100,15 @@ def _own_arguments(picture: Image.Image, target: str, options: Mapping[str, Json
         },
         "webp": lambda _, given: {"quality": given.get("quality") or 80},
         "avif": lambda _, given: {"quality": given.get("quality") or 75},
-        "tiff": lambda first, _: {"compression": "group4" if first.mode == "1" else "tiff_lzw"},
+        "tiff": lambda page, _: _page_arguments(page),
         "ico": lambda first, given: {"sizes": _icon_sizes(first.size, given)},
         "tga": lambda _, __: {"compression": "tga_rle"},
     }
     return builders[target](picture, options) if target in builders else {}
+
+
+def _page_arguments(page: Image.Image) -> dict[str, object]:
+    return {"compression": "group4" if page.mode == "1" else "tiff_lzw"}
 
 
 def _icon_sizes(size: tuple[int, int], options: Mapping[str, Json]) -> list[tuple[int, int]]:
@@ -121,7 +125,8 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
     }
     if target == "tiff":
         for frame in frames[1:]:
-            frame.picture.encoderinfo = page_options(frame.metadata)  # wins over those of the first page
+            # Before those of the first page.
+            frame.picture.encoderinfo = {**page_options(frame.metadata), **_page_arguments(frame.picture)}
     if FORMATS[target].several == "animation":
         arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames if not frame.still]
         arguments |= _repetition(target, plays)

@@ -190,6 +190,22 @@ def test_the_results_of_later_pages_are_limited_as_that_of_the_first(convert: Co
         assert caught.value.code == 6037
 
 
+def test_black_and_white_gray_and_coloured_pages_stay_together(convert: Convert, tmp_path: Path) -> None:
+    text = Image.new("1", (64, 40), 1)
+    text.paste(0, (8, 8, 30, 12))
+    scans = [text, Image.new("L", (30, 30), 9), text, halves(), Image.new("I;16", (10, 10), 3000)]
+    for scan in scans[1:]:
+        scan.encoderinfo = {"compression": "tiff_lzw"}
+    text.save(tmp_path / "mixed.tif", save_all=True, append_images=scans[1:], compression="tiff_lzw")
+
+    (product,) = convert("tiff", tmp_path / "mixed.tif")
+
+    with Image.open(product.path) as result:
+        pages = [(page.copy(), page.info["compression"]) for page in ImageSequence.Iterator(result)]
+    assert [(page.mode, page.tobytes()) for page, _ in pages] == [(scan.mode, scan.tobytes()) for scan in scans]
+    assert [compression for _, compression in pages] == ["group4", "tiff_lzw", "group4", "tiff_lzw", "tiff_lzw"]
+
+
 def test_pages_of_a_tiff_become_a_file_each(pages: Path, convert: Convert) -> None:
     products = convert("jpg", pages)
 
