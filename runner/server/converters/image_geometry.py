@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,6 +48,11 @@ class Geometry:
     def counts_with_density(self) -> bool:
         return self.resizes and not self.aspect and self.unit in INCHES
 
+    @property
+    def follows(self) -> bool:
+        """Whether one side is given alone: the other follows, and the shape stays however it is handled."""
+        return (self.width is None) != (self.height is None) and self.aspect is None
+
 
 def geometry_of(options: Mapping[str, Json]) -> Geometry:
     """Reads expanded options; those a target doesn't have count as not given."""
@@ -74,9 +80,8 @@ def box(geometry: Geometry, size: Size, dpi: Density) -> Size:
         return _box_of_ratio(geometry, size)
     width = _in_pixels(geometry.width, geometry, size[0], dpi[0])
     height = _in_pixels(geometry.height, geometry, size[1], dpi[1])
-    if geometry.handling == "stretch" or (width is None and height is None):
-        return width or size[0], height or size[1]
-    width = width or _scaled(size[0], height or 1, size[1])
+    if width is None:
+        return (_scaled(size[0], height, size[1]), height) if height else size
     return width, height or _scaled(size[1], width, size[0])
 
 
@@ -107,11 +112,11 @@ def _scaled(value: int, factor: int, divisor: int) -> int:
 def result_size(geometry: Geometry, size: Size, dpi: Density) -> Size:
     """How large the result will be, without looking at a pixel; `size` is after the rotation."""
     frame = box(geometry, size, dpi)
-    return fitted(size, frame) if _fits_inside(geometry) and geometry.resizes else frame
+    return fitted(size, frame) if _fits_inside(geometry) else frame
 
 
 def _fits_inside(geometry: Geometry) -> bool:
-    return geometry.handling == "keep_aspect_ratio" and not geometry.aspect
+    return geometry.handling == "keep_aspect_ratio" and not geometry.aspect and not geometry.follows
 
 
 def fitted(size: Size, frame: Size) -> Size:
@@ -122,10 +127,24 @@ def fitted(size: Size, frame: Size) -> Size:
 
 
 def rotated_size(size: Size, degrees: int) -> Size:
-    """For guards, before the pixels are there; exact for quarter turns, an upper bound else."""
+    """What `rotate` makes of `size`, before the pixels are there."""
     if degrees % 180 == 0:
         return size
-    return (size[1], size[0]) if degrees % 90 == 0 else (size[0] + size[1], size[0] + size[1])
+    if degrees % 90 == 0:
+        return size[1], size[0]
+    across, down = turned_extent(size, degrees)
+    return _covered(size[0] / 2, across), _covered(size[1] / 2, down)
+
+
+def turned_extent(size: Size, degrees: int) -> tuple[float, float]:
+    """How far a rectangle reaches when it is turned, before that becomes whole pixels."""
+    cosine, sine = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    return size[0] * cosine + size[1] * sine, size[0] * sine + size[1] * cosine
+
+
+def _covered(middle: float, length: float) -> int:
+    """How many whole pixels a line touches; the middle stays where it is when a picture is turned."""
+    return math.ceil(middle + length / 2) - math.floor(middle - length / 2)
 
 
 def rotate(picture: Image.Image, degrees: int) -> Image.Image:
@@ -138,17 +157,19 @@ def rotate(picture: Image.Image, degrees: int) -> Image.Image:
     return with_alpha.rotate(-degrees, resample=Image.Resampling.BICUBIC, expand=True)
 
 
-def resize(picture: Image.Image, geometry: Geometry, frame: Size) -> Image.Image:
-    """`picture` brought into `frame` (of `box`) as the options ask; not a palette or 1-bit picture."""
+def resize(picture: Image.Image, geometry: Geometry, size: Size, dpi: Density) -> Image.Image:
+    """`picture` as large as the options ask; not a palette or 1-bit picture.
+
+    size  of the whole picture, where `picture` is that one decoded smaller or drawn at another scale
+    """
     if not geometry.resizes:
         return picture
-    if _fits_inside(geometry):
-        return _to(picture, fitted(picture.size, frame))
+    wanted = result_size(geometry, size, dpi)
+    if geometry.follows or _fits_inside(geometry) or geometry.handling == "stretch":
+        return _to(picture, wanted)
     if "_fill_" in geometry.handling:
-        return _filled(picture, frame, geometry.handling.rpartition("_")[2])
-    if geometry.handling == "stretch":
-        return _to(picture, frame)
-    return _cropped(picture, frame)
+        return _filled(_to(picture, fitted(size, wanted)), wanted, geometry.handling.rpartition("_")[2])
+    return _cropped(picture, wanted)
 
 
 def _to(picture: Image.Image, size: Size) -> Image.Image:

@@ -123,7 +123,7 @@ def _plays(picture: Image.Image, source: Source) -> int:
 
 
 def check_result(size: Size, job: Job) -> None:
-    check_size(size, job.guards)
+    check_size(size, job.guards, what="The result would have")
     if job.target in FORMATS and (job.target != "ico" or job.geometry.resizes):
         check_side(size, job.target)
 

@@ -91,13 +91,11 @@ def reading(source: Source) -> Iterator[None]:
         raise _broken(source, _plain(error)) from error
 
 
-def check_size(size: tuple[int, int], guards: Guards) -> None:
+def check_size(size: tuple[int, int], guards: Guards, *, what: str = "The picture has") -> None:
     """Raises ConversionError for a picture that is larger than allowed."""
     if size[0] * size[1] <= guards.pixels:
         return
-    text = (
-        f"The picture has {size[0]} x {size[1]} pixels; at most {guards.pixels // 1_000_000} megapixels are accepted."
-    )
+    text = f"{what} {size[0]} x {size[1]} pixels; at most {guards.pixels // 1_000_000} megapixels are accepted."
     raise ConversionError(TOO_LARGE, text, {"text_1": text})
 
 

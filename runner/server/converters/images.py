@@ -94,7 +94,7 @@ def _drawing(source: Source, job: Job) -> Pictures:
     wanted = image_geometry.result_size(job.geometry, turned, dpi)
     check_result(wanted, job)
     # Drawn as large as needed and no larger: nothing is enlarged afterwards.
-    scale = max(wanted[0] / turned[0], wanted[1] / turned[1])
+    scale = _scale(natural, wanted, job)
     drawn = _whole(natural[0] * scale), _whole(natural[1] * scale)
     check_size(drawn, job.guards)
     with reading(source):
@@ -103,6 +103,14 @@ def _drawing(source: Source, job: Job) -> Pictures:
     return Pictures(
         frames=(Frame(picture=picture, metadata=image_metadata.as_wished(metadata, job.wishes, job.target)),)
     )
+
+
+def _scale(natural: Size, wanted: Size, job: Job) -> float:
+    """What makes the drawing reach as far as the result when it is turned."""
+    if not job.geometry.resizes:
+        return 1.0
+    across, down = image_geometry.turned_extent(natural, job.geometry.rotate)
+    return max(wanted[0] / across, wanted[1] / down)
 
 
 def _whole(length: float) -> int:
@@ -165,9 +173,7 @@ def _treat(picture: Image.Image, job: Job, full_size: Size, dpi: Density) -> Ima
     elif geometry.resizes:
         ready = image_color.scalable(picture, job.target)
     ready = image_geometry.rotate(ready, geometry.rotate)
-    # A jpg may have been decoded smaller than it is; percentages count from its full size.
-    size = full_size if full_size[0] and geometry.rotate % 90 == 0 else ready.size
-    ready = image_geometry.resize(ready, geometry, image_geometry.box(geometry, size, dpi))
+    ready = image_geometry.resize(ready, geometry, full_size if full_size[0] else ready.size, dpi)
     return _in_target_colors(image_color.treat(ready, job.color), job.target)
 
 

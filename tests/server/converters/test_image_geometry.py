@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageStat
 
 from runner.server.converters.catalog import expand_options, find
-from runner.server.converters.image_geometry import Geometry, box, fitted, result_size, rotate
-from runner.server.converters.protocol import ConversionError, Product
+from runner.server.converters.image_geometry import Geometry, box, fitted, result_size, rotate, rotated_size
+from runner.server.converters.protocol import ConversionError, Guards, Product
 
 Convert = Callable[..., list[Product]]
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -45,7 +45,8 @@ def mean(band: Image.Image) -> float:
         ({"width": 100, "height": 100}, (100, 50)),
         ({"width": 1000, "height": 10}, (20, 10)),
         ({"width": 50, "height": 50, "resize_handling": "stretch"}, (50, 50)),
-        ({"width": 50, "resize_handling": "stretch"}, (50, 100)),
+        ({"width": 50, "resize_handling": "stretch"}, (50, 25)),
+        ({"height": 25, "resize_handling": "keep_aspect_ratio_fill_white"}, (50, 25)),
         ({"width": 50, "height": 50, "resize_handling": "keep_aspect_ratio_crop"}, (50, 50)),
         ({"width": 50, "height": 50, "resize_handling": "keep_aspect_ratio_fill_white"}, (50, 50)),
         ({"width": 50, "resize_by": "perc"}, (100, 50)),
@@ -74,7 +75,7 @@ def test_the_result_has_the_size_asked_for(
         ({"width": 25, "resize_by": "perc"}, (500, 250)),
         ({"width": 400}, (400, 200)),
         ({"width": 300, "height": 300, "resize_handling": "keep_aspect_ratio_crop"}, (300, 300)),
-        ({"width": 300, "resize_handling": "stretch"}, (300, 1000)),
+        ({"width": 300, "height": 100, "resize_handling": "stretch"}, (300, 100)),
         ({"height": 300, "rotate": 90}, (150, 300)),
     ],
 )
@@ -89,6 +90,34 @@ def test_a_large_jpg_decoded_smaller_has_the_same_size(
     for name in ("a.jpg", "turned.jpg"):
         (product,) = convert("png", tmp_path / name, **options)
         assert opened(product).size == size
+
+
+@pytest.mark.parametrize(
+    ("whole", "options", "size"),
+    [
+        ((700, 457), {"width": 160}, (160, 104)),
+        ((457, 700), {"height": 160}, (104, 160)),
+        ((1000, 103), {"width": 100}, (100, 10)),
+        ((1000, 103), {"width": 10, "resize_by": "perc"}, (100, 10)),
+        ((103, 1000), {"height": 101, "resize_handling": "keep_aspect_ratio_crop"}, (10, 101)),
+        ((700, 667), {"width": 160, "height": 160}, (160, 152)),
+    ],
+)
+def test_a_side_given_alone_is_as_long_as_asked_for(
+    whole: tuple[int, int], options: dict[str, object], size: tuple[int, int], convert: Convert, tmp_path: Path
+) -> None:
+    for kind in ("jpg", "png"):
+        Image.new("L", whole).save(tmp_path / f"a.{kind}")
+        (product,) = convert("png", tmp_path / f"a.{kind}", **options)
+        assert opened(product).size == size
+
+
+def test_what_is_filled_lies_the_same_whether_the_source_was_decoded_smaller(convert: Convert, tmp_path: Path) -> None:
+    options = {"width": 160, "height": 160, "resize_handling": "keep_aspect_ratio_fill_black"}
+    for kind in ("jpg", "png"):
+        Image.new("RGB", (700, 667), "white").save(tmp_path / f"a.{kind}")
+        (product,) = convert("png", tmp_path / f"a.{kind}", **options)
+        assert opened(product).convert("RGB").getbbox() == (0, 4, 160, 156)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +202,12 @@ def test_what_is_fitted_touches_the_frame_and_stays_inside(size: tuple[int, int]
     assert width == frame[0] or height == frame[1]
 
 
+@given(size=st.tuples(sides, sides), side=sides)
+def test_a_side_alone_is_never_another_one(size: tuple[int, int], side: int) -> None:
+    assert result_size(Geometry(width=side), size, (72, 72))[0] == side
+    assert result_size(Geometry(height=side), size, (72, 72))[1] == side
+
+
 @given(size=st.tuples(sides, sides), ratio=st.tuples(st.integers(1, 999), st.integers(1, 999)))
 def test_a_box_of_a_ratio_is_inside_to_crop_and_around_to_fill(size: tuple[int, int], ratio: tuple[int, int]) -> None:
     inside = box(Geometry(aspect=ratio), size, (72, 72))
@@ -185,17 +220,22 @@ def test_a_box_of_a_ratio_is_inside_to_crop_and_around_to_fill(size: tuple[int, 
 
 
 @given(size=st.tuples(st.integers(1, 60), st.integers(1, 60)), degrees=st.integers(0, 359))
-def test_the_promised_size_bounds_the_rotated_one(size: tuple[int, int], degrees: int) -> None:
-    from runner.server.converters.image_geometry import rotated_size
+def test_the_promised_size_is_that_of_the_rotated_one(size: tuple[int, int], degrees: int) -> None:
+    assert rotate(Image.new("RGB", size), degrees).size == rotated_size(size, degrees)
 
-    promised = rotated_size(size, degrees)
-    turned = rotate(Image.new("RGB", size), degrees).size
 
-    assert turned == promised if degrees % 90 == 0 else (turned[0] <= promised[0] + 1 and turned[1] <= promised[1] + 1)
+def test_a_slightly_turned_picture_is_measured_by_what_it_becomes(convert: Convert, tmp_path: Path) -> None:
+    Image.new("L", (760, 600)).save(tmp_path / "a.jpg")
+
+    (product,) = convert("png", tmp_path / "a.jpg", rotate=1, guards=Guards(pixels=1_000_000))
+    with pytest.raises(ConversionError, match="The result would have 962 x 962 pixels; at most 0 megapixels"):
+        convert("png", tmp_path / "a.jpg", rotate=45, guards=Guards(pixels=900_000))
+
+    assert opened(product).size == rotated_size((760, 600), 1) == (772, 614)
 
 
 def test_results_are_bounded_before_a_pixel_is_read() -> None:
-    assert result_size(Geometry(width=65000, handling="stretch"), (10, 10), (72, 72)) == (65000, 10)
+    assert result_size(Geometry(width=65000, height=10, handling="stretch"), (10, 10), (72, 72)) == (65000, 10)
 
 
 def test_resize_image_makes_the_target_and_the_shape_asked_for(convert: Convert, picture: Path) -> None:

@@ -63,6 +63,32 @@ def test_a_drawing_is_drawn_at_the_size_asked_for_and_not_enlarged(convert: Conv
     assert picture.getpixel((1003, 500)) == (0, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"width": 200}, (200, 168)),
+        ({"width": 200, "resize_by": "perc"}, (224, 188)),
+        ({"width": 50, "resize_by": "perc"}, (56, 47)),
+        ({}, (112, 94)),
+    ],
+)
+def test_a_slanted_drawing_is_scaled_once(
+    options: dict[str, object], size: tuple[int, int], convert: Convert, tmp_path: Path
+) -> None:
+    (product,) = convert("png", drawing(tmp_path, RECT), rotate=30, **options)
+
+    assert rendered(product).size == size
+
+
+def test_a_slanted_drawing_is_drawn_at_the_size_asked_for(convert: Convert, tmp_path: Path) -> None:
+    bars = "".join(f'<rect x="{x}" width="10" height="50" fill="#f00"/>' for x in range(0, 100, 20))
+
+    (product,) = convert("png", drawing(tmp_path, bars), rotate=30, width=400)
+
+    shades = rendered(product).getchannel("A").histogram()
+    assert sum(shades[26:230]) < 0.07 * sum(shades[26:])  # between red and nothing: enlarged it is 0.095
+
+
 def test_open_parts_become_white_in_a_jpg(convert: Convert, tmp_path: Path) -> None:
     (product,) = convert("jpg", drawing(tmp_path, RECT))
 
