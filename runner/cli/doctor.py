@@ -135,6 +135,7 @@ def _here(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
     yield from _isolation()
     yield from _browser()
     yield from _converters()
+    yield from _fonts()
     yield from _storage()
 
 
@@ -204,6 +205,21 @@ def _converters() -> Iterator[tuple[str, Verdict, str]]:
         by_category.setdefault(row.category, []).append(row.target)
     for category, targets in sorted(by_category.items()):
         yield f"converts to {category}", "ok", ", ".join(sorted(targets))
+
+
+def _fonts() -> Iterator[tuple[str, Verdict, str]]:
+    from runner.server.converters.fonts import installed_families
+
+    here = installed_families()
+    if here is None:
+        yield (
+            "fonts",
+            "missing",
+            "text in svg isn't shown without any: install some, like the package fonts-dejavu-core",
+        )
+    else:
+        told = dict.fromkeys((here.sans_serif, here.serif, here.monospace))
+        yield "fonts", "ok", f"of svg whose own ones aren't installed: {', '.join(told)}"
 
 
 def _storage() -> Iterator[tuple[str, Verdict, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,7 @@ from runner.cli.app import COMMANDS
 from runner.cli.endpoint import choose_endpoint
 from runner.errors import AuthenticationError
 from runner.runlog import Created, Intent, Owner, RunStarted, open_log
+from runner.server.converters.fonts import FOLDERS, installed_families
 from runner.settings import load_settings
 
 Runner = Callable[..., CompletedProcess[str]]
@@ -321,6 +323,15 @@ def test_a_reader_that_had_enough_is_no_error(recipe: Path) -> None:
     done = subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_doctor_says_which_fonts_drawings_get(runner: Runner, tmp_path: Path) -> None:
+    done = runner("doctor", "--format", "json", cwd=tmp_path, HOME=str(tmp_path))
+
+    (fonts,) = [row for row in json.loads(done.stdout) if row["what"] == "fonts"]
+    here = installed_families(FOLDERS[:2])
+    assert fonts["verdict"] == ("ok" if here else "missing")
+    assert (here.sans_serif if here else "install some") in fonts["said"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ a file must not become a page.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import img2pdf
 from PIL import Image, MpoImagePlugin
@@ -44,21 +46,30 @@ MPO_ENTRIES = 0xB002
 Page = bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pages:
+    """Those of one source."""
+
+    contents: tuple[Page, ...]
+    warnings: tuple[str, ...] = ()
+
+
 def convert(request: Request) -> list[Product]:
     """One pdf for each source; with `merge` one of all, in their order."""
-    pages = [_pages(source, request) for source in request.sources]
-    if request.options.get("merge") and len(pages) > 1:
-        return [_document(request, [page for own in pages for page in own], tuple(range(len(pages))))]
-    return [_document(request, own, (index,)) for index, own in enumerate(pages)]
+    read = [_pages(source, request) for source in request.sources]
+    if request.options.get("merge") and len(read) > 1:
+        return [_document(request, read, tuple(range(len(read))))]
+    return [_document(request, [own], (index,)) for index, own in enumerate(read)]
 
 
-def _pages(source: Source, request: Request) -> list[Page]:
+def _pages(source: Source, request: Request) -> Pages:
     check_kind(source)
     if source.kind in VERBATIM and _untouched(source, request) and (content := _verbatim(source, request)):
-        return [content]
+        return Pages(contents=(content,))
     pictures = treated_pictures(source, job_of(request, "pdf"))
     quality = request.options.get("quality") or PDF_QUALITY
-    return [_encoded(frame, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames]
+    encoded = (_encoded(frame, lossy=source.kind in LOSSY, quality=quality) for frame in pictures.frames)
+    return Pages(contents=tuple(encoded), warnings=pictures.warnings)
 
 
 def _untouched(source: Source, request: Request) -> bool:
@@ -120,7 +131,8 @@ def _encoded(frame: Frame, *, lossy: bool, quality: int) -> Page:
     return buffer.getvalue()
 
 
-def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> Product:
+def _document(request: Request, read: Sequence[Pages], sources: tuple[int, ...]) -> Product:
+    pages = [page for own in read for page in own.contents]
     path = request.workdir / f"{sources[0]}.pdf"
     document = img2pdf.convert_to_docobject(
         *pages,
@@ -139,7 +151,7 @@ def _document(request: Request, pages: list[Page], sources: tuple[int, ...]) -> 
         content_type=CONTENT_TYPES["pdf"],
         sources=sources,
         metadata={"pages": len(pages)},
-        warnings=unheld(wishes_of(request.metadata), "pdf"),
+        warnings=(*(warning for own in read for warning in own.warnings), *unheld(wishes_of(request.metadata), "pdf")),
     )
 
 

@@ -45,6 +45,7 @@ class Pictures:
     frames: tuple[Frame, ...]
     animated: bool = False
     plays: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def convert(request: Request) -> list[Product]:
@@ -99,10 +100,8 @@ def _drawing(source: Source, job: Job) -> Pictures:
     check_size(drawn, job.guards)
     with reading(source):
         picture = _treat(drawing.render(drawn[0]), job, turned, dpi)
-    metadata = Metadata(dpi=dpi if job.geometry.dpi else None)
-    return Pictures(
-        frames=(Frame(picture=picture, metadata=image_metadata.as_wished(metadata, job.wishes, job.target)),)
-    )
+    metadata = image_metadata.as_wished(Metadata(dpi=dpi if job.geometry.dpi else None), job.wishes, job.target)
+    return Pictures(frames=(Frame(picture=picture, metadata=metadata),), warnings=drawing.warnings)
 
 
 def _scale(natural: Size, wanted: Size, job: Job) -> float:
@@ -208,6 +207,7 @@ def _product(
         sources=(index,),
         metadata={"width": width, "height": height, "frames": sum(not frame.still for frame in frames)},
         warnings=(
+            *pictures.warnings,
             *unheld(wishes_of(request.metadata), target),
             *image_metadata.unheld_texts(frames[0].metadata, target),
             *_without_use(request, index, target),

@@ -17,21 +17,24 @@ from xml.sax.saxutils import escape, quoteattr
 import resvg_py
 from PIL import Image
 
+from runner.server.converters.fonts import Families, installed_families, with_general_family
 from runner.server.converters.protocol import UNREADABLE, ConversionError
 
 TEXT_BYTES = 64 * 1024 * 1024
 DEPTH = 500
 DEFAULT_SIZE = (300.0, 150.0)  # what browsers take for a drawing without a size
+NO_FONT = "This machine has no font; text in a drawing isn't shown."
 UNITS = {"px": 1.0, "": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 
 
 class _Cleaner:
-    """Rewrites a drawing event by event; gives the first element a size."""
+    """Rewrites a drawing event by event; gives the first element a size, and text a family that is installed."""
 
     def __init__(self) -> None:
         self.size: tuple[float, float] | None = None
-        self.has_text = False
+        self.has_text = False  # or a drawing within, which may have some
         self._out: list[str] = []
+        self._style: list[str] | None = None  # of the element that is open, where it holds CSS
         self._depth = 0
 
     def clean(self, content: bytes) -> str:
@@ -43,22 +46,37 @@ class _Cleaner:
         return "".join(self._out)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._end_style()
         self._depth += 1
         if self._depth > DEPTH:
             raise _unreadable(f"its elements are nested more than {DEPTH} deep")
         if self.size is None:
             self.size = _natural_size(attributes)
             attributes = _sized(attributes, self.size)
-        self.has_text = self.has_text or name.endswith("text")
-        kept = (f" {key}={quoteattr(value)}" for key, value in attributes.items() if _harmless(key, value))
-        self._out.append(f"<{name}{''.join(kept)}>")
+        kept = {key: value for key, value in attributes.items() if _harmless(key, value)}
+        self.has_text = self.has_text or name.endswith("text") or any(map(_is_drawing, kept.values()))
+        written = (f" {key}={quoteattr(_with_family(key, value))}" for key, value in kept.items())
+        self._out.append(f"<{name}{''.join(written)}>")
+        self._style = [] if name.rpartition(":")[2] == "style" else None
 
     def _end(self, name: str) -> None:
         self._depth -= 1
+        self._end_style()
+        if not self._depth and self.has_text:
+            # The renderer reads fonts only for text that isn't in a drawing within.
+            self._out.append(f"<{name.removesuffix('svg')}text/>")
         self._out.append(f"</{name}>")
 
     def _text(self, text: str) -> None:
-        self._out.append(escape(text))
+        if self._style is None:
+            self._out.append(escape(text))
+        else:
+            self._style.append(text)
+
+    def _end_style(self) -> None:
+        if self._style is not None:
+            self._out.append(escape(_with_families("".join(self._style))))
+        self._style = None
 
 
 class Drawing:
@@ -68,13 +86,28 @@ class Drawing:
         self.size = size
         self._text = text
         self._has_text = has_text
+        # Reading the machine's fonts takes longer than all the rest: only where there are words.
+        self._families = installed_families() if has_text else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (NO_FONT,) if self._has_text and self._families is None else ()
 
     def render(self, width: int) -> Image.Image:
         """The drawing `width` pixels wide, its height in proportion."""
+        here = self._families or Families()
         try:
-            # Reading the machine's fonts takes longer than all the rest: only where there are words.
             content = resvg_py.svg_to_bytes(
-                svg_string=self._text, width=width, dpi=96, skip_system_fonts=not self._has_text
+                svg_string=self._text,
+                width=width,
+                dpi=96,
+                skip_system_fonts=not self._has_text,
+                font_family=here.serif,  # where the drawing names none, as in browsers
+                serif_family=here.serif,
+                sans_serif_family=here.sans_serif,
+                monospace_family=here.monospace,
+                cursive_family=here.sans_serif,
+                fantasy_family=here.sans_serif,
             )
         except ValueError as error:
             raise _unreadable(f"it can't be drawn: {error}") from error
@@ -114,6 +147,21 @@ def _harmless(key: str, value: str) -> bool:
     if key.rpartition(":")[2].lower() not in ("href", "src", "base"):
         return True
     return re.match(r"\s*(#|data:)", value) is not None
+
+
+def _is_drawing(value: str) -> bool:
+    """Whether it is another drawing, which may have text."""
+    return re.match(r"(?i)\s*data:image/svg", value) is not None
+
+
+def _with_family(key: str, value: str) -> str:
+    if key == "font-family":
+        return with_general_family(value)
+    return _with_families(value) if key == "style" else value
+
+
+def _with_families(css: str) -> str:
+    return re.sub(r"(?i)\b(font(?:-family)?\s*:)([^;}!]+)", lambda found: found[1] + with_general_family(found[2]), css)
 
 
 def _natural_size(root: dict[str, str]) -> tuple[float, float]:
