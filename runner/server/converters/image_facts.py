@@ -6,7 +6,7 @@ opened in the server's own process, and none costs a process more.
 
 from __future__ import annotations
 
-from runner.server.converters.image_source import FORMATS, PAGED, frame_count, open_picture
+from runner.server.converters.image_source import FORMATS, PAGED, frame_numbers, open_picture
 from runner.server.converters.protocol import ConversionError, Guards, Source
 
 
@@ -17,7 +17,7 @@ def facts_of(source: Source, guards: Guards) -> dict[str, str]:
     try:
         with open_picture(source, guards) as picture:
             width, height = picture.size
-            count = frame_count(picture, source, guards)
+            count = len(frame_numbers(picture, source, guards))
     except ConversionError:
         return {}
     facts = {"width": str(width), "height": str(height)}

@@ -16,7 +16,7 @@ from PIL import Image, MpoImagePlugin
 from runner.server.converters import image_color, image_density, image_metadata
 from runner.server.converters.image_geometry import DEFAULT_DPI
 from runner.server.converters.image_plan import job_of
-from runner.server.converters.image_source import BROKEN, check_kind, check_size, frame_count, open_picture
+from runner.server.converters.image_source import BROKEN, check_kind, check_size, frame_numbers, open_picture
 from runner.server.converters.image_targets import CONTENT_TYPES, PDF_QUALITY
 from runner.server.converters.image_wishes import PLACES, unheld, wishes_of
 from runner.server.converters.image_write import Frame
@@ -86,7 +86,7 @@ def _verbatim(source: Source, request: Request) -> Page | None:
     """The file's own bytes where they can be a page as they are."""
     with open_picture(source, request.guards) as picture:
         check_size(picture.size, request.guards)
-        if frame_count(picture, source, request.guards) > 1:
+        if len(frame_numbers(picture, source, request.guards)) > 1:
             return None
         picture.load()  # raises where the file is cut off
         if image_metadata.orientation(picture) not in UPRIGHT_BY_ROTATION or image_color.has_alpha(picture):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image, PngImagePlugin
 
 from runner.server.converters import image_density, image_geometry, image_metadata
 from runner.server.converters.image_geometry import Density, Geometry, Size
-from runner.server.converters.image_source import ANIMATED, check_size, frame_count
+from runner.server.converters.image_source import ANIMATED, check_size, frame_numbers
 from runner.server.converters.image_wishes import Wishes, wishes_of
 from runner.server.converters.image_write import FORMATS, check_side
 from runner.server.converters.protocol import Guards, Request, Source
@@ -51,7 +52,7 @@ class Head:
 
     size: Size
     dpi: Density | None
-    wanted: range
+    wanted: Sequence[int]
     still: bool
     plays: int
     treated: bool
@@ -84,11 +85,11 @@ def head_of_page(picture: Image.Image, head: Head, job: Job) -> Head:
     return own
 
 
-def _wanted(picture: Image.Image, source: Source, job: Job) -> range:
-    count = frame_count(picture, source, job.guards)
+def _wanted(picture: Image.Image, source: Source, job: Job) -> Sequence[int]:
+    numbers = frame_numbers(picture, source, job.guards)
     if source.kind in ANIMATED and not FORMATS[job.target].several:
-        return range(1)
-    return range(1, count) if _has_still(picture) and job.target != "png" else range(count)
+        return numbers[:1]
+    return numbers[1:] if _has_still(picture) and job.target != "png" else numbers
 
 
 def _has_still(picture: Image.Image) -> bool:

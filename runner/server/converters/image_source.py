@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pi_heif
@@ -51,6 +51,10 @@ BROKEN: tuple[type[Exception], ...] = (
 
 ANIMATED = frozenset({"gif", "webp", "png", "avif"})
 PAGED = frozenset({"tiff"})
+
+# Source: TIFF 6.0, tag 254: bits 0 (reduced resolution) and 2 (transparency mask).
+NEW_SUBFILE_TYPE = 254
+NO_PAGE = 0b101
 
 
 def check_kind(source: Source) -> None:
@@ -99,19 +103,32 @@ def check_size(size: tuple[int, int], guards: Guards, *, what: str = "The pictur
     raise ConversionError(TOO_LARGE, text, {"text_1": text})
 
 
-def frame_count(picture: Image.Image, source: Source, guards: Guards) -> int:
-    """How many pictures the file holds that count: frames of an animation, pages of a tiff, else one."""
+def frame_numbers(picture: Image.Image, source: Source, guards: Guards) -> Sequence[int]:
+    """Which pictures of the file count: all frames of an animation, the pages of a tiff, else the first."""
     if source.kind not in ANIMATED | PAGED:
-        return 1
-    count: int = getattr(picture, "n_frames", 1)
+        return range(1)
+    numbers = _pages(picture) if source.kind in PAGED else range(getattr(picture, "n_frames", 1))
     _drop_what_others_said(picture)
+    count = len(numbers)
     if count > guards.frames:
         raise _too_many(f"It holds {count} pictures; at most {guards.frames} are accepted.")
     pixels = picture.size[0] * picture.size[1] * count
     if count > 1 and pixels > guards.frame_pixels:
         text = f"Its {count} pictures have {pixels // 1_000_000} megapixels together; at most "
         raise _too_many(f"{text}{guards.frame_pixels // 1_000_000} are accepted.")
-    return count
+    return numbers
+
+
+def _pages(picture: Image.Image) -> Sequence[int]:
+    """Without smaller copies of a page and masks of it, as maps and cameras have them; the first counts in any case."""
+    kinds = []
+    for number in range(getattr(picture, "n_frames", 1)):
+        picture.seek(number)
+        kind = getattr(picture, "tag_v2", {}).get(NEW_SUBFILE_TYPE)
+        kinds.append(kind if isinstance(kind, int) else 0)
+    picture.seek(0)
+    aside = NO_PAGE & ~kinds[0]  # what the first says of itself tells nothing of the others
+    return [number for number, kind in enumerate(kinds) if not kind & aside]
 
 
 def go_to(number: int, picture: Image.Image, guards: Guards) -> None:

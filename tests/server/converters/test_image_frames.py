@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageSequence
 
-from runner.server.converters.protocol import ConversionError, Guards, Product
+from runner.server.converters.image_facts import facts_of
+from runner.server.converters.protocol import ConversionError, Guards, Product, Source
 
 Convert = Callable[..., list[Product]]
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -212,6 +213,36 @@ def test_pages_of_a_tiff_become_a_file_each(pages: Path, convert: Convert) -> No
     assert [product.filename for product in products] == ["pages-1.jpg", "pages-2.jpg", "pages-3.jpg"]
     assert [opened(product).size for product in products] == [(80, 60), (50, 20), (30, 30)]
     assert {product.sources for product in products} == {(0,)}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"),
+    [
+        ((0, 1, 1), [0]),
+        ((0, 4, 1), [0]),
+        ((0, 1, 2, 5), [0, 2]),
+        ((2, 2, 2), [0, 1, 2]),
+        ((1, 0), [0, 1]),
+        ((1, 1, 1), [0, 1, 2]),
+    ],
+)
+def test_smaller_copies_and_masks_in_a_tiff_are_no_pages(
+    kinds: tuple[int, ...], kept: list[int], convert: Convert, tmp_path: Path
+) -> None:
+    pictures = [Image.new("L", (60 - 10 * number, 20), 50 * number) for number in range(len(kinds))]
+    for picture, kind in zip(pictures, kinds, strict=True):
+        picture.encoderinfo = {"tiffinfo": {254: kind}}
+    pictures[0].save(tmp_path / "map.tif", save_all=True, append_images=pictures[1:])
+
+    products = convert("png", tmp_path / "map.tif")
+    (whole,) = convert("tiff", tmp_path / "map.tif")
+
+    assert [opened(product).size for product in products] == [pictures[number].size for number in kept]
+    assert [opened(product).getpixel((5, 5)) for product in products] == [50 * number for number in kept]
+    with Image.open(whole.path) as result:
+        assert getattr(result, "n_frames", 1) == len(kept)
+    source = Source(path=tmp_path / "map.tif", filename="map.tif", content_type="image/tiff", kind="tiff")
+    assert facts_of(source, Guards())["pages"] == str(len(kept))
 
 
 def test_too_many_frames_are_refused(animation: Callable[..., Path], convert: Convert) -> None:
