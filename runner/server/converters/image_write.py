@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from runner.wire.values import Json
 
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256)
 DEFAULT_DURATION_MS = 100  # what viewers make of a frame that says 0
+LONGEST_GIF_MS = 655_340
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +24,7 @@ class Frame:
 
     picture: Image.Image
     metadata: Metadata = field(default_factory=Metadata)
-    duration_ms: int = 0
+    duration_ms: float = 0
     still: bool = False
 
 
@@ -128,13 +129,33 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
             # Before those of the first page.
             frame.picture.encoderinfo = {**page_options(frame.metadata), **_page_arguments(frame.picture)}
     if FORMATS[target].several == "animation":
-        arguments["duration"] = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames if not frame.still]
+        durations = [frame.duration_ms or DEFAULT_DURATION_MS for frame in frames if not frame.still]
+        arguments["duration"] = _gif_durations(durations) if target == "gif" else _in_steps(durations, 1)
         arguments |= _repetition(target, plays)
     if target == "png":
         arguments["default_image"] = frames[0].still
     if target == "gif" and any(has_alpha(frame.picture) for frame in frames):
         arguments["disposal"] = 2  # else what a frame leaves open shows the one before it
     return arguments
+
+
+def _gif_durations(durations_ms: Sequence[float]) -> list[int]:
+    """In hundredths of a second.
+
+    What says 10 ms or less, in any format, browsers show for 100 ms. It stays like that, and what says more doesn't
+    become so short.
+    """
+    return _in_steps([10 if one <= 10 else min(max(20, one), LONGEST_GIF_MS) for one in durations_ms], 10)
+
+
+def _in_steps(durations_ms: Iterable[float], step: int) -> list[int]:
+    """As multiples of `step`; what rounding takes from one the next one gets, so that all keep their speed."""
+    steps: list[int] = []
+    owed = 0.0
+    for duration in durations_ms:
+        steps.append(max(1, round((duration + owed) / step)))
+        owed += duration - steps[-1] * step
+    return [count * step for count in steps]
 
 
 def _repetition(target: str, plays: int) -> dict[str, object]:

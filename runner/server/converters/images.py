@@ -146,7 +146,7 @@ def _frame(picture: Image.Image, source: Source, job: Job, head: Head, shared: M
     return Frame(
         picture=image_metadata.bare(ready) if job.wishes.clears else ready,
         metadata=shared or _metadata(upright, ready, source, job, head),
-        duration_ms=int(picture.info.get("duration") or 0),
+        duration_ms=picture.info.get("duration") or 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,47 @@ def test_an_animation_runs_as_often_as_before(
 
     loop = opened(product).info.get("loop")
     assert (plays if target == "webp" else {0: 0, 1: None, 3: 2}[plays]) == loop
+
+
+def durations(product: Product) -> list[int]:
+    with Image.open(product.path) as result:
+        return [round(frame.info["duration"]) for frame in ImageSequence.Iterator(result) if frame.load()]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ([33] * 6, [30, 40, 30, 30, 40, 30]),
+        ([16] * 3, [20, 20, 20]),  # less would be shown for 100 ms
+        ([5, 10, 5], [10, 10, 10]),  # which is what all of these are in browsers, before as well
+        ([40, 1000, 25], [40, 1000, 20]),
+        ([70, 900_000, 70], [70, 655_340, 70]),
+    ],
+)
+def test_a_gif_runs_at_the_speed_of_its_source(
+    given: list[int], shown: list[int], convert: Convert, tmp_path: Path
+) -> None:
+    frames = [halves((40 * number, 0, 0)) for number in range(len(given))]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=given, lossless=True)
+
+    (product,) = convert("gif", tmp_path / "a.webp")
+
+    assert durations(product) == shown
+
+
+def test_parts_of_milliseconds_are_not_cut_off(convert: Convert, tmp_path: Path) -> None:
+    frames = [halves((60 * number, 0, 0)) for number in range(4)]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=16)
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    for part in content.split(b"fcTL")[1:]:  # 16 / 1000 s become 16 / 960 s
+        at = content.index(part) + 20
+        content[at : at + 4] = (16).to_bytes(2, "big") + (960).to_bytes(2, "big")
+        content[at + 6 : at + 10] = zlib.crc32(content[at - 24 : at + 6]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(content)
+
+    (product,) = convert("webp", tmp_path / "a.png")
+
+    assert durations(product) == [17, 16, 17, 17]
 
 
 def test_a_resized_animation_keeps_its_frames(animation: Callable[..., Path], convert: Convert) -> None:
