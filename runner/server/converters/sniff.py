@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import puremagic
 
+from runner.server.converters.picture_headers import is_plain_tga, odd_picture_kind
 from runner.wire.formats import file_ending
 
 HEAD_BYTES = 65_536
@@ -35,7 +36,6 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"II+\x00", "tiff"),
     (0, b"MM\x00+", "tiff"),
     (0, b"\x00\x00\x01\x00", "ico"),
-    (0, b"\x00\x00\x02\x00", "cur"),
     (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "jp2"),
     (0, b"\xff\x4f\xff\x51", "jp2"),
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "jxl"),
@@ -224,20 +224,10 @@ def _binary_kind(path: Path, head: bytes, tail: bytes) -> str | None:
         return _brand_kind(head)
     if head[:4] == b"RIFF":
         return RIFF.get(head[8:12])
-    if kind := _odd_picture_kind(head, tail):
+    if kind := odd_picture_kind(head, tail):
         return kind
-    return next((kind for at, magic, kind in MAGIC if head[at : at + len(magic)] == magic), None)
-
-
-def _odd_picture_kind(head: bytes, tail: bytes) -> str | None:
-    """Formats whose magic number alone is too short to be sure of."""
-    if head[:2] == b"BM" and len(head) >= 26 and head[14] in (12, 40, 52, 56, 64, 108, 124) and not head[15]:
-        return "bmp"
-    if re.match(rb"P[1-6][\s#]", head):
-        return "ppm"
-    if head[0] == 10 and len(head) >= 128 and head[1] in (0, 2, 3, 4, 5) and head[2] == 1 and head[3] in (1, 2, 4, 8):
-        return "pcx"
-    return "tga" if tail[8:24] == b"TRUEVISION-XFILE" else None
+    known = next((kind for at, magic, kind in MAGIC if head[at : at + len(magic)] == magic), None)
+    return known or ("tga" if is_plain_tga(head) else None)
 
 
 def _brand_kind(head: bytes) -> str:

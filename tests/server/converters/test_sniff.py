@@ -6,13 +6,19 @@ import gzip
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from runner.server.converters.protocol import Product
 from runner.server.converters.sniff import Sniffed, sniff
+
+Convert = Callable[..., list[Product]]
+FOOTER_OF_A_TGA = 26
 
 
 def zip_of(*names: str, mimetype: str = "") -> bytes:
@@ -48,6 +54,10 @@ CASES: list[tuple[str, bytes, str]] = [
     ("x.svg", b"%PDF-1.7\n", "pdf"),
     ("x", b"P6\n2 2\n255\n" + bytes(12), "ppm"),
     ("x", b"BM" + bytes(12) + b"\x28\0\0\0" + bytes(40), "bmp"),
+    ("x", b"\0\0\2\0\1\0\x10\x10\0\0\1\0\1\0\x30\0\0\0\x16\0\0\0" + bytes(48), "cur"),
+    ("x.cur", b"\0\0\2" + bytes(9) + b"\x28\0\x1e\0\x18\0" + bytes(3600), "tga"),
+    ("x", b"\0\0\x0a" + bytes(9) + b"\4\0\4\0\x18\x20\x8f\1\2\3", "tga"),
+    ("x", b"\0\1\1\0\0\2\0\x18\0\0\0\0\4\0\1\0\x08\x20" + bytes(10), "tga"),
     ("x", b"BMX is a sport on bicycles, and this is text", "txt"),
     ("x.docx", zip_of("[Content_Types].xml", "word/document.xml"), "docx"),
     ("x", zip_of("[Content_Types].xml", "xl/workbook.xml"), "xlsx"),
@@ -120,3 +130,19 @@ def test_long_odd_texts_take_no_time(content: bytes, tmp_path: Path) -> None:
 
     assert found.kind in ("txt", "xml", "html")
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tga_rle"}])
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA"])
+def test_a_tga_of_the_first_version_is_read(
+    mode: str, options: dict[str, object], convert: Convert, tmp_path: Path
+) -> None:
+    picture = Image.linear_gradient("L").resize((40, 30)).convert(mode)
+    picture.save(tmp_path / "a.tga", **options)  # type: ignore[arg-type]  # a table of keywords
+    whole = (tmp_path / "a.tga").read_bytes()
+    (tmp_path / "old.tga").write_bytes(whole[:-FOOTER_OF_A_TGA])
+
+    (product,) = convert("png", tmp_path / "old.tga")
+
+    with Image.open(product.path) as result:
+        assert result.convert("RGBA").tobytes() == picture.convert("RGBA").tobytes()
