@@ -61,11 +61,12 @@ class Copying:
     def _made(self, request: Request) -> Iterator[Product]:
         stem = Path(request.sources[0].filename).stem
         for page in range(self.pages):
+            number = f"-{page + 1}" if self.pages > 1 else ""
             path = request.workdir / f"{page}"
             path.write_bytes(b"".join(one.path.read_bytes() for one in request.sources) + b"%d" % page)
             yield Product(
                 path=path,
-                filename=f"{stem}.{request.target}",
+                filename=f"{stem}{number}.{request.target}",
                 content_type=f"image/{request.target}",
                 sources=(0,),
                 warnings=self.warnings,

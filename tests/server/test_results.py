@@ -40,6 +40,20 @@ def test_several_files_of_one_conversion_are_packed_by_default(with_server: Any)
     with_server(test)
 
 
+def test_packed_pages_are_called_after_what_they_are_pages_of(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        api.converter.pages = 2
+        done = await api.converted(await job_with(api, ["scan.tif"], "png", "jpg"))
+        called = await api.converted(await job_with(api, ["scan.tif"], "png", options={"output_filename": "Bericht"}))
+
+        assert [one["filename"] for one in done["output"]] == ["scan.zip", "scan-2.zip"]
+        packed = zipfile.ZipFile(io.BytesIO((await api.stranger.get(done["output"][0]["uri"])).content))
+        assert packed.namelist() == ["scan-1.png", "scan-2.png"]
+        assert [one["filename"] for one in called["output"]] == ["Bericht.zip"]
+
+    with_server(test)
+
+
 def test_every_file_is_an_output_where_the_job_says_so(with_server: Any) -> None:
     async def test(api: Any) -> None:
         options = {"allow_multiple_outputs": "true"}

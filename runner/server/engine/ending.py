@@ -12,6 +12,7 @@ from runner.server.engine.delivery import target_errors
 from runner.server.engine.steps import (
     Parcel,
     input_errors,
+    named,
     output_of,
     pack,
     parcels,
@@ -102,16 +103,23 @@ def _archive(job: Job, parcel: Parcel, blobs: Blobs, scratch: Path) -> StepFile:
     names = unique_names(file.filename for file, _ in parcel.files)
     blobs.reserve(scratch, sum(file.size for file, _ in parcel.files))
     pack(((blobs.path(file.blob), name) for (file, _), name in zip(parcel.files, names, strict=True)), scratch)
-    first, _ = parcel.files[0]
     archive = StepFile(
         blob=f"{job.id}/zip-{parcel.conversion.id}",
-        filename=f"{PurePosixPath(first.filename).stem}.zip",
+        filename=_archive_name(job, parcel),
         size=scratch.stat().st_size,
         checksum=blobs.checksum(scratch),
         content_type="application/zip",
     )
     blobs.keep(scratch, archive.blob)
     return archive
+
+
+def _archive_name(job: Job, parcel: Parcel) -> str:
+    """After the first input, since its files may be called after its pages."""
+    file, made_from = parcel.files[0]
+    names = {one.id: one.filename for one in job.inputs}
+    stem = PurePosixPath(names.get(made_from[0]) or file.filename).stem
+    return named(parcel.conversion, f"{stem}.zip")
 
 
 def _lost_credentials(job: Job, vault: Vault) -> list[JsonObject]:
