@@ -33,7 +33,8 @@ def _thumbnails(request: Request) -> list[Product]:
         wanted = str(request.options.get("pages") or "1-last")
         chosen = _chosen(pages, wanted)
         if not chosen:
-            text = f"'{source.filename}' has {len(pages)} pages; '{wanted}' names none of them."
+            count = "1 page" if len(pages) == 1 else f"{len(pages)} pages"
+            text = f"'{source.filename}' has {count}; '{wanted}' names none that is there."
             raise ConversionError(UNREADABLE, text)
         products += chosen
     return products

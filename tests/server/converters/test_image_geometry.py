@@ -256,8 +256,11 @@ def test_thumbnails_fit_and_pages_are_chosen(convert: Convert, tmp_path: Path) -
 
     every = convert("thumbnail", tmp_path / "a.tiff", thumbnail_target="jpg")
     some = convert("thumbnail", tmp_path / "a.tiff", width=60, pages="first, 3-last")
-    with pytest.raises(ConversionError, match=r"'a\.tiff' has 4 pages; '4-2,9' names none of them"):
+    pages[0].save(tmp_path / "b.gif")
+    with pytest.raises(ConversionError, match=r"'a\.tiff' has 4 pages; '4-2,9' names none that is there"):
         convert("thumbnail", tmp_path / "a.tiff", pages="4-2,9")
+    with pytest.raises(ConversionError, match=r"'b\.gif' has 1 page; '2' names none"):
+        convert("thumbnail", tmp_path / "b.gif", pages="2")
 
     assert [opened(product).size for product in every] == [(200, 67), (200, 133), (200, 200), (150, 200)]
     assert [opened(product).size for product in some] == [(60, 20), (60, 60), (60, 80)]
