@@ -190,7 +190,7 @@ def _isolation() -> Iterator[tuple[str, Verdict, str]]:
 def _browser() -> Iterator[tuple[str, Verdict, str]]:
     from runner.server.web.capture import ENGINES, HOW_TO_GET_IT, chromium
 
-    engines = ", ".join(sorted(ENGINES))
+    engines = ", ".join(f"{engine} ({kind})" for engine, kind in sorted(ENGINES.items()))
     if chromium():
         yield "pages of the web", "ok", f"engines {engines} by {chromium()}"
     else:
@@ -198,11 +198,13 @@ def _browser() -> Iterator[tuple[str, Verdict, str]]:
 
 
 def _converters() -> Iterator[tuple[str, Verdict, str]]:
-    from runner.server.converters.catalog import conversions
+    from runner.server.converters.catalog import conversions, find
 
     by_category: dict[str, list[str]] = {}
     for row in conversions():
-        by_category.setdefault(row.category, []).append(row.target)
+        target = find(row.category, row.target)
+        only = next(iter(target.sources)) if target and len(target.sources) == 1 else ""
+        by_category.setdefault(row.category, []).append(f"{row.target} (from {only})" if only else row.target)
     for category, targets in sorted(by_category.items()):
         yield f"converts to {category}", "ok", ", ".join(sorted(targets))
 

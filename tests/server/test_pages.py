@@ -23,6 +23,7 @@ from runner.server.web.capture import capture, chromium
 from runner.server.web.proxy import filtering_proxy
 from tests.server.conftest import Web
 from tests.server.post_office import api_of
+from tests.server.test_survival import server, until_ended
 
 LOOPBACK = ip_network("127.0.0.0/8")
 PAGE = b"""<!doctype html><meta charset=utf-8><title>t</title>
@@ -68,6 +69,7 @@ def test_a_website_is_its_html_after_its_scripts_and_a_pdf_is_one(order: Callabl
     capture(order(), "screenshot_pdf", {})
 
     assert "made by a script: ü" in html
+    assert html.startswith("\ufeff")  # it is UTF-8 also where the page said something else
     with closing(pypdfium2.PdfDocument(io.BytesIO(order().path.read_bytes()))) as document:
         assert len(document) == 1
         assert "made by a script" in document[0].get_textpage().get_text_bounded()
@@ -164,6 +166,28 @@ def test_a_job_takes_a_page_as_its_input(tmp_path: Path, web: Web) -> None:
         )
 
     asyncio.run(test())
+
+
+def test_a_page_becomes_a_pdf_or_its_html(tmp_path: Path, web: Web) -> None:
+    web.pages["/page"] = (200, {"Content-Type": "text/html; charset=latin-1"}, PAGE.replace(b" charset=utf-8", b""))
+
+    with server(tmp_path / "state", allow_private=["127.0.0.0/8"]) as (http, _):
+
+        def made(engine: str, target: str) -> tuple[dict[str, Any], bytes]:
+            source = {"type": "remote", "source": f"{web.url}/page", "engine": engine}
+            job = http.post("/jobs", json={"input": [source], "conversion": [{"target": target}]}).json()
+            done = until_ended(http, job["id"])
+            return done, http.get(done["output"][0]["uri"]).content if done["output"] else b""
+
+        as_pdf, pdf = made("screenshot_pdf", "pdf")
+        as_html, html = made("website", "html")
+
+    assert [one["status"]["code"] for one in (as_pdf, as_html)] == ["completed", "completed"]
+    assert [one["output"][0]["filename"] for one in (as_pdf, as_html)] == ["127.0.0.1.pdf", "127.0.0.1.html"]
+    assert [one["spent"] for one in (as_pdf, as_html)] == [1, 1]
+    with closing(pypdfium2.PdfDocument(io.BytesIO(pdf))) as document:
+        assert "made by a script: ü" in document[0].get_textpage().get_text_bounded()
+    assert "made by a script: ü" in html.decode("utf-8-sig")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from runner.server.converters import image_targets
+from runner.server.converters import document_targets, image_targets
 from runner.server.converters.protocol import Converter, Guards, Product, Request, Source, Target
 
 _FACTS = "runner.server.converters.image_facts"
@@ -38,7 +38,7 @@ class Family:
 
 CONVERTERS: tuple[Converter, ...] = (
     Family(name="images", targets=image_targets.PICTURES, module="runner.server.converters.images"),
-    Family(name="image-pdf", targets=(image_targets.PDF,), module="runner.server.converters.image_pdf"),
+    Family(name="documents", targets=document_targets.DOCUMENTS, module="runner.server.converters.documents"),
     Family(
         name="image-operations",
         targets=image_targets.OPERATIONS,

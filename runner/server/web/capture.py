@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import signal
@@ -27,10 +28,13 @@ _MOST_BYTES = 256 * 1024 * 1024
 _MOST_S = 60.0
 _SETTLE_MS = 5_000
 _LOOK_EVERY_S = 0.1
+_CHUNK = 1024 * 1024
 
+# What an engine makes of a page: the kind of file, and its extension.
+ENGINES = {"website": "html", "screenshot": "png", "screenshot_pdf": "pdf"}
 
-_EXTENSIONS = {"website": "html", "screenshot": "png", "screenshot_pdf": "pdf"}
-ENGINES = frozenset(_EXTENSIONS)
+# Chromium writes html in UTF-8, whatever the page says of itself or its server said of it.
+_LEAD = {"website": codecs.BOM_UTF8}
 
 # option: default, least, most
 _SCREEN = {"screen_width": (1280, 16, 8192), "screen_height": (1024, 16, 16384), "device_scale_factor": (1, 0.1, 4)}
@@ -67,7 +71,7 @@ def capture(order: Order, engine: str, options: Mapping[str, Json]) -> Fetched:
     """Write the page at `order.url` to `order.path`, in a thread; raises InputError, OSError for our disk."""
     screen = {name: _number(options, name) for name in _SCREEN}
     probe(order)  # a page that isn't there or may not be reached is an error, and no picture of one
-    extension = _EXTENSIONS[engine]
+    extension = ENGINES[engine]
     with (
         # Not in the state folder: Chromium makes sockets in it, and their paths must be short.
         tempfile.TemporaryDirectory(prefix="runner-web-", ignore_cleanup_errors=True) as folder,
@@ -86,7 +90,7 @@ def capture(order: Order, engine: str, options: Mapping[str, Json]) -> Fetched:
             order.url,
         ]
         _run(command, Path(folder), made if engine == "website" else None, order)
-        return _taken(made, order, f"{_host(order.url)}.{extension}")
+        return _taken(made, order, f"{_host(order.url)}.{extension}", lead=_LEAD.get(engine, b""))
 
 
 def _action(engine: str, made: Path) -> str:
@@ -141,17 +145,19 @@ def _wait(process: subprocess.Popen[bytes], stopped: Callable[[], bool]) -> None
             raise InputError(408, f"The page took longer than {_MOST_S:.0f} seconds")
 
 
-def _taken(made: Path, order: Order, filename: str) -> Fetched:
+def _taken(made: Path, order: Order, filename: str, *, lead: bytes) -> Fetched:
     if not made.is_file() or not made.stat().st_size:
         raise InputError(500, "Chromium made nothing of the page")
-    size = made.stat().st_size
+    size = len(lead) + made.stat().st_size
     if size > order.most_bytes:
         raise InputError(413, order.too_large)
     order.reserve(size)
     with made.open("rb") as file, order.path.open("wb") as kept:
-        while chunk := file.read(1024 * 1024):
+        chunk = lead or file.read(_CHUNK)
+        while chunk:
             order.digest.update(chunk)
             kept.write(chunk)
+            chunk = file.read(_CHUNK)
     return Fetched(size=size, checksum=order.digest.hexdigest(), filename=filename)
 
 

@@ -9,11 +9,15 @@ import sys
 import jsonschema
 import pytest
 
+from runner import resources
 from runner.server.converters.catalog import conversions, converter_of, default_category, find
 from runner.server.converters.image_source import FORMATS
 from runner.server.converters.image_targets import SOURCES
 from runner.server.converters.images import DRAWINGS
 from runner.server.converters.table import CONVERTERS
+from runner.wire.catalog import Catalog
+
+PICTURES = {"jpg", "png", "webp", "gif", "tiff", "bmp", "avif", "ico"}
 
 
 def test_rows_have_the_shape_of_the_api() -> None:
@@ -37,7 +41,7 @@ def test_ids_and_names_are_unique() -> None:
 def test_the_targets_of_pictures_are_there() -> None:
     names = {row.target for row in conversions() if row.category == "image"}
 
-    assert names == {"jpg", "png", "webp", "gif", "tiff", "bmp", "avif", "ico"}
+    assert names == PICTURES
     assert find(None, "pdf") == find("document", "pdf")
     assert find("ebook", "pdf") is None
     assert find(None, "docx") is None
@@ -50,6 +54,25 @@ def test_every_option_has_a_description_and_a_default_that_fits() -> None:
             assert schema["description"]
             if "default" in schema:
                 jsonschema.validate(schema["default"], schema)
+
+
+def test_what_the_catalog_knows_from_this_server_is_so() -> None:
+    said = [
+        (row, name, schema)
+        for row in Catalog.read(resources.catalog_document()).rows
+        for name, schema in row.options.items()
+        if schema.get("evidence", row.evidence) == "local server"
+    ]
+
+    assert {row.target for row, _, _ in said} == {"html", "pdf", *PICTURES}
+    for row, name, schema in said:
+        target = find(row.category, row.target)
+        assert target is not None, row.target
+        accepted = target.options_schema.get(name)
+        assert accepted is not None, (row.target, name)
+        words = ("type", "enum", "minimum", "maximum", "pattern")
+        assert {word: schema.get(word) for word in words} == {word: accepted.get(word) for word in words}
+        assert schema.get("default") in (None, accepted.get("default"))
 
 
 def test_common_options_are_everywhere() -> None:
@@ -69,7 +92,7 @@ def test_a_missing_category_is_filled_in(target: str, kind: str | None, category
 def test_every_row_has_its_converter_and_every_converter_loads() -> None:
     assert all(converter_of(row.category, row.target) for row in conversions())
     assert converter_of("image", "nope") is None
-    assert [converter.name for converter in CONVERTERS] == ["images", "image-pdf", "image-operations"]
+    assert [converter.name for converter in CONVERTERS] == ["images", "documents", "image-operations"]
 
 
 def test_every_kind_has_its_reader_and_none_is_postscript() -> None:
