@@ -12,7 +12,7 @@ from runner import resources
 from runner.cli.findings import print_findings
 from runner.cli.options import format_option, recipe_options, voice_options
 from runner.cli.terminal import is_terminal, wants_color
-from runner.cli.unserved import unmade_for, unserved_for
+from runner.cli.unserved import abilities_for
 from runner.errors import ExitCode, Problem
 from runner.recipe.check import Checked, check_recipes
 from runner.wire.catalog import Catalog
@@ -44,8 +44,7 @@ def check(
         catalog=catalog,
         profile=profile,
         overrides=overrides,
-        unserved=unserved_for(recipes),
-        unmade=unmade_for(recipes),
+        abilities=abilities_for(recipes),
     )
     if style == "json":
         print_findings(checked.problems, checked.checked)

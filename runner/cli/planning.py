@@ -14,7 +14,8 @@ from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
-from runner.cli.unserved import unmade_jobs, unserved_here, unserved_jobs
+from runner.cli.unmade import unmade_jobs
+from runner.cli.unserved import unserved_here, unserved_jobs
 from runner.compile import Job, destroying
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look

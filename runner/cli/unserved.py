@@ -1,4 +1,4 @@
-"""What the embedded server can't reach on this machine, told before a run finds out.
+"""What the embedded server can't reach on this machine, told before a run finds out; and whether a check asks it.
 
 Loads no client: whether a package is there is asked of its name alone.
 """
@@ -6,16 +6,15 @@ Loads no client: whether a package is there is asked of its name alone.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.cli.context import find_settings_file
+from runner.cli.unmade import unmade_here, unread_here, untaken_here
 from runner.errors import Problem
 from runner.recipe.read import read_file
-from runner.recipe.served import NOT_MADE_HERE, Unmade, Unserved, all_is_made, no_provider_is_missing
+from runner.recipe.served import ABLE, Abilities
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 if TYPE_CHECKING:
@@ -32,42 +31,12 @@ def unserved_here(provider: str) -> str:
     return "" if entry is None or entry.is_here else EXTRA
 
 
-def unserved_for(paths: Sequence[Path], env: Mapping[str, str] = os.environ) -> Unserved:
-    """`unserved_here` where the work would be done here, as far as that shows without reading all settings."""
-    return unserved_here if _looks_local(paths, env) else no_provider_is_missing
+HERE = Abilities(unserved=unserved_here, unmade=unmade_here, unread=unread_here, untaken=untaken_here)
 
 
-@cache
-def unmade_here(category: str, target: str) -> str:
-    """Why the embedded server can't make that; empty where it can."""
-    made = _made_here()
-    if (category, target) in made or (not category and any(target == name for _, name in made)):
-        return ""
-    return f"the local server doesn't make {f'{category}/' if category else ''}{target} on this machine"
-
-
-@cache
-def _made_here() -> frozenset[tuple[str, str]]:
-    from runner.server.converters.table import CONVERTERS
-
-    here = (one for one in CONVERTERS if all(shutil.which(program) for program in one.programs))
-    return frozenset((row.category, row.target) for one in here for row in one.targets)
-
-
-def unmade_for(paths: Sequence[Path], env: Mapping[str, str] = os.environ) -> Unmade:
-    """`unmade_here` where the work would be done here, like `unserved_for`."""
-    return unmade_here if _looks_local(paths, env) else all_is_made
-
-
-def unmade_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Job, Problem]]:
-    """Jobs with a target that this machine can't make, each with the first."""
-    for job in jobs:
-        for index, entry in enumerate(map(as_object, as_list(job.payload.get("conversion")))):
-            why = unmade_here(as_text(entry.get("category")), as_text(entry.get("target")))
-            if why:
-                place = job.draft.recipe.locate(("conversion", index, "target"))
-                yield job, Problem(place=place, code="unserved-target", message=why, hint=NOT_MADE_HERE)
-                break
+def abilities_for(paths: Sequence[Path], env: Mapping[str, str] = os.environ) -> Abilities:
+    """`HERE` where the work would be done here, as far as that shows without reading all settings."""
+    return HERE if _looks_local(paths, env) else ABLE
 
 
 def _looks_local(paths: Sequence[Path], env: Mapping[str, str]) -> bool:
@@ -80,7 +49,7 @@ def _looks_local(paths: Sequence[Path], env: Mapping[str, str]) -> bool:
     return "base_url" not in said and not any(env.get(name) for name in elsewhere)
 
 
-def unserved_jobs(jobs: Iterable[Job], unserved: Unserved) -> Iterator[tuple[Job, Problem]]:
+def unserved_jobs(jobs: Iterable[Job], unserved: Callable[[str], str]) -> Iterator[tuple[Job, Problem]]:
     """Jobs that this machine can't do, each with the first reason."""
     for job in jobs:
         for provider, at in _providers(job.payload):

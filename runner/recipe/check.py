@@ -26,14 +26,7 @@ from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.read import has_half_character
 from runner.recipe.rules import name_findings, rule_findings
 from runner.recipe.scopes import expand_constants
-from runner.recipe.served import (
-    Unmade,
-    Unserved,
-    all_is_made,
-    no_provider_is_missing,
-    unmade_findings,
-    unserved_findings,
-)
+from runner.recipe.served import ABLE, Abilities, served_findings
 from runner.recipe.story import story
 from runner.recipe.suggest import did_you_mean, shown
 from runner.wire.catalog import Catalog
@@ -55,8 +48,7 @@ class Wanted:
     catalog: Catalog
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
-    unserved: Unserved = no_provider_is_missing
-    unmade: Unmade = all_is_made
+    abilities: Abilities = ABLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,16 +79,14 @@ def check_recipes(
     profile: str | None = None,
     overrides: Mapping[str, str] | None = None,
     processes: int | None = None,
-    unserved: Unserved = no_provider_is_missing,
-    unmade: Unmade = all_is_made,
+    abilities: Abilities = ABLE,
 ) -> Checked:
     """Every problem of the recipes in `paths`, files and folders. Reads only.
 
-    unserved  says of a provider how to get what is missing here to reach it, or nothing
-    unmade    says of a category and a target why it can't be made, or nothing
+    abilities  what keeps whoever would do the work from it
     """
     found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, unserved=unserved, unmade=unmade)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, abilities=abilities)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     return Checked(problems=all_problems(found, examined, wanted), checked=len(found.files))
 
@@ -173,8 +163,7 @@ class Examiner:
         if "name" not in document or document["name"] in (".", ".."):
             yield from name_findings(name)
         yield from rule_findings(document, file.parent, self.wanted.catalog)
-        yield from unserved_findings(document, self.wanted.unserved)
-        yield from unmade_findings(document, self.wanted.unmade, self.wanted.catalog)
+        yield from served_findings(document, self.wanted.abilities, self.wanted.catalog)
 
 
 def _at_most(findings: Iterator[Finding], file: Path) -> list[Finding]:

@@ -108,6 +108,8 @@ def _value(value: Json, schema: JsonObject, row: CatalogTarget, path: Steps) -> 
         if found.code == "out-of-range":
             message = message.replace("; the minimum is", f"; the minimum for {row.target} is")
             message = message.replace("; the maximum is", f"; the maximum for {row.target} is")
+        if found.code == "unknown-value" and value == schema.get("default"):
+            message = f"{path[-1]} can't be '{value}', which is what happens without it; leave it out"
         mere_guess = found.code in {"unknown-value", "wrong-form"} and not row.complete
         warns = mere_guess and "did you mean" not in message
         yield Finding(

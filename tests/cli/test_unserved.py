@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.cli.unserved import unserved_for, unserved_here, unserved_jobs
+from runner.cli.unserved import HERE, abilities_for, unserved_here, unserved_jobs
 from runner.compile import Item, drafts_of, jobs_of
 from runner.recipe.model import Recipe
 
@@ -30,7 +30,7 @@ def test_only_work_that_is_done_here_is_warned_of(
     if toml is not None:
         (tmp_path / "runner.toml").write_text(toml)
 
-    assert (unserved_for([tmp_path / "a.recipe.toml"], env) is unserved_here) is is_local
+    assert (abilities_for([tmp_path / "a.recipe.toml"], env) is HERE) is is_local
 
 
 def test_what_is_served_without_an_extra_or_not_at_all_needs_none() -> None:

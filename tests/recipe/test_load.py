@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runner.recipe.check import check_recipes
 from runner.recipe.load import load_recipes
 from runner.recipe.model import Budget, Foreach, Loaded, Save
+from runner.recipe.served import Abilities
 from runner.report.findings import findings_text
 from runner.resources import catalog_document
 from runner.wire.catalog import Catalog
@@ -327,16 +328,25 @@ def test_duplicate_key_in_json_is_named_with_both_places(load: Load) -> None:
     assert told == "x.recipe.json:3:3 duplicate key 'a'; it stands at 2:11 already"
 
 
+def test_a_default_that_cannot_be_said_is_to_be_left_out(load: Load) -> None:
+    options = '{ width = 9, resize_handling = "keep_aspect_ratio" }'
+    conversion = f'[[conversion]]\ntarget = "resize-image"\noptions = {options}\n'
+
+    (told,) = _said(load(x__recipe__toml=f'[[input]]\nsource = "https://example.com/a.jpg"\n{conversion}'))
+
+    assert told.endswith("resize_handling can't be 'keep_aspect_ratio', which is what happens without it; leave it out")
+
+
 def test_a_provider_that_this_machine_cannot_reach_is_a_warning_at_its_place(tmp_path: Path, catalog: Catalog) -> None:
     file = tmp_path / "a.recipe.toml"
     file.write_text((RECIPES.parents[1] / "recipes" / "s3-input.recipe.toml").read_text())
 
-    problems = check_recipes([file], catalog=catalog, unserved=lambda name: f"pip install {name}").problems
+    problems = check_recipes([file], catalog=catalog, abilities=Abilities(unserved="pip install {}".format)).problems
 
     assert [(one.severity, one.code, one.hint) for one in problems] == [
         ("warning", "missing-extra", "pip install amazons3")
     ]
-    assert check_recipes([file], catalog=catalog, unserved=lambda _: "").problems == ()
+    assert check_recipes([file], catalog=catalog, abilities=Abilities()).problems == ()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,13 @@ def test_a_new_job_has_every_field_with_category_and_options_filled_in(with_serv
         ('{"input": [{"type": "base64", "source": "&&&"}]}', "base64"),
         ('{"conversion": [{}]}', "conversion.0.target"),
         ('{"conversion": [{"target": "jpgg"}]}', "did you mean 'jpg'"),
+        (
+            '{"conversion": [{"target": "mp4"}]}',
+            "is a target of the API, but this server doesn't make it; it makes avif,",
+        ),
+        ('{"conversion": [{"target": "mp5"}]}', "'mp5' is not a target here; there are"),
         ('{"conversion": [{"target": "jpg", "category": "audio"}]}', "isn't in category"),
+        ('{"conversion": [{"target": "ico", "options": {"width": 300}}]}', "width is 300; the maximum for ico is 256"),
         ('{"conversion": [{"target": "jpg", "options": {"quality": 140}}]}', "conversion.0.options.quality"),
         ('{"conversion": [{"target": "jpg", "options": {"qualty": 1}}]}', "did you mean 'quality'"),
         ('{"conversion": [{"target": "jpg", "options": {"preset": "5ad9"}}]}', "no preset of this account"),

@@ -8,12 +8,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from runner.server.converters import document_targets, image_pdf
+from runner.server.converters import image_pdf
+from runner.server.converters.document_targets import DOCUMENTS, not_as_it_is
 from runner.server.converters.image_wishes import wishes_of
 from runner.server.converters.images import product_name
 from runner.server.converters.protocol import UNREADABLE, ConversionError, Product, Request, Source
 
-CONTENT_TYPES = {target.target: target.content_type for target in document_targets.DOCUMENTS}
+CONTENT_TYPES = {target.target: target.content_type for target in DOCUMENTS}
 
 # Source: PDF reference 1.7, appendix H, note 18: readers look for the end of the file there.
 PDF_END, PDF_END_WITHIN = b"%%EOF", 1024
@@ -21,10 +22,10 @@ PDF_END, PDF_END_WITHIN = b"%%EOF", 1024
 
 def convert(request: Request) -> list[Product]:
     """What is of the target's kind as it is; a pdf of all else."""
-    as_they_are = [source.kind == request.target for source in request.sources]
-    if any(as_they_are) and len(as_they_are) > 1 and request.options.get("merge"):
-        raise _refused(request.sources[as_they_are.index(True)], "can't be joined with others here")
-    if request.target == "pdf" and not any(as_they_are):
+    own = [source for source in request.sources if source.kind == request.target]
+    if own and (why := not_as_it_is(request.options, several=len(request.sources) > 1)):
+        raise _refused(own[0], why)
+    if request.target == "pdf" and not own:
         return image_pdf.convert(request)
     return [_as_it_is(request, index, source) for index, source in enumerate(request.sources)]
 
@@ -46,22 +47,10 @@ def _check(source: Source, request: Request) -> None:
     if source.kind != request.target:
         text = f"'{source.filename}' can't be made {request.target} here: it looks like {source.kind}."
         raise ConversionError(UNREADABLE, text, {"kind": source.kind})
-    if changed := _changed(request):
-        raise _refused(source, f"can't be changed here: leave out {', '.join(changed)}")
     if wishes_of(request.metadata).clears:
         raise _refused(source, "keeps what it says of itself: leave out clear_all")
     if source.kind == "pdf" and not _is_whole(source):
         raise ConversionError(UNREADABLE, f"'{source.filename}' is cut off: a pdf has an end, and this one hasn't.")
-
-
-def _changed(request: Request) -> list[str]:
-    """The options that ask for another document than the source is."""
-    schema = document_targets.PDF.options_schema
-    return [
-        name
-        for name in document_targets.OF_PICTURES
-        if request.options.get(name) not in (None, schema[name].get("default"))
-    ]
 
 
 def _is_whole(source: Source) -> bool:

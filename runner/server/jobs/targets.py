@@ -5,13 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
+from runner.resources import catalog_document
 from runner.server.converters.catalog import conversions, default_category, expand_options, find
+from runner.server.converters.sides import too_long
 from runner.server.jobs.fields import Fields
 from runner.server.jobs.record import Conversion
 from runner.server.store.presets import Preset
+from runner.wire.catalog import Catalog
 from runner.wire.values import JsonObject
+
+_NEAR = 0.7  # as `runner check` has it: "mp4" is no misspelt "bmp"
 
 FindPreset = Callable[[str], Preset | None]
 
@@ -39,6 +44,8 @@ def choose_target(category: str, target: str, given: JsonObject, fields: Fields)
     expanded = expand_options(row, given)
     for problem in expanded.problems:
         fields.part("options").wrong(problem.option, problem.message)
+    for option, why in too_long(row.target, expanded.options).items():
+        fields.part("options").wrong(option, f"{option} is {why}")
     return Chosen(category=row.category, target=row.target, options=expanded.options)
 
 
@@ -99,7 +106,14 @@ def _unknown(category: str, target: str) -> str:
     if target in known:
         categories = ", ".join(row.category for row in conversions() if row.target == target)
         return f"'{target}' isn't in category '{category}'; it is in {categories}"
-    near = difflib.get_close_matches(target, known, n=1)
+    if target in _made_elsewhere():
+        return f"'{target}' is a target of the API, but this server doesn't make it; it makes {', '.join(known)}"
+    near = difflib.get_close_matches(target, known, n=1, cutoff=_NEAR)
     if near:
         return f"'{target}' is not a target here; did you mean '{near[0]}'?"
     return f"'{target}' is not a target here; there are {', '.join(known)}"
+
+
+@cache
+def _made_elsewhere() -> frozenset[str]:
+    return frozenset(Catalog.read(catalog_document()).targets)

@@ -1,0 +1,175 @@
+"""What the embedded server can't make: targets, options, and files that it doesn't read.
+
+A check goes by what is written, a plan by what lies in the files. Loads no converter, only what they say of themselves.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from runner.errors import Problem
+from runner.recipe.served import NOT_MADE_HERE
+from runner.recipe.suggest import did_you_mean, listed, shown
+from runner.recipe.template import has_template
+from runner.wire.values import JsonObject, as_list, as_object, as_text
+
+if TYPE_CHECKING:
+    from runner.compile import Job  # loading it takes longer than a check
+    from runner.compile.job import Upload
+    from runner.server.converters.protocol import Target
+
+_KINDS = {"bin": "of an unknown kind"}
+
+
+def unmade_here(category: str, target: str) -> str:
+    """Why the embedded server can't make that; empty where it can."""
+    if _rows(category, target):
+        return ""
+    return f"the local server doesn't make {f'{category}/' if category else ''}{target} on this machine"
+
+
+def untaken_here(category: str, target: str, options: JsonObject) -> Mapping[str, str]:
+    """By option of a target that is made here, what the embedded server has against it."""
+    from runner.server.converters.sides import too_long
+
+    rows = _rows(category, target)
+    if not rows:
+        return {}
+    known = {name for row in rows for name in row.options_schema}
+    unknown = (name for name, value in options.items() if value is not None and name not in known)
+    said = {name: _no_option(name, target, known) for name in unknown}
+    if "preset" in options:  # it may bring a unit along
+        return said
+    return said | {name: f"{name} is {why}" for name, why in too_long(target, options).items()}
+
+
+def _no_option(name: str, target: str, known: Iterable[str]) -> str:
+    near = did_you_mean(name, known) or f"; there are {listed(known)}"
+    return f"the local server has no option {shown(name)} for {target}{near}"
+
+
+def unread_here(entry: JsonObject, conversion: JsonObject, several: bool) -> str:
+    """Why the embedded server can't convert an input so, as far as its engine or its ending tells."""
+    kind, whose = _claimed(entry)
+    why = _against(kind, conversion, several=several) if kind else ""
+    return f"{whose}, and {why}" if why else ""
+
+
+def _claimed(entry: JsonObject) -> tuple[str, str]:
+    """The kind of file that an input says to be, and where it says so; nothing where it doesn't."""
+    if entry.get("type", "remote") == "remote":
+        return _captured(as_text(entry.get("engine")))
+    name = _name(entry)
+    ending = PurePosixPath(name).suffix
+    if not ending or has_template(name):
+        return "", ""
+    from runner.server.converters.sniff import CONTENT_TYPES, kind_of_suffix
+
+    kind = kind_of_suffix(ending)
+    return (kind, f"{shown(name)} is {kind} by its ending") if kind in CONTENT_TYPES else ("", "")
+
+
+def _captured(engine: str) -> tuple[str, str]:
+    if engine in ("", "auto", "file"):
+        return "", ""
+    from runner.server.web.capture import ENGINES
+
+    kind = ENGINES.get(engine, "")
+    return kind, f"the engine '{engine}' gives {kind}"
+
+
+def _name(entry: JsonObject) -> str:
+    if entry.get("type") == "upload":
+        return as_text(entry.get("source"))
+    return as_text(as_object(entry.get("parameters")).get("file")) if entry.get("type") == "cloud" else ""
+
+
+def _against(kind: str, conversion: JsonObject, *, several: bool) -> str:
+    """What speaks against such a conversion of such a file; that a target isn't made at all is told elsewhere."""
+    from runner.server.converters.document_targets import AS_THEY_ARE, not_as_it_is
+
+    target = as_text(conversion.get("target"))
+    rows = _rows(as_text(conversion.get("category")), target)
+    if rows and not any(kind in row.sources for row in rows):
+        return f"the local server makes no {target} from that"
+    if rows and kind == target and kind in AS_THEY_ARE:
+        why = not_as_it_is(as_object(conversion.get("options")), several=several)
+        return why and f"the local server delivers that as it is; it {why}"
+    return ""
+
+
+@cache
+def _rows(category: str, target: str) -> tuple[Target, ...]:
+    """The targets of that name that are made here."""
+    from runner.server.converters.table import CONVERTERS
+
+    here = (one for one in CONVERTERS if all(shutil.which(program) for program in one.programs))
+    return tuple(row for one in here for row in one.targets if row.target == target and category in ("", row.category))
+
+
+def unmade_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Job, Problem]]:
+    """Jobs that this machine can't do, each with the first reason."""
+    for job in jobs:
+        problem = next(_problems(job), None)
+        if problem is not None:
+            yield job, problem
+
+
+def _problems(job: Job) -> Iterator[Problem]:
+    conversions = [as_object(entry) for entry in as_list(job.payload.get("conversion"))]
+    locate = job.draft.recipe.locate
+    for index, entry in enumerate(conversions):
+        category, target = as_text(entry.get("category")), as_text(entry.get("target"))
+        if why := unmade_here(category, target):
+            place = locate(("conversion", index, "target"))
+            yield Problem(place=place, code="unserved-target", message=why, hint=NOT_MADE_HERE)
+        for name, why in untaken_here(category, target, as_object(entry.get("options"))).items():
+            place = locate(("conversion", index, "options", name), key=True)
+            yield Problem(place=place, code="unserved-option", message=why)
+    if job.payload.get("fail_on_conversion_error") is not False:
+        for index, why in _unread(job, conversions):
+            place = locate(("input", index, "source"))
+            yield Problem(place=place, code="unserved-source", message=why, hint=NOT_MADE_HERE)
+
+
+def _unread(job: Job, conversions: Sequence[JsonObject]) -> Iterator[tuple[int, str]]:
+    """By the recipe's input, why it can't be converted as it is to be."""
+    inputs = [as_object(entry) for entry in as_list(job.payload.get("input"))]
+    several = len(inputs) > 1
+    for index, entry in enumerate(as_list(job.draft.payload.get("input"))):
+        if as_object(entry).get("type", "remote") == "remote":
+            reasons = (unread_here(as_object(entry), conversion, several) for conversion in conversions)
+            yield from ((index, why) for why in reasons if why)
+    for upload in job.uploads:
+        if why := _unread_upload(upload, conversions, several=several):
+            # A single file needs no name: its job has one, and equal words are told once for many jobs.
+            what = shown(upload.filename) if several else "the file"
+            yield _written_at(job, upload), f"{what} is {why}"
+
+
+def _written_at(job: Job, upload: Upload) -> int:
+    """Which input of the recipe an upload comes from: a glob may stand for several."""
+    sources = zip(job.draft.sources, job.contents, strict=True)
+    return next((source.input_index for source, files in sources if upload.content in files), 0)
+
+
+def _unread_upload(upload: Upload, conversions: Sequence[JsonObject], *, several: bool) -> str:
+    """Files whose ending promises what can be read are believed: to look into each would take long."""
+    from runner.server.converters.sniff import kind_of_suffix, sniff
+
+    def against(kind: str) -> str:
+        reasons = (_against(kind, conversion, several=several) for conversion in conversions)
+        return next(filter(None, reasons), "")
+
+    if not against(kind_of_suffix(PurePosixPath(upload.filename).suffix)):
+        return ""
+    try:
+        kind = sniff(upload.content.path, upload.filename).kind
+    except OSError:  # gone meanwhile, which the run says
+        return ""
+    why = against(kind)
+    return f"{_KINDS.get(kind, kind)}, and {why}" if why else ""
