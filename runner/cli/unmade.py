@@ -15,6 +15,7 @@ from runner.errors import Problem
 from runner.recipe.served import NOT_MADE_HERE
 from runner.recipe.suggest import did_you_mean, listed, shown
 from runner.recipe.template import has_template
+from runner.wire.formats import file_ending
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 if TYPE_CHECKING:
@@ -54,23 +55,45 @@ def _no_option(name: str, target: str, known: Iterable[str]) -> str:
 
 def unread_here(entry: JsonObject, conversion: JsonObject, several: bool) -> str:
     """Why the embedded server can't convert an input so, as far as its engine or its ending tells."""
-    kind, whose = _claimed(entry)
-    why = _against(kind, conversion, several=several) if kind else ""
-    return f"{whose}, and {why}" if why else ""
-
-
-def _claimed(entry: JsonObject) -> tuple[str, str]:
-    """The kind of file that an input says to be, and where it says so; nothing where it doesn't."""
     if entry.get("type", "remote") == "remote":
-        return _captured(as_text(entry.get("engine")))
-    name = _name(entry)
-    ending = PurePosixPath(name).suffix
-    if not ending or has_template(name):
-        return "", ""
-    from runner.server.converters.sniff import CONTENT_TYPES, kind_of_suffix
+        kind, whose = _captured(as_text(entry.get("engine")))
+    else:
+        kind, whose = _named(_name(entry))
+    why = _against(kind, conversion, several=several) if kind else ""
+    if not why or not _is_known(kind):
+        return ""
+    return f"{whose}, and {why}"
 
-    kind = kind_of_suffix(ending)
-    return (kind, f"{shown(name)} is {kind} by its ending") if kind in CONTENT_TYPES else ("", "")
+
+def _named(name: str) -> tuple[str, str]:
+    """The kind of file that a name claims, and who says so."""
+    if has_template(name):
+        return "", ""
+    kind = _claimed(name)
+    return kind, f"{shown(name)} is {kind} by its ending"
+
+
+def _claimed(name: str) -> str:
+    ending = PurePosixPath(name).suffix.removeprefix(".")
+    kind = file_ending(ending)
+    if not ending or kind in _pictures():
+        return kind
+    from runner.server.converters.sniff import kind_of_suffix  # what recognizes files takes long to load
+
+    return kind_of_suffix(ending)
+
+
+@cache
+def _pictures() -> frozenset[str]:
+    from runner.server.converters.image_targets import SOURCES
+
+    return SOURCES
+
+
+def _is_known(kind: str) -> bool:
+    from runner.server.converters.sniff import CONTENT_TYPES
+
+    return kind in CONTENT_TYPES
 
 
 def _captured(engine: str) -> tuple[str, str]:
@@ -159,14 +182,15 @@ def _written_at(job: Job, upload: Upload) -> int:
 
 def _unread_upload(upload: Upload, conversions: Sequence[JsonObject], *, several: bool) -> str:
     """Files whose ending promises what can be read are believed: to look into each would take long."""
-    from runner.server.converters.sniff import kind_of_suffix, sniff
 
     def against(kind: str) -> str:
         reasons = (_against(kind, conversion, several=several) for conversion in conversions)
         return next(filter(None, reasons), "")
 
-    if not against(kind_of_suffix(PurePosixPath(upload.filename).suffix)):
+    if not against(_claimed(upload.filename)):
         return ""
+    from runner.server.converters.sniff import sniff
+
     try:
         kind = sniff(upload.content.path, upload.filename).kind
     except OSError:  # gone meanwhile, which the run says

@@ -144,3 +144,10 @@ def test_a_job_that_may_do_without_a_conversion_is_not_blocked_for_one(tmp_path:
 
     assert "the file is pdf, and the local server makes no png from that" in blocked.stderr
     assert runner("plan", file).returncode == 0
+
+
+def test_doctor_says_what_engines_give_and_what_is_only_passed_on(tmp_path: Path, runner: Runner) -> None:
+    told = runner("doctor", cwd=tmp_path).stdout
+
+    assert "engines screenshot (png), screenshot_pdf (pdf), website (html)" in told
+    assert "html (from html), pdf\n" in told
