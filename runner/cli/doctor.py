@@ -89,14 +89,14 @@ def _rebuild_log(chosen: ChosenEndpoint) -> None:
     if not isinstance(place, Path):
         raise InvalidError("the run log is in a database", hint="restore that from its backup")
     told = salvage(place, now=datetime.now(UTC))
-    known = "is" if told.keys == 1 else "are"
-    lost = f"{told.lost} are lost" if told.lines else "how many are lost, nobody can tell"
+    lost = "how many are lost, nobody can tell" if told.lost is None else f"{told.lost:,} {_is(told.lost)} lost"
+    known = f"{counted(told.keys, 'key')} {_is(told.keys)} known"
     click.echo(
-        f"{place}: {counted(told.lines, 'line')} could be read, {lost}; {counted(told.keys, 'key')} {known} known.\n"
+        f"{place}: {counted(told.lines, 'line')} could be read, {lost}; {known}.\n"
         f"The old file is kept as {told.backup}.",
         err=True,
     )
-    if told.lost or not told.lines:
+    if told.lost != 0:
         click.echo(
             "What the log doesn't know any more is new to the next run: see `runner plan` before it, and `runner sweep "
             "--dry-run` for what the account holds.",
@@ -104,6 +104,10 @@ def _rebuild_log(chosen: ChosenEndpoint) -> None:
         )
     for key in told.guessed:
         click.echo(f"Lines are missing of {key}: it counts as what the last one left says.", err=True)
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _print_policy(recipes: tuple[Path, ...], *, profile: str | None, overrides: Mapping[str, str]) -> None:

@@ -50,16 +50,26 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Salvaged:
     """
-    lines    how many lines could be read; `lost` how many numbers between the first and the last are missing
+    lines    how many lines could be read
+    lost     how many are missing of those that were written; None where nobody can tell
     keys     how many keys are known again; of `guessed` some lines are missing, and what is left was followed
     backup   the damaged file as it was
     """
 
     lines: int
-    lost: int
+    lost: int | None
     keys: int
     guessed: tuple[str, ...]
     backup: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Remains:
+    """What can still be read. `written` is the number of the last line, None where the file doesn't say it any more."""
+
+    tables: dict[str, list[Row]]
+    written: int | None
+    is_sound: bool
 
 
 def salvage(path: Path, *, now: datetime) -> Salvaged:
@@ -79,8 +89,7 @@ def salvage(path: Path, *, now: datetime) -> Salvaged:
         folder = Path(name)
         _copy(file, path, folder / "old.db")
         _refuse_newer(folder / "old.db", named=path)
-        tables = _read_tables(folder / "old.db", named=path)
-        told = _make(folder / "new.db", tables)
+        told = _make(folder / "new.db", _remains(folder / "old.db", named=path))
         _move(path, backup)
         (folder / "new.db").replace(path)
     return replace(told, backup=backup)
@@ -153,19 +162,27 @@ _LEFT = (
 )
 
 
-def _read_tables(path: Path, *, named: Path) -> dict[str, list[Row]]:
+def _remains(path: Path, *, named: Path) -> _Remains:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         with contextlib.closing(connection):
+            is_sound = _is_sound(connection)
             connection.execute("PRAGMA writable_schema = ON")  # go on where only the schema's checks complain
             tables = {name: list(_readable(connection, name, columns)) for name, columns in TABLES.items()}
+            written = _last_line(connection)
     except (apsw.Error, UnicodeDecodeError) as error:
         raise LogUnusable(
             f"{named}: nothing of this log can be read ({error}). Nothing was changed.", hint=_LEFT
         ) from error
     if not any(tables.values()):
         raise LogUnusable(f"{named}: nothing of this log can be read. Nothing was changed.", hint=_LEFT)
-    return tables
+    return _Remains(tables=tables, written=written, is_sound=is_sound)
+
+
+def _is_sound(connection: apsw.Connection) -> bool:
+    with contextlib.suppress(apsw.Error):
+        return connection.execute("PRAGMA integrity_check(1)").fetchall() == [("ok",)]
+    return False
 
 
 def _readable(connection: apsw.Connection, table: str, columns: Sequence[str]) -> Iterator[Row]:
@@ -193,15 +210,24 @@ def _is_reachable(connection: apsw.Connection, table: str) -> bool:
 
 
 def _last_row(connection: apsw.Connection, table: str) -> int:
-    for sql in (f"SELECT max(rowid) FROM {table} NOT INDEXED", "SELECT max(seq) FROM sqlite_sequence"):  # noqa: S608
-        with contextlib.suppress(apsw.Error):
-            ((value,),) = connection.execute(sql).fetchall()
-            return int(str(value or 0))
-    return MOST_ROWS
+    with contextlib.suppress(apsw.Error):
+        ((value,),) = connection.execute(f"SELECT max(rowid) FROM {table} NOT INDEXED").fetchall()  # noqa: S608
+        return int(str(value or 0))
+    return _last_line(connection) or MOST_ROWS
 
 
-def _make(path: Path, tables: dict[str, list[Row]]) -> Salvaged:
+def _last_line(connection: apsw.Connection) -> int | None:
+    """The number of the last line, which stands on a page of its own: the end of the lines may be gone."""
+    with contextlib.suppress(apsw.Error, ValueError):
+        ((value,),) = connection.execute("SELECT max(seq) FROM sqlite_sequence").fetchall()
+        return int(str(value))
+    return None
+
+
+def _make(path: Path, remains: _Remains) -> Salvaged:
+    tables = remains.tables
     events = list(_events(tables["events"]))
+    lost = _lost(remains, events)
     database = SqliteDatabase(path, clock=Clock())
     try:
         with database.writing() as tx:
@@ -221,9 +247,7 @@ def _make(path: Path, tables: dict[str, list[Row]]) -> Salvaged:
                 _insert(tx, name, columns, tables[name])
     finally:
         database.close()
-    return Salvaged(
-        lines=len(events), lost=_gaps(events), keys=len(states), guessed=tuple(sorted(guessed)), backup=path
-    )
+    return Salvaged(lines=len(events), lost=lost, keys=len(states), guessed=tuple(sorted(guessed)), backup=path)
 
 
 def _events(rows: Iterable[Row]) -> Iterator[StoredEvent]:
@@ -271,6 +295,11 @@ def _followed(events: Iterable[StoredEvent]) -> tuple[dict[str, KeyState], set[s
     return followed, guessed
 
 
-def _gaps(events: Sequence[StoredEvent]) -> int:
-    numbers = [stored.seq for stored in events]
-    return max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+def _lost(remains: _Remains, events: Sequence[StoredEvent]) -> int | None:
+    """Numbers that are missing in a sound log were lost before; else lines are numbered from 1 without a gap."""
+    if remains.is_sound and len(events) == len(remains.tables["events"]):
+        return 0
+    numbers = {stored.seq for stored in events}
+    if remains.written is None or remains.written < max(numbers, default=1):
+        return None
+    return remains.written - len(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -56,6 +56,9 @@ def life(key: str) -> list[Event]:
 
 def was_bought(key: str) -> bool:
     return int(key[1:]) % 3 > 0
+
+
+LINES = 1 + sum(len(life(key)) for key in KEYS)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +139,29 @@ def test_a_sound_log_comes_out_as_it_was(whole: bytes, tmp_path: Path) -> None:
     with open_log(place) as log:
         assert (log.states(), list(log.events()), log.spent_by_day(), log.runs()) == before
     assert (told.lost, told.guessed) == (0, ())
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.8])
+def test_lines_at_the_end_that_were_cut_off_are_counted_once(whole: bytes, tmp_path: Path, share: float) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole[: int(len(whole) * share) // PAGE * PAGE])
+
+    told = salvage(place, now=NOW)
+    again = salvage(place, now=NOW + timedelta(seconds=1))
+
+    assert told.lost == LINES - told.lines > 0
+    assert (again.lines, again.lost, again.keys) == (told.lines, 0, told.keys)
+
+
+def test_how_many_lines_are_lost_nobody_can_tell_without_their_counter(whole: bytes, tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    place.write_bytes(whole)
+    with contextlib.closing(apsw.Connection(str(place))) as connection:
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sqlite_sequence'").fetchall()
+    assert isinstance(page, int)
+    place.write_bytes(spoil(whole, page - 1))
+
+    assert salvage(place, now=NOW).lost is None
 
 
 def test_a_log_in_use_is_left_alone(whole: bytes, tmp_path: Path) -> None:
