@@ -21,7 +21,7 @@ def require_an_address(url: str) -> None:
         raise InvalidError(
             "the address of the run log on PostgreSQL can't be read. Nothing was sent.",
             hint="write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and in the password %40 for @, %2F for /, "
-            "%3A for :, %25 for %",
+            "%3A for :, %3F for ?, %25 for %; %40 for any other @, too",
         )
 
 
@@ -31,8 +31,20 @@ def _is_readable(url: str) -> bool:
     except psycopg.ProgrammingError:
         return False
     host, port = str(parts.get("host", "")), str(parts.get("port", "0"))
-    # An abstract unix socket's name begins with an @; more of them are a password's.
-    return "@" not in host[1:] and port.replace(",", "0").isdecimal()
+    # An abstract unix socket's name begins with an @.
+    return _only_the_user_ends_in_an_at(url) and "@" not in host[1:] and port.replace(",", "0").isdecimal()
+
+
+def _only_the_user_ends_in_an_at(url: str) -> bool:
+    """Any other @ may be a password's, which then goes on in what the driver takes for host, database or parameter.
+
+    Source: libpq, conninfo_uri_parse_options: an @ before the first / ends the user and the password.
+    """
+    address = url.partition("://")[2]
+    user, _, behind = address.partition("@")
+    if "/" in user:  # so there is no user, and a parameter may well have one: user=me@server
+        return "@" not in address.partition("?")[0]
+    return "@" not in behind.replace("host=@", "host=")
 
 
 def _unknown_parameter(url: str) -> str | None:

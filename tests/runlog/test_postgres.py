@@ -55,12 +55,26 @@ def test_a_bracket_in_a_password_is_no_address_of_its_own() -> None:
         open_log("postgresql://someone:[hunter2@127.0.0.1:1/nowhere")
 
 
-@pytest.mark.parametrize("password", ["hun@ter2", "%zzhunter2", "hun/ter2", "hun:ter/2@"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("hun@ter2", "%zzhunter2", "hun/ter2", "hun:ter/2@", "hun@ter2/x", "hun@[ter2]/x", "hun@ter2:12/x", "12/ter2"),
+        *("hun@ter2?sslmode=x", "hun@ter2/x?application_name=y", "hun?x@ter2/y", "hun@@ter2/1", "/ter2", "hun@ter2#/x"),
+    ],
+)
 def test_a_password_that_was_not_escaped_is_not_shown_in_parts(password: str) -> None:
     with pytest.raises(InvalidError, match="can't be read") as caught:
         open_log(f"postgresql://someone:{password}@127.0.0.1:1/nowhere")
 
     assert not any(part in f"{caught.value}{caught.value.hint}" for part in ("hun", "ter2"))
+
+
+@pytest.mark.parametrize(
+    "url", ["someone@/nowhere?host=@void", "/nowhere?host=%40void", "127.0.0.1:1/nowhere?user=a@b"]
+)
+def test_an_at_that_is_no_part_of_a_password_is_taken(url: str) -> None:
+    with pytest.raises(LogUnreachable):
+        open_log(f"postgresql://{url}")
 
 
 def test_a_parameter_that_no_connection_has_is_named() -> None:
