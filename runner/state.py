@@ -75,11 +75,13 @@ class Delivery:
     """The last delivery to one address: where it was asked to go (a template) and what lies there.
 
     `earlier` is what was delivered to the address at other paths before: left there, and still ours to replace.
+    `at` is when, in seconds since the epoch, 0 where an old log doesn't say.
     """
 
     save: str
     files: tuple[DeliveredFile, ...]
     earlier: tuple[DeliveredFile, ...] = ()
+    at: float = 0.0
 
     @property
     def all_files(self) -> tuple[DeliveredFile, ...]:

@@ -13,6 +13,7 @@ from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
 from runner.compile.targets import Target, targets_of, wanted_twice
 from runner.errors import InvalidError, Problem
+from runner.recipe.model import DEFAULT_SAVE
 from runner.recipe.template import expand
 from runner.wire.formats import file_ending
 from runner.wire.names import clean_name, unique_names
@@ -281,6 +282,11 @@ def _apart(drafts: Sequence[Draft]) -> str:
     recipes = {draft.recipe.name for draft in drafts}
     if len(recipes) > 1:
         return "put {recipe.name} into save.path, or give the recipes folders of their own"
+    folders = {draft.item.values.get("dir") for draft in drafts}
+    if len(folders) > 1 and all(
+        draft.recipe.save is None or draft.recipe.save.path == DEFAULT_SAVE for draft in drafts
+    ):
+        return "their folders differ only in how far above the recipe's they lie: give each a recipe of its own"
     differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
     columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
     if not columns and "path" not in drafts[0].item.values:

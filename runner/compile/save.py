@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 from runner.compile.naming import MOST_BYTES, parted
 from runner.errors import InvalidError
+from runner.recipe.model import DEFAULT_SAVE, OnConflict
 from runner.recipe.template import expand
 from runner.wire.values import Json
 
-DEFAULT_PATH = "out/{recipe.name}/{item.dir}/{output.filename}"
 _MOST_PATH_BYTES = 4096  # with the zero at its end; source: path_resolution(7)
-OnConflict = Literal["error", "skip", "overwrite", "rename"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +89,9 @@ def save_to(
     *, folder: Path, template: str | None, scope: Mapping[str, Mapping[str, Json]], on_conflict: OnConflict
 ) -> SaveTo:
     """`template` (or the default) filled in as far as `scope` reaches."""
-    text = template if template is not None else DEFAULT_PATH
-    full_scope = dict(scope)
-    full_scope["item"] = {"dir": ""} | dict(scope.get("item", {}))
+    text = template if template is not None else DEFAULT_SAVE
+    item = {"dir": ""} | dict(scope.get("item", {}))
+    full_scope = {**scope, "item": _kept_below(item) if text == DEFAULT_SAVE else item}
     return SaveTo(
         folder=folder,
         base=_written_out(folder, text),
@@ -102,6 +100,17 @@ def save_to(
         scope=full_scope,
         on_conflict=on_conflict,
     )
+
+
+def _kept_below(item: dict[str, Json]) -> dict[str, Json]:
+    """`item` with a folder that lies above the recipe's as if it lay in it: nothing else leads out of `out/NAME/`."""
+    folder = item["dir"]
+    if not isinstance(folder, str) or ".." not in folder:
+        return item
+    normal = os.path.normpath(folder)
+    while normal == ".." or normal.startswith("../"):
+        normal = normal[3:]
+    return item | {"dir": normal}
 
 
 def _require_short(path: str, filename: str) -> None:

@@ -25,8 +25,9 @@ def changes_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> tu
 
 def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
+        unmoved = _of_the_path(before, after)
         for name in sorted(before.keys() | after.keys()):
-            if name not in SILENT and name not in SILENT_SUFFIXES:
+            if name not in SILENT and name not in SILENT_SUFFIXES and name not in unmoved:
                 yield from _walk(before.get(name), after.get(name), f"{path}.{name}" if path else name)
     elif isinstance(before, list) and isinstance(after, list):
         for index in range(max(len(before), len(after))):
@@ -35,6 +36,14 @@ def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
             yield from _walk(old, new, f"{path}[{index}]")
     elif not _same(before, after):
         yield _change(path, before, after)
+
+
+def _of_the_path(before: Mapping[str, Json], after: Mapping[str, Json]) -> frozenset[str]:
+    """What two inputs say of the path of one local file: where an equal file lies changes no key."""
+    if "sha256" not in before or before["sha256"] != after.get("sha256"):
+        return frozenset()
+    own_names = all(f"/{one.get('source')}".endswith(f"/{one.get('filename')}") for one in (before, after))
+    return frozenset({"source", "filename"}) if own_names else frozenset({"source"})
 
 
 def _change(path: str, before: Json, after: Json) -> Change:

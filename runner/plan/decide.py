@@ -11,6 +11,7 @@ from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan
 from runner.plan.changes import changes_between
 from runner.plan.holdings import copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
+from runner.plan.previous import newest_by_address
 from runner.plan.wanted import is_below, not_here, wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
@@ -46,7 +47,7 @@ def make_plan(
     compiled = frozenset(job.recipe for job in alive.values() if job is not None)
     known = Known(
         states=states,
-        previous=_by_address(states.values()),
+        previous=newest_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
         holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date),
         disk=disk,
@@ -58,21 +59,6 @@ def make_plan(
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
     steps = _onto_ours(tuple(_shared_purchases(decided)), known)
     return Plan(steps=steps + tuple(_orphans(alive.keys(), recipes, known.previous)), holdings=known.holdings)
-
-
-def _by_address(states: Iterable[KeyState]) -> Mapping[str, KeyState]:
-    """The newest state of each address: later ones of the fold's order win."""
-    newest: dict[str, KeyState] = {}
-    for state in states:
-        for address in state.addresses:
-            other = newest.setdefault(address, state)
-            if other is not state and _age(other) < _age(state):
-                newest[address] = state
-    return newest
-
-
-def _age(state: KeyState) -> tuple[float, str]:
-    return (state.finished_at or state.started_at or 0.0, state.key)
 
 
 def _delivered_files(state: KeyState) -> Iterator[DeliveredFile]:
@@ -316,8 +302,13 @@ def _why_again(job: Job, delivery: Delivery | None, known: Known) -> str | None:
     if delivery is None:
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
-        return f"save.path changed: {delivery.save} -> {job.save.path}"
+        return f"save.path changed: {_path_said(delivery.save)} -> {_path_said(job.save.path)}"
     return next((_missing(file, job, known.disk) for file in _again(delivery, job, known.disk)), None)
+
+
+def _path_said(template: str) -> str:
+    """Without the empty part that an item without a folder leaves in the default."""
+    return template.replace("//", "/")
 
 
 def _is_from_here(delivery: Delivery, job: Job) -> bool:

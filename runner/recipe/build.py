@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from runner.recipe.layers import Merged
-from runner.recipe.model import Bucket, Budget, Foreach, Recipe, Save
+from runner.recipe.model import DEFAULT_SAVE, Bucket, Budget, Foreach, Recipe, Save
 from runner.recipe.normal import job_of
 from runner.wire.values import Json, JsonObject, as_object
 
@@ -73,9 +73,6 @@ def _save(save: Json) -> Save | None:
     if not save or "path" not in save:
         return Save(path=DEFAULT_SAVE, on_conflict=save["on_conflict"]) if save else None
     return Save(path=save["path"], on_conflict=save.get("on_conflict", "error"))
-
-
-DEFAULT_SAVE = "out/{recipe.name}/{item.dir}/{output.filename}"
 
 
 def _texts(value: Json) -> tuple[str, ...]:

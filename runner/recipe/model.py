@@ -13,6 +13,7 @@ from runner.recipe.place import Layer, place_in
 from runner.wire.values import Json, JsonObject
 
 OnConflict = Literal["error", "skip", "overwrite", "rename"]
+DEFAULT_SAVE = "out/{recipe.name}/{item.dir}/{output.filename}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

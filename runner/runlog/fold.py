@@ -187,12 +187,12 @@ def _lost(_state: KeyState, event: Lost, _at: float) -> dict[str, Any]:
     return {"errors": ({"code": 0, "message": event.reason},)}
 
 
-def _delivered(state: KeyState, event: Delivered, _at: float) -> dict[str, Any]:
+def _delivered(state: KeyState, event: Delivered, at: float) -> dict[str, Any]:
     errors = {address: why for address, why in state.delivery_errors.items() if address != event.address}
     before = state.deliveries.get(event.address)
     now = {file.path for file in event.files}
     earlier = tuple(file for file in before.all_files if file.path not in now) if before else ()
-    delivery = Delivery(save=event.save, files=event.files, earlier=earlier)
+    delivery = Delivery(save=event.save, files=event.files, earlier=earlier, at=at)
     return {
         "addresses": state.addresses | {event.address},
         "deliveries": {**state.deliveries, event.address: delivery},

@@ -44,6 +44,7 @@ def _delivery(row: JsonObject) -> Delivery:
         save=row["save"],
         files=tuple([DeliveredFile(**each) for each in row["files"]]),
         earlier=tuple([DeliveredFile(**each) for each in row.get("earlier", ())]),
+        at=row.get("at", 0.0),
     )
 
 

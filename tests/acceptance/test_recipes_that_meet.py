@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.acceptance.command_line import Desk, png
 
@@ -51,6 +52,24 @@ def pictures(desk: Desk) -> Desk:
     desk.write("in/a.png", png(color="red"))
     desk.write("in/b.png", png(color="blue"))
     return desk
+
+
+def test_recipes_whose_sources_lie_above_them_save_below_their_own_names_and_buy_nothing_for_it(pictures: Desk) -> None:
+    head = 'foreach.files = "../in/*.png"'
+    write(pictures, "jobs/v", head=head, save='path = "out/{recipe.name}/../in/{output.filename}"')  # as it once was
+    assert run(pictures) == 0
+    write(pictures, "jobs/v", head=head)
+    write(pictures, "jobs/v2", head=head, width=6)
+
+    plan = planned(pictures)
+    assert run(pictures) == 0
+
+    assert actions(plan[1])["v[../in/a.png]"] == "redeliver"
+    assert {f"{name}/in/{one}.webp" for name in ("v", "v2") for one in "ab"} < pictures.delivered("jobs/out")
+    for name, width in (("v", 12), ("v2", 6)):
+        with Image.open(pictures.folder / "jobs" / "out" / name / "in" / "a.webp") as image:
+            assert image.width == width
+    assert sum(entry.starts for entry in pictures.book()) == 4
 
 
 def test_a_recipe_that_finds_its_own_results_converts_none_of_them(pictures: Desk) -> None:

@@ -177,6 +177,22 @@ def test_a_changed_picture_is_named_by_its_content(runner: Runner, finished: Pat
     assert rows["shop[in/a.png]"]["action"] == "redeliver"
 
 
+def test_a_picture_is_compared_with_what_its_address_got_last_after_two_have_swapped_names(
+    runner: Runner, finished: Path
+) -> None:
+    one, other = finished.parent / "in" / "a.png", finished.parent / "in" / "b.png"
+    picture = one.read_bytes()
+    shutil.copy(other, one)
+    other.write_bytes(picture)
+    assert runner("run", finished).returncode == 0
+    finished.write_text(RECIPE.replace("width = 8", "width = 9"))
+
+    rows = jobs(runner("plan", finished, "--format", "json"))
+
+    assert [row["action"] for row in rows.values()] == ["run", "run"]
+    assert {row["reason"] for row in rows.values()} == {"changed: conversion[0].options.width: 8 -> 9"}
+
+
 def test_an_item_that_is_gone_is_an_orphan_and_one_that_is_refused_is_not(runner: Runner, finished: Path) -> None:
     (finished.parent / "in" / "a.png").unlink()
     gone = jobs(runner("plan", finished, "--format", "json"))

@@ -10,7 +10,7 @@ import pytest
 from runner.compile import Item, compiled_json, drafts_of, shared_paths
 from runner.compile.save import save_to
 from runner.errors import InvalidError
-from runner.recipe.model import Budget, Foreach, Save
+from runner.recipe.model import DEFAULT_SAVE, Budget, Foreach, Save
 
 UPLOAD = {"input": [{"type": "upload", "source": "{item.path}"}], "conversion": [{"target": "webp"}]}
 FILES = Foreach(kind="files", patterns=("*",))
@@ -227,6 +227,35 @@ def test_items_share_what_no_item_has_a_part_in(kitchen: Any) -> None:
 def test_without_save_results_keep_the_folders_of_their_inputs(kitchen: Any) -> None:
     assert photo(kitchen, "in/deep/a.jpg").expected_paths(run_date="2026-11-23") == (
         f"{kitchen.folder}/out/shop/in/deep/a.webp",
+    )
+
+
+@pytest.mark.parametrize("save", [None, Save(path=DEFAULT_SAVE, on_conflict="skip")])
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [("../photos/a.jpg", "photos/a.webp"), ("../../a.jpg", "a.webp"), ("x/../../y/a.jpg", "y/a.webp")],
+)
+def test_without_save_results_of_inputs_above_the_recipe_stay_below_its_name(
+    kitchen: Any, source: str, place: str, save: Save | None
+) -> None:
+    (path,) = photo(kitchen, source, save=save).expected_paths(run_date="2026-11-23")
+
+    assert path == f"{kitchen.folder}/out/shop/{place}"
+
+
+def test_folders_above_the_recipe_that_meet_one_beside_it_are_told_before_anything_is_bought(kitchen: Any) -> None:
+    made = kitchen.recipe(UPLOAD, foreach=FILES)
+    jobs = []
+    for path in ("../in/x.jpg", "in/x.jpg"):
+        (draft,) = drafts_of(made, [kitchen.file_item(path)])
+        jobs.append((kitchen.job_of(made, item=draft.item, files=[[kitchen.content(path)]]), draft))
+
+    ((problem, addresses),) = shared_paths(jobs, run_date="2026-11-23")
+
+    assert addresses == ("shop[../in/x.jpg]", "shop[in/x.jpg]")
+    assert (
+        problem.hint
+        == "their folders differ only in how far above the recipe's they lie: give each a recipe of its own"
     )
 
 

@@ -41,6 +41,28 @@ OTHER = "b" * 64
             id="content",
         ),
         pytest.param(
+            {"input": [{"sha256": DIGEST, "source": "in/a.jpg", "filename": "a.jpg"}]},
+            {"input": [{"sha256": DIGEST, "source": "b.jpg", "filename": "b.jpg"}]},
+            [],
+            id="an-equal-file-elsewhere",
+        ),
+        pytest.param(
+            {"input": [{"sha256": DIGEST, "source": "in/a.jpg", "filename": "a.jpg"}]},
+            {"input": [{"sha256": DIGEST, "source": "in/a.jpg", "filename": "c.jpg"}]},
+            ["input[0].filename: a.jpg -> c.jpg"],
+            id="a-name-that-was-chosen",
+        ),
+        pytest.param(
+            {"input": [{"sha256": DIGEST, "source": "in/a.jpg", "filename": "a.jpg"}]},
+            {"input": [{"sha256": OTHER, "source": "in/b.jpg", "filename": "b.jpg"}]},
+            [
+                "input[0].filename: a.jpg -> b.jpg",
+                "input[0] content: aaaaaaaaaaaa -> bbbbbbbbbbbb",
+                "input[0].source: in/a.jpg -> in/b.jpg",
+            ],
+            id="another-file",
+        ),
+        pytest.param(
             {"input": [{"source": "https://h/a.jpg?sig=one"}]},
             {"input": [{"source": "https://h/b.jpg?sig=two"}]},
             ["input[0].source: https://h/a.jpg?*** -> https://h/b.jpg?***"],

@@ -111,6 +111,29 @@ TABLE = [
 ]
 
 
+def test_an_item_without_a_folder_shows_no_empty_part_in_a_path_that_changed(job: Any) -> None:
+    before = {"deliveries": {"shop[a.jpg]": Delivery(save="out/shop//{output.filename}", files=())}}
+    one = job(save="new/{output.filename}")
+
+    got = step(one, state_of(one, Stage.FINISHED, outputs=(OUTPUT,), **before, **JUST_NOW))
+
+    assert got.reason == "save.path changed: out/shop/{output.filename} -> new/{output.filename}"
+
+
+@pytest.mark.parametrize("swapped_at", [5.0, 0.0], ids=["swapped", "old-log"])
+def test_work_is_compared_with_what_its_address_got_last(job: Any, swapped_at: float) -> None:
+    one, two = job(digest="one"), job(digest="two")
+    first = Delivery(save=SAVE, files=(FILE,), at=swapped_at)
+    states = [
+        state_of(one, Stage.FINISHED, finished_at=1.0, deliveries={one.address: first}),
+        state_of(two, Stage.FINISHED, finished_at=2.0, deliveries={two.address: replace(first, at=3.0)}),
+    ]
+
+    got = step(job(digest="one" if swapped_at else "two", quality=10), *states)
+
+    assert [str(change) for change in got.changes] == ["conversion[0].options.quality: 80 -> 10"]
+
+
 @pytest.mark.parametrize(("stage", "more", "disk", "policy", "recipe", "action", "words"), TABLE)
 def test_every_stage_leads_to_its_action_with_a_reason(
     job: Any,

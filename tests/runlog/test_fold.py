@@ -32,7 +32,7 @@ from runner.runlog import (
 )
 from runner.runlog.fold import follow
 from runner.runlog.snapshot import read_state, write_state
-from runner.state import KeyState, Stage
+from runner.state import Delivery, KeyState, Stage
 
 KINDS: tuple[type[KeyEvent], ...] = (
     Intent,
@@ -199,6 +199,14 @@ def test_a_kept_state_is_the_state(story: list[StoredEvent]) -> None:
     state = fold(story)
 
     assert read_state(write_state(state)) == state
+
+
+def test_a_delivery_that_was_kept_without_its_time_can_be_read() -> None:
+    kept = KeyState(key="k", attempt=1, stage=Stage.FINISHED, deliveries={"a": Delivery(save="out", files=(), at=7.0)})
+
+    old = write_state(kept).replace(',"at":7.0', "")
+
+    assert read_state(old).deliveries == {"a": Delivery(save="out", files=())}
 
 
 @given(story=stories())
