@@ -12,6 +12,9 @@ from runner.cli.reach import open_api
 from runner.errors import counted
 from runner.wire.values import Json, as_int, as_list, as_object
 
+MORE = "more: jobs of another log or program, or jobs still running"
+LESS = "less: its books lag behind, or are another server's, or were begun anew since"
+
 
 def booked_by_server(chosen: ChosenEndpoint, today: date, *, known: int) -> Mapping[str, Any]:
     """Credits that `/stats` shows for this key today, and what `/contracts` says is left.
@@ -47,8 +50,7 @@ def _remaining(contracts: Json) -> int | None:
 def _lines(booked: int, known: int, remaining: int | None) -> list[str]:
     lines = [f"the server booked {counted(booked, 'credit')} for this key today (UTC), this log knows of {known}"]
     if booked != known:
-        more = "more" if booked > known else "less"
-        lines.append(f"  {abs(booked - known)} {more}: jobs of another log or program, or jobs still running")
+        lines.append(f"  {booked - known} {MORE}" if booked > known else f"  {known - booked} {LESS}")
     if remaining is not None:
         lines.append(f"{counted(remaining, 'credit')} {'is' if remaining == 1 else 'are'} left")
     return lines

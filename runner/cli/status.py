@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runner.cli.options import endpoint_options, format_option
-from runner.errors import counted
+from runner.errors import RunnerError, counted
 from runner.report.findings import one_line
 
 if TYPE_CHECKING:
-    from runner.runlog import RunLog
+    from runner.runlog import Leftover, RunLog
     from runner.state import KeyState
 
 SHORT_KEY = 15
+ALONE = "what is shown is what the run log knows; --offline asks nothing else"
 
 
 @click.command()
@@ -34,7 +35,8 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
 
     Example: runner status recipes/ --format json | jq .spent
 
-    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer (--offline doesn't ask).
+    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown all the
+    same, and --offline asks nothing else.
     """
     from runner.cli.context import RUN_LOG
     from runner.cli.endpoint import choose_endpoint
@@ -45,21 +47,30 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
         document = _document(log, endpoint=chosen.name)
         today = datetime.now(UTC).date()
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
+    unanswered = None
     if not offline and not chosen.embedded:
         from runner.cli.booked import booked_by_server
 
-        document["server"] = booked_by_server(chosen, today, known=known)
+        try:
+            document["server"] = booked_by_server(chosen, today, known=known)
+        except RunnerError as error:
+            unanswered = error
+            document["server_error"] = str(error)
     if style == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(_text(document), nl=False)
+    if unanswered is not None:
+        unanswered.hint = f"{unanswered.hint}; {ALONE}" if unanswered.hint else ALONE
+        raise unanswered
 
 
 def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
     from collections import Counter
 
     known, now = log.states(), time.time()
-    states = known.values()
+    states, leases = known.values(), log.leases()
+    held = {lease.key for lease in leases if lease.holds}
     return {
         "endpoint": endpoint,
         "spent": [
@@ -82,7 +93,7 @@ def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
                 "expires_in_s": lease.expires_in_s,
                 "holds": lease.holds,
             }
-            for lease in log.leases()
+            for lease in leases
         ],
         "parked": [
             {
@@ -94,9 +105,19 @@ def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
             for state in states
             if state.parked_s(now)
         ],
-        "unstarted": [{"key": left.key, "job_id": left.job_id} for left in log.unstarted()],
+        "unstarted": [
+            {"key": left.key, "job_id": left.job_id}
+            for left in log.unstarted()
+            if left.key not in held and not _is_parked(left, known.get(left.key), now)
+        ],
         "server": None,
+        "server_error": None,
     }
+
+
+def _is_parked(left: Leftover, state: KeyState | None, now: float) -> bool:
+    """Whether the job waits for the time from which the server may start it."""
+    return state is not None and state.job_id == left.job_id and state.parked_s(now) > 0
 
 
 def _text(document: Mapping[str, Any]) -> str:

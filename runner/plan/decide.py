@@ -19,7 +19,7 @@ KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
-RECIPES_APART = "put {recipe.name} into save.path, or set save.on_conflict to rename"
+RECIPES_APART = "put {recipe.name} into save.path, or give the recipes folders of their own"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 

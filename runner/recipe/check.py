@@ -280,7 +280,7 @@ def _bad_order(examined: Sequence[Examined]) -> Iterator[Problem]:
             place = place_in((Layer(file=one.file),), ("after", index)) if name not in names else None
             if place is not None:
                 near = did_you_mean(name, names - {one.name})
-                message = f"no recipe here is called {shown(name)}{near}"
+                message = f"no recipe that was given is called {shown(name)}{near}"
                 hint = "" if near else "give its file to this command too: what isn't given isn't waited for"
                 yield Problem(place=place, severity="warning", code="unknown-recipe", message=message, hint=hint)
     yield from _circles(examined, after)

@@ -56,7 +56,7 @@ class JobRow:
 
 def runs_text(rows: Sequence[RunRow]) -> str:
     """A table, in the order given."""
-    head = ("RUN", "STARTED (UTC)", "TOOK", "EXIT", "ENDPOINT", "CREDITS", "JOBS")
+    head = ("RUN", "COMMAND", "STARTED (UTC)", "TOOK", "EXIT", "ENDPOINT", "CREDITS", "JOBS")
     table = [head, *(_run_cells(row) for row in rows)]
     return "".join(f"{line}\n" for line in _aligned(table))
 
@@ -106,11 +106,12 @@ def _run_cells(row: RunRow) -> tuple[str, ...]:
     took = "" if row.ended_at is None else _took(row.ended_at - row.started_at)
     code = "" if row.exit_code is None else str(row.exit_code)
     jobs = ", ".join(f"{row.counts[kind]} {_words(kind)}" for kind in _COUNTED if row.counts.get(kind))
-    return (row.run_id, _moment(row.started_at), took, code, one_line(row.endpoint), str(row.spent), jobs)
+    began, command, endpoint = _moment(row.started_at), one_line(row.command), one_line(row.endpoint)
+    return (row.run_id, command, began, took, code, endpoint, str(row.spent), jobs)
 
 
 # What a run is asked for first; the other kinds are steps on the way.
-_COUNTED = ("started", "finished", "delivered", "failed", "lost", "refused", "delivery_failed")
+_COUNTED = ("started", "finished", "delivered", "failed", "lost", "refused", "abandoned", "delivery_failed")
 
 
 def _job_lines(job: JobRow) -> Iterator[str]:
@@ -140,7 +141,12 @@ def _words(kind: str) -> str:
     return _WORDS.get(kind, kind.replace("_", " "))
 
 
-_WORDS = {"intent": "intended", "delivery_failed": "not delivered", "starting": "start asked for"}
+_WORDS = {
+    "intent": "intended",
+    "starting": "start asked for",
+    "abandoned": "deleted unstarted",
+    "delivery_failed": "not delivered",
+}
 
 
 def _took(seconds: float) -> str:

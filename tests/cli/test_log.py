@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from runner.cli.log import log as log_command
 from runner.runlog import (
+    Abandoned,
     Clock,
     Created,
     Delivered,
@@ -92,11 +93,29 @@ def read(state: Path, *arguments: str) -> Any:
 def test_runs_are_listed_newest_first_as_a_table(state: Path) -> None:
     head, second, first = call(state).stdout.splitlines()
 
-    assert head.split() == ["RUN", "STARTED", "(UTC)", "TOOK", "EXIT", "ENDPOINT", "CREDITS", "JOBS"]
-    assert second.startswith(SECOND)
+    assert head.split() == ["RUN", "COMMAND", "STARTED", "(UTC)", "TOOK", "EXIT", "ENDPOINT", "CREDITS", "JOBS"]
+    assert second.startswith(f"{SECOND}  runner run r  ")
     assert "  6  " in second
     assert second.endswith("  3        1 started, 1 finished, 1 delivered, 1 failed")
     assert first.startswith(FIRST)
+
+
+def test_a_sweep_is_listed_as_one_with_what_it_deleted(tmp_path: Path) -> None:
+    begun = RunStarted(run_id=FIRST, endpoint="local", account="acct", command="sweep", recipes=())
+
+    async def sweep() -> None:
+        fence = (await log.claim([GOOD], Owner.this_process()))[GOOD]
+        intent, created, _ = begin(GOOD, "r[a.tif]")
+        await log.append(begun, run_id=FIRST)
+        await log.append(intent, created, Abandoned(key=GOOD, attempt=1, job_id="j-a"), run_id=FIRST, fence=fence)
+
+    with open_log(tmp_path / "runs.db") as log:
+        asyncio.run(sweep())
+
+    _, row = call(tmp_path).stdout.splitlines()
+
+    assert row.startswith(f"{FIRST}  sweep  ")
+    assert row.endswith("  1 deleted unstarted")
 
 
 def test_runs_are_listed_as_json_with_every_key(state: Path) -> None:
