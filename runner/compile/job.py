@@ -287,16 +287,29 @@ def _apart(drafts: Sequence[Draft]) -> str:
         draft.recipe.save is None or draft.recipe.save.path == DEFAULT_SAVE for draft in drafts
     ):
         return "their folders differ only in how far above the recipe's they lie: give each a recipe of its own"
-    differing = [name for name in drafts[0].item.values if name != "path" and _differs(name, drafts)]
-    columns = " or ".join(f"{{item.{name}}}" for name in differing[:3])
+    names = [name for name in drafts[0].item.values if name != "path"]
+    alone = [name for name in names if _tells_apart([name], drafts)]
+    columns = _templates(alone[:3], " or ") or _templates(_needed(names, drafts), " and ")
     if not columns and "path" not in drafts[0].item.values:
         return "these items are alike: leave all but one out, or give them a column that differs"
     return f"put {columns or '{item.path}'} into save.path so that each result has its own name"
 
 
-def _differs(name: str, drafts: Sequence[Draft]) -> bool:
-    first = drafts[0].item.values.get(name)
-    return any(draft.item.values.get(name) != first for draft in drafts)
+def _needed(names: Sequence[str], drafts: Sequence[Draft]) -> list[str]:
+    """Columns none of which can be left out if all items are to differ; none where all of them aren't enough."""
+    needed = list(names)
+    for name in names:
+        others = [one for one in needed if one != name]
+        needed = others if _tells_apart(others, drafts) else needed
+    return needed if _tells_apart(needed, drafts) else []
+
+
+def _tells_apart(names: Sequence[str], drafts: Sequence[Draft]) -> bool:
+    return len({repr([draft.item.values.get(name) for name in names]) for draft in drafts}) == len(drafts)
+
+
+def _templates(names: Sequence[str], joint: str) -> str:
+    return joint.join(f"{{item.{name}}}" for name in names)
 
 
 def _listed(distinct: Sequence[str]) -> str:

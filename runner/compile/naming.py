@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
 from runner.wire.values import JsonObject, as_list, as_object, as_text
@@ -50,16 +51,22 @@ def _shortened(name: str) -> str:
 
 
 def stem_of(entry: JsonObject) -> str:
-    """What the API will name outputs of the input `entry` after, or "" where only the server knows.
+    """What the API will name outputs of the input `entry` after, or "" where only the server or a run knows.
 
-    An upload has its name in `filename`, as the payload of a run notes it.
+    An upload has its name in `filename`, as the payload of a run notes it; an object of a provider has one of its own.
     """
-    given = as_text(entry.get("filename"))
-    if not given:
+    given = as_text(entry.get("filename")) or _object_name(entry)
+    if not given or "{run." in given:
         return ""
     if entry.get("type") == "upload":
         return parted(uploaded_name(given))[0] or NAMELESS
     return parted(clean_name(given))[0]
+
+
+def _object_name(entry: JsonObject) -> str:
+    """What an object in cloud storage is called, without its folders."""
+    file = as_object(entry.get("parameters")).get("file") if entry.get("type") == "cloud" else None
+    return PurePosixPath(file).name if isinstance(file, str) else ""
 
 
 def bought_stem(payload: JsonObject) -> str:

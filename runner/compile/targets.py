@@ -10,8 +10,8 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
+from runner.compile.naming import bought_stem
 from runner.wire.formats import file_ending
 from runner.wire.names import plain_name
 from runner.wire.providers import PROVIDERS, holder_of
@@ -45,8 +45,7 @@ class Target:
 
 def targets_of(payload: JsonObject) -> Iterator[Target]:
     """The output targets of an expanded job document, as far as their providers have names."""
-    inputs = as_list(payload.get("input"))
-    stem = PurePosixPath(as_text(as_object(inputs[0]).get("filename"))).stem if inputs else ""
+    stem = bought_stem(payload)
     for number, conversion in enumerate(map(as_object, as_list(payload.get("conversion")))):
         for index, target in enumerate(map(as_object, as_list(conversion.get("output_target")))):
             yield Target(conversion=number, index=index, name=_name(target, conversion, stem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,27 @@ def test_every_object_is_a_job_and_only_what_changed_is_done_again(pointed: Desk
     assert opened(out / "a b.png").convert("RGB").getpixel((5, 5)) == pytest.approx((0, 0, 255), abs=3)
     assert opened(out / "deep/ü+c.png").size == (32, 24)
     assert opened(out / "new.png").size == (32, 24)
+
+
+def test_objects_whose_results_would_share_a_name_are_refused_before_anything_is_bought(
+    pointed: Desk, cloud: Cloud
+) -> None:
+    cloud.remote.put("twins/plain.jpg", picture("red"))
+    cloud.remote.put("twins/plain.png", picture("red", "PNG"))
+    document = json.loads(recipe(cloud, "twins/"))
+    document["foreach"]["bucket"]["match"] = ["**/*.jpg", "**/*.png"]
+    pointed.write(NAME, json.dumps(document))
+    shared = run(pointed)
+    document["save"] = tomllib.loads((ROOT / "docs/examples/bucket.recipe.toml").read_text())["save"]
+    pointed.write(NAME, json.dumps(document))
+
+    apart = run(pointed)
+
+    assert (shared.code, shared.json["summary"]["succeeded"]) == (5, 0), shared.out
+    assert "folder[twins/plain.jpg], folder[twins/plain.png] would all be saved as" in shared.err
+    assert (apart.code, apart.json["summary"]["succeeded"]) == (0, 2), apart.err
+    out = pointed.folder / "recipes/out/bucket/twins"
+    assert sorted(path.name for path in out.iterdir()) == ["plain.jpg.png", "plain.png.png"]
 
 
 def test_a_bucket_that_grew_too_much_stops_before_anything_is_bought(pointed: Desk, cloud: Cloud) -> None:

@@ -275,6 +275,11 @@ def test_folders_above_the_recipe_that_meet_one_beside_it_are_told_before_anythi
             id="same-target-elsewhere",
         ),
         pytest.param({"conversion": [{"target": "png", "output_target": [{"type": "ftp"}]}]}, [], id="cloud"),
+        pytest.param(
+            {"input": [{"type": "cloud", "source": "ftp", "parameters": {"file": "n/plain.png"}}]},
+            ["plain.webp"],
+            id="object",
+        ),
         pytest.param({"input": [{"source": "https://example.com/a"}]}, [], id="only-the-server-knows"),
         pytest.param({"input": [{"source": "https://example.com/x", "filename": "c.png"}]}, ["c.webp"], id="named"),
     ],
@@ -328,6 +333,20 @@ def test_results_that_two_items_would_share_are_told_apart_by_what_differs(kitch
 
     assert "{item.width}" in problem.hint
     assert "format" not in problem.hint
+
+
+def test_columns_that_tell_items_apart_only_together_are_all_named(kitchen: Any) -> None:
+    upload = {"input": [{"type": "upload", "source": "a.png"}]}
+    rows = [(width, turn, same) for width in (1, 2) for turn in (0, 90) for same in ("x",)]
+    items = [
+        Item(label=f"{width},{turn}", values={"width": width, "turn": turn, "same": same}) for width, turn, same in rows
+    ]
+    drafts = drafts_of(kitchen.recipe(UPLOAD | upload, foreach=Foreach(kind="matrix", matrix={})), items)
+    jobs = [(kitchen.job_of(one.recipe, item=one.item, files=[[kitchen.content("a.png")]]), one) for one in drafts]
+
+    ((problem, _),) = shared_paths(jobs, run_date="2026-11-23")
+
+    assert problem.hint.startswith("put {item.width} and {item.turn} into save.path")
 
 
 def test_the_published_shape_holds_absolute_paths_and_references_only(kitchen: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from runner.compile.naming import bought_stem, own_name, parted, safe_name
@@ -20,9 +22,13 @@ from runner.compile.naming import bought_stem, own_name, parted, safe_name
         ({"type": "upload", "filename": "\t"}, "file"),
         ({"type": "remote", "filename": "q%22x.png"}, "q%22x"),
         ({"type": "remote", "source": "http://x/a.png"}, ""),
+        ({"type": "cloud", "parameters": {"file": "n/deep/a b.tar.png"}}, "a b.tar"),
+        ({"type": "cloud", "parameters": {"file": "n/a.png"}, "filename": "mine.png"}, "mine"),
+        ({"type": "cloud", "parameters": {"file": "n/{run.date}.png"}}, ""),
+        ({"type": "cloud", "parameters": {"file": {"env": "FILE"}}}, ""),
     ],
 )
-def test_outputs_are_named_after_what_the_server_makes_of_the_first_input(entry: dict[str, str], stem: str) -> None:
+def test_outputs_are_named_after_what_the_server_makes_of_the_first_input(entry: dict[str, Any], stem: str) -> None:
     assert bought_stem({"input": [entry]}) == stem
 
 
