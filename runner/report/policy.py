@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from runner.recipe.model import Recipe
 from runner.recipe.template import expand
-from runner.wire.values import Json, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 _TEMPLATE = re.compile(r"\{(item|vars|recipe|run|output)\.[^{}]*\}")
 S3_ACTIONS = {
@@ -46,9 +46,14 @@ AZURE_NOTE = (
 )
 NOTES = {
     "amazons3": "to write needs s3:PutObject; s3:GetObject on the same names lets the writer know its own object again "
-    "when an answer was lost, and s3:AbortMultipartUpload lets it leave no parts behind",
+    "when an answer was lost, s3:AbortMultipartUpload lets it leave no parts behind, and s3:ListBucket shows that a "
+    "name is free before anything is bought",
     "azure": AZURE_NOTE,
+    "googlecloud": "needs roles/storage.objectCreator; roles/storage.objectViewer on the same names shows that "
+    "a name is free before anything is bought, and lets the writer know its own object again when an answer was lost",
 }
+# Who may not list is told of a missing object what it is told of a secret one: 403.
+SEEN_BY_LISTING = frozenset({"amazons3", "googlecloud"})
 
 
 Access = Literal["list", "read", "write"]
@@ -96,7 +101,14 @@ def _rights(recipe: Recipe) -> Iterator[Right]:
             yield from _right(as_text(entry.get("source")), "read", as_object(entry.get("parameters")))
     for conversion in map(as_object, as_list(job.get("conversion"))):
         for target in map(as_object, as_list(conversion.get("output_target"))):
-            yield from _right(as_text(target.get("type")), "write", as_object(target.get("parameters")))
+            yield from _target_rights(as_text(target.get("type")), as_object(target.get("parameters")))
+
+
+def _target_rights(provider: str, parameters: JsonObject) -> Iterator[Right]:
+    for right in _right(provider, "write", parameters):
+        yield right
+        if provider in SEEN_BY_LISTING:
+            yield replace(right, access="list")
 
 
 class _Listed(dict[str, Json]):

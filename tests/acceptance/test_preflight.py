@@ -6,8 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from tests.acceptance.clouds import Cloud
+from tests.acceptance.clouds import Cloud, pointed_at
 from tests.acceptance.command_line import ROOT, Desk, Done, web
+from tests.server.storage.strict_s3 import ACCESS_ID, SECRET, strict_s3
 
 NAME = "recipes/look.recipe.json"
 PICTURE = (ROOT / "recipes/pictures/mountains.jpg").read_bytes()
@@ -134,6 +135,24 @@ def test_once_it_was_removed_there_the_changed_work_is_done(pointed: Desk, cloud
 
     assert (first.code, second.code, second.json["summary"]["succeeded"]) == (0, 0, 1), second.err
     assert (cloud.remote.get("freed/one.webp") or b"")[:4] == b"RIFF"
+
+
+def test_who_cant_see_that_a_name_is_free_is_told_which_right_it_takes(examples: Desk) -> None:
+    with strict_s3() as bucket:
+        shell = {"S3_ID": ACCESS_ID, "S3_SECRET": SECRET}
+        strict = Cloud(remote=bucket.remote, sets={}, shell=shell, wrong={})
+        desk = pointed_at(examples, strict)
+        desk.write(NAME, recipe(upload(), target(strict, "held/one.webp")))
+        first = ask(desk, command="run")
+        bucket.remote.remove("held/one.webp")
+        desk.write(NAME, recipe(upload(), target(strict, "held/one.webp"), quality=40))
+        blind = ask(desk, command="run")
+        bucket.may_list = True
+        seen = ask(desk, command="run")
+
+    assert (first.code, blind.code, blind.json["summary"]["blocked"]) == (0, 6, 1), first.err
+    assert "let the credentials look (runner doctor --policy prints the rights)" in blind.err
+    assert (seen.code, bucket.objects["held/one.webp"][:4]) == (0, b"RIFF"), seen.err
 
 
 def test_two_items_with_one_name_at_a_provider_are_found_before(desk: Desk) -> None:

@@ -36,18 +36,23 @@ def test_targets_need_to_write_each_in_the_form_of_its_provider() -> None:
     policy = policy_json(rights_of([recipe(targets=(AZURE_OUT, GOOGLE_OUT, FTP_OUT))]))
 
     assert policy["azure"] == [{"role": "Storage Blob Data Contributor", "container": "web", "blob": "a.webp"}]
-    assert policy["googlecloud"] == [{"role": "roles/storage.objectCreator", "bucket": "b", "object": "/a b.webp"}]
+    assert policy["googlecloud"] == [
+        {"role": "roles/storage.objectViewer", "bucket": "b", "object": "/a b.webp"},
+        {"role": "roles/storage.objectCreator", "bucket": "b", "object": "/a b.webp"},
+    ]
     assert policy["ftp"][0]["file"] == "*/a.webp"
     assert "never overwrite" in policy["ftp"][0]["allow"]
     assert "delete what was just uploaded as .part" in policy["ftp"][0]["allow"]
 
 
-def test_an_s3_target_may_know_its_own_object_again_and_nothing_else_may_be_read() -> None:
+def test_an_s3_target_may_see_its_own_names_and_nothing_else_may_be_read() -> None:
     rights = rights_of([recipe(targets=(S3_IN | {"type": "amazons3"},))])
 
-    (statement,) = policy_json(rights)["amazons3"]["Statement"]
+    listing, statement = policy_json(rights)["amazons3"]["Statement"]
     assert statement["Action"] == ["s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"]
     assert statement["Resource"] == "arn:aws:s3:::shop-in/raw/*"
+    assert (listing["Action"], listing["Resource"]) == (["s3:ListBucket"], "arn:aws:s3:::shop-in")
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": "raw/*"}}
     assert ["know its own object again" in note for note in notes_of(rights)] == [True]
 
 

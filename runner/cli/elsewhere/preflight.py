@@ -34,6 +34,12 @@ from runner.wire.values import JsonObject, as_list, as_object, as_text
 AT_ONCE = 16
 _BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
+_TAKEN = "nothing was bought; remove it there, or give `file` another name"
+_UNSEEN = (
+    "nothing was bought, since an earlier result has this name unless somebody removed it; let the credentials look "
+    "(runner doctor --policy prints the rights), or give `file` another name"
+)
+
 Part = Literal["input", "output_target"]
 Verdict = tuple[Literal["ok", "wrong", "unknown"], str]
 
@@ -94,7 +100,7 @@ def problems_of(plan: Plan, sights: Iterable[Sight], *, run_date: str) -> Iterat
 def _blocked(step: Step, sight: Sight | None) -> Step:
     if sight is None:
         return step
-    way_out = "nothing was bought; remove it there, or give `file` another name"
+    way_out = _UNSEEN if sight.verdict == "unknown" else _TAKEN
     return replace(step, action=Action.BLOCKED, reason=f"{sight.said}; {way_out}")
 
 

@@ -164,10 +164,28 @@ class S3Store:
             code = _code(error)
             if code in _NOT_THERE:
                 return ""
-            if code in _NO_RIGHT:
+            if code not in _NO_RIGHT:
+                raise
+            listed = self._is_listed()
+            if listed is None:
                 return "these credentials may not look whether the name is free"
-            raise
+            if not listed:
+                return ""
         raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
+
+    def _is_listed(self) -> bool | None:
+        """Whether the bucket lists the object; None where we may not list.
+
+        A right to list that is restricted by `s3:prefix` doesn't help who gets an object that is missing: only a
+        listing has a prefix.
+        """
+        try:
+            page = self._client.list_objects_v2(Bucket=self._object["Bucket"], Prefix=self._object["Key"], MaxKeys=1)
+        except ClientError as error:
+            if _code(error) in _NO_RIGHT:
+                return None
+            raise
+        return any(entry["Key"] == self._object["Key"] for entry in page.get("Contents", ()))
 
     def listing(self) -> Iterator[Found]:
         with _translated(self._place):

@@ -18,6 +18,7 @@ from tests.server.storage.everywhere import everywhere, object_stores, order, up
 from tests.server.storage.ftpd import Ftpd
 from tests.server.storage.gcs import READ_ONLY
 from tests.server.storage.remote import Remote
+from tests.server.storage.strict_s3 import strict_s3
 
 FTP = pytest.mark.parametrize("server", [with_group("ftp"), with_group("ftps")])
 WRONG = {
@@ -198,3 +199,19 @@ def test_an_account_without_the_right_to_create_is_told_before(gcs: Remote) -> N
 
     assert caught.value.code == NOT_FOUND
     assert "lacks storage.objects.create" in caught.value.message
+
+
+def test_a_free_name_at_s3_is_seen_by_who_may_list_it_and_by_nobody_else(tmp_path: Path) -> None:
+    with strict_s3() as bucket:
+        remote = bucket.remote
+        free, beside = remote.place("out/a"), remote.place("out/a.webp")
+        deliver(beside, remote.site(), upload(tmp_path, b"mine"))
+        blind = look_at_target(free, remote.site())
+        bucket.may_list = True
+        seen = look_at_target(free, remote.site())
+        with pytest.raises(StorageError) as caught:
+            look_at_target(beside, remote.site())
+
+    assert blind == "these credentials may not look whether the name is free"
+    assert seen == ""
+    assert caught.value.code == NAME_TAKEN
