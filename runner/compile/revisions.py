@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from runner.compile.draft import Draft
 from runner.recipe.model import Bucket
-from runner.wire.providers import holder_of
+from runner.wire.holders import holder_of
 from runner.wire.values import Json, JsonObject, as_list, as_object
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from runner.compile.naming import bought_stem
 from runner.wire.formats import file_ending
+from runner.wire.holders import holder_of, object_name
 from runner.wire.names import plain_name
-from runner.wire.providers import PROVIDERS, holder_of
+from runner.wire.providers import PROVIDERS
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 
@@ -58,7 +59,7 @@ def _name(target: JsonObject, conversion: JsonObject, stem: str) -> TargetName |
         own = plain_name(as_text(as_object(conversion.get("options")).get("output_filename"))) or stem
         file = f"{file}{own}.{file_ending(as_text(conversion.get('target')))}" if own else ""
     holder = (*holder_of(provider, parameters), *_account(provider, as_object(target.get("credentials"))))
-    return TargetName(provider=provider, holder=holder, file=file) if file else None
+    return TargetName(provider=provider, holder=holder, file=object_name(provider, file)) if file else None
 
 
 def _account(provider: str, credentials: JsonObject) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,6 @@ Source: the API's pages on cloud inputs and on output storage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from runner.wire.values import Json
@@ -92,12 +91,6 @@ DEFAULTS: dict[str, dict[str, str]] = {
 SECRET_CREDENTIALS = frozenset(
     {"secretaccesskey", "sessiontoken", "keyfile", "accountkey", "password", "token", "decrypt_password"}
 )
-
-
-def holder_of(provider: str, parameters: Mapping[str, Json]) -> tuple[tuple[str, str], ...]:
-    """Where an object or a listing lies, apart from its name: the other parameters, sorted, with what is left out."""
-    known = DEFAULTS.get(provider, {}) | {name: str(value) for name, value in parameters.items() if value != ""}
-    return tuple(sorted((name, value) for name, value in known.items() if name not in ("file", "prefix")))
 
 
 _MOST_CHARACTERS = 4096

@@ -7,10 +7,11 @@ how several results share one name is written in docs/output-targets.md.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -26,7 +27,10 @@ from runner.server.storage.transfer import deliver
 from runner.server.store.blobs import Blobs
 from runner.server.store.deliveries import DeliveryLog, Parcel, Stamp
 from runner.server.store.jobs import JobStore
+from runner.wire.holders import object_name
 from runner.wire.values import JsonObject, as_object
+
+_NOTE_S = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,12 +85,33 @@ class Delivery:
     ) -> StorageError | None:
         """Written down, sent, and written down again: a kill at any moment leaves it known as our own."""
         stamp = await self._log.begin(parcel)
-        error = await self._threads.run(account, partial(self._upload, place, output, stamp, stopped))
+        note_renaming = partial(self._note_renaming, asyncio.get_running_loop(), parcel)
+        error = await self._threads.run(account, partial(self._upload, place, output, stamp, stopped, note_renaming))
         if error is None:
             await self._log.finish(parcel)
         return error
 
-    def _upload(self, place: Place, output: Output, stamp: Stamp, stopped: threading.Event) -> StorageError | None:
+    def _note_renaming(self, loop: asyncio.AbstractEventLoop, parcel: Parcel) -> None:
+        """In a thread, which may outlive the server."""
+        noting = self._log.note_renaming(parcel)
+        try:
+            noted = asyncio.run_coroutine_threadsafe(noting, loop)
+        except RuntimeError:  # the loop has ended
+            noting.close()
+            raise Stopped from None
+        try:
+            noted.result(_NOTE_S)
+        except (TimeoutError, concurrent.futures.CancelledError):
+            raise Stopped from None
+
+    def _upload(
+        self,
+        place: Place,
+        output: Output,
+        stamp: Stamp,
+        stopped: threading.Event,
+        note_renaming: Callable[[], None],
+    ) -> StorageError | None:
         """In a thread."""
         upload = Upload(
             path=self._blobs.path(output.blob),
@@ -95,6 +120,8 @@ class Delivery:
             token=stamp.tokens[0],
             earlier=frozenset(stamp.tokens[1:]),
             was_done=stamp.done,
+            was_renaming=stamp.renaming,
+            before_renaming=note_renaming,
             stopped=stopped,
         )
         try:
@@ -154,7 +181,8 @@ def _doubles(targets: Iterable[_Target]) -> Iterator[JsonObject]:
 def _identity(place: Place) -> str:
     """The same for one name at one provider in one account, whatever it is opened with."""
     account = [place.account] if place.account else []
-    return json.dumps([place.provider, dict(place.parameters), *account], sort_keys=True)
+    parameters = {**place.parameters, "file": object_name(place.provider, place.parameters["file"])}
+    return json.dumps([place.provider, parameters, *account], sort_keys=True)
 
 
 def _named(place: Place, outputs: Sequence[Output]) -> Iterator[tuple[Place, Output]]:

@@ -4,8 +4,7 @@ FTP can't create a file only where there is none. So this is the best it allows:
 under a name of our own beside it, look again, rename. Between the last look and the rename somebody else's
 file of that name may be replaced.
 
-The connection is encrypted whenever the server can do that, but its certificate isn't checked: the API has no
-way to say which one to expect, and who can replace a certificate could hide the offer as well.
+Those of this server are kept apart by a lock for each name; nothing keeps others apart.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ from __future__ import annotations
 import ftplib
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
-from runner.server.engine.addresses import RefusedAddress, resolve
+from runner.server.storage.ftp_connection import Connection, logged_in
 from runner.server.storage.ftp_listing import files_below
+from runner.server.storage.named_locks import NamedLocks
 from runner.server.storage.protocol import (
     FAILED,
     NAME_TAKEN,
@@ -32,6 +32,7 @@ from runner.server.storage.protocol import (
     Take,
     Upload,
 )
+from runner.wire.ftp_names import normal_file
 
 _CHUNK = 256 * 1024
 _REFUSED_LOGIN = ("530", "331", "332", "532")
@@ -39,27 +40,11 @@ _NO_SUCH_FILE = "550"
 _DISK_FULL = ("452", "552")
 _NOT_STORED = "451"
 _TOO_MANY = "421"
-# ProFTPD answers so to the login, which is no opinion about the password.
-_TOO_MANY_AT_LOGIN = "maximum number"
-_CONNECT_S = 10.0
+_names = NamedLocks()  # whose last look and renaming are under way
 
 
 def connect(place: Place, site: Site) -> FtpStore:
     return FtpStore(place, site)
-
-
-class _Connection(ftplib.FTP_TLS):
-    """Data connections take the TLS session of the control connection: servers ask for that, as a proof that both
-    are the same client."""
-
-    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
-        plain, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321  # FTP is what the API offers
-        if not self._prot_p:  # type: ignore[attr-defined]  # the standard library has no other way to ask
-            return plain, size
-        control = self.sock
-        assert isinstance(control, ssl.SSLSocket)
-        plain.settimeout(self.timeout)
-        return self.context.wrap_socket(plain, server_hostname=self.host, session=control.session), size
 
 
 class FtpStore:
@@ -67,8 +52,9 @@ class FtpStore:
         self._place = place
         self._site = site
         self._path = place.parameters["file"]
-        self._ftp: _Connection | None = None
+        self._ftp: Connection | None = None
         self._renaming = ""  # the part that was to be renamed when the connection broke
+        self._has_looked = False
         self._not_stored = 0
 
     def open(self) -> FtpObject:
@@ -78,18 +64,18 @@ class FtpStore:
     def create(self, upload: Upload) -> None:
         part = _beside(self._path, f"runner-{upload.token[-12:]}.part")
         with self._session() as ftp:
-            if self._renaming and self._was_renamed(ftp, part, upload):
+            if self._got_through(ftp, part, upload):
                 self._renaming = ""
-                return
-            if upload.was_done and _size(ftp, self._path) == upload.size:
                 return
             self._refuse_if_taken(ftp)
             self._renaming = ""
             try:
                 self._store(ftp, part, upload)
-                self._refuse_if_taken(ftp)
-                self._renaming = part
-                ftp.rename(part, self._path)
+                upload.before_renaming()
+                with _names.held(self._one_name(ftp)):
+                    self._refuse_if_taken(ftp)
+                    self._renaming = part
+                    ftp.rename(part, self._path)
                 self._renaming = ""
             except (OSError, EOFError):
                 self._hang_up()
@@ -127,7 +113,7 @@ class FtpStore:
                 ftp.close()
 
     @contextmanager
-    def _session(self) -> Iterator[_Connection]:
+    def _session(self) -> Iterator[Connection]:
         """The connection, opened where there is none; what breaks it closes it."""
         try:
             yield self._connected()
@@ -168,52 +154,53 @@ class FtpStore:
                 return
             yield chunk
 
-    def _connected(self) -> _Connection:
+    def _connected(self) -> Connection:
         if self._ftp is None:
-            self._ftp = self._connect()
+            self._ftp = logged_in(self._place, self._site)
         return self._ftp
 
-    def _connect(self) -> _Connection:
-        host, port = self._place.parameters["host"], int(self._place.parameters["port"])
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        ftp = _Connection(timeout=min(_CONNECT_S, self._site.silence_s), context=context)
-        try:
-            self._greet(ftp, _addresses(host, port, self._site), port)
-        except BaseException:
-            ftp.close()
-            raise
-        return ftp
+    def _got_through(self, ftp: Connection, part: str, upload: Upload) -> bool:
+        """Whether what an earlier attempt has stored is there, of this server or of one that was killed."""
+        if self._renaming:
+            return self._was_renamed(ftp, part, upload)
+        if upload.was_done and _size(ftp, self._path) == upload.size:
+            return True
+        if self._has_looked or not upload.was_renaming:
+            return False
+        is_ours = self._was_renamed(ftp, part, upload) and self._is_the_same(upload)
+        self._has_looked = True
+        return is_ours
 
-    def _greet(self, ftp: _Connection, addresses: list[str], port: int) -> None:
-        _first_that_answers(ftp, addresses, port)
-        secured = _secured(ftp)
-        credentials = self._place.credentials
-        try:
-            ftp.login(str(credentials["username"]), str(credentials["password"]), secure=False)
-        except ftplib.error_perm as error:
-            if _TOO_MANY_AT_LOGIN in str(error):
-                raise Busy(str(error)) from error
-            raise StorageError(NOT_FOUND, f"the server refuses the login: {error}") from error
-        except ValueError as error:
-            raise StorageError(FAILED, "username and password can't hold line breaks") from error
-        if secured:
-            ftp.prot_p()
-        ftp.voidcmd("TYPE I")
-        if ftp.sock is not None:
-            ftp.sock.settimeout(self._site.silence_s)
-        ftp.timeout = self._site.silence_s
+    def _is_the_same(self, upload: Upload) -> bool:
+        """Whether the file there has our bytes, as far as it may be read: since the kill somebody may have put his."""
+        is_same = True
+        with upload.open() as ours:
 
-    def _was_renamed(self, ftp: _Connection, part: str, upload: Upload) -> bool:
+            def compare(chunk: bytes) -> None:
+                nonlocal is_same
+                is_same = is_same and ours.read(len(chunk)) == chunk
+
+            try:
+                self.read(self._path, 0, (upload.size, ""), compare)
+            except StorageError as error:
+                if error.code != NOT_FOUND:
+                    raise
+        return is_same
+
+    def _was_renamed(self, ftp: Connection, part: str, upload: Upload) -> bool:
         """Whether the attempt before this one got through, and only its answer was lost: nobody else takes the part."""
         return _size(ftp, self._path) == upload.size and _size(ftp, part) is None
 
-    def _refuse_if_taken(self, ftp: _Connection) -> None:
+    def _refuse_if_taken(self, ftp: Connection) -> None:
         if _exists(ftp, self._path):
             raise StorageError(NAME_TAKEN, "the name is taken, and nothing is overwritten")
 
-    def _store(self, ftp: _Connection, part: str, upload: Upload) -> None:
+    def _one_name(self, ftp: Connection) -> Hashable:
+        """The same for everybody who wants this name there, however host and path are written."""
+        server = ftp.sock.getpeername() if ftp.sock is not None else ()
+        return server, self._place.account, normal_file(self._path)
+
+    def _store(self, ftp: Connection, part: str, upload: Upload) -> None:
         try:
             data = ftp.transfercmd(f"STOR {part}")
         except ftplib.error_perm:  # most likely a folder is missing
@@ -263,34 +250,7 @@ def _beside(path: str, name: str) -> str:
     return f"{folder}{slash}{name}"
 
 
-def _addresses(host: str, port: int, site: Site) -> list[str]:
-    try:
-        return resolve(host, port, site.allowed)
-    except RefusedAddress as error:
-        raise StorageError(FAILED, str(error)) from error
-    except (OSError, UnicodeError) as error:
-        raise StorageError(FAILED, f"the host could not be found: {error}") from error
-
-
-def _first_that_answers(ftp: _Connection, addresses: list[str], port: int) -> None:
-    for last, address in ((address == addresses[-1], address) for address in addresses):
-        try:
-            ftp.connect(address, port)
-            return
-        except OSError:
-            if last:
-                raise
-
-
-def _secured(ftp: _Connection) -> bool:
-    try:
-        ftp.auth()
-    except ftplib.error_perm:  # it can't, or doesn't want to
-        return False
-    return True
-
-
-def _exists(ftp: _Connection, path: str) -> bool:
+def _exists(ftp: Connection, path: str) -> bool:
     """Whether there is a file of this name; False where the server won't say."""
     try:
         return ftp.size(path) is not None
@@ -303,14 +263,14 @@ def _exists(ftp: _Connection, path: str) -> bool:
         return False
 
 
-def _size(ftp: _Connection, path: str) -> int | None:
+def _size(ftp: Connection, path: str) -> int | None:
     try:
         return ftp.size(path)
     except ftplib.error_perm:
         return None
 
 
-def _size_and_time(ftp: _Connection, path: str) -> tuple[int | None, str]:
+def _size_and_time(ftp: Connection, path: str) -> tuple[int | None, str]:
     size = _size(ftp, path)
     try:
         return size, ftp.voidcmd(f"MDTM {path}")
@@ -326,7 +286,7 @@ def _received(data: socket.socket) -> Iterator[bytes]:
             data.unwrap()
 
 
-def _send(ftp: _Connection, data: socket.socket, file: BinaryIO) -> None:
+def _send(ftp: Connection, data: socket.socket, file: BinaryIO) -> None:
     try:
         with data:
             while chunk := file.read(_CHUNK):
@@ -339,13 +299,13 @@ def _send(ftp: _Connection, data: socket.socket, file: BinaryIO) -> None:
     ftp.voidresp()
 
 
-def _raise_what_it_says(ftp: _Connection) -> None:
+def _raise_what_it_says(ftp: Connection) -> None:
     """A server that hangs up on us, for a full disk say, tells why on the other line."""
     with suppress(OSError, EOFError):
         ftp.voidresp()
 
 
-def _make_folders(ftp: _Connection, path: str) -> None:
+def _make_folders(ftp: Connection, path: str) -> None:
     parts = path.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         folder = "/".join(parts[:end])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from runner.server.storage.ftp_host import with_plain_host
 from runner.server.storage.protocol import FAILED, Place, StorageError
 from runner.server.storage.table import EXTRA, SERVED, Entry
+from runner.wire.ftp_names import with_plain_host
 from runner.wire.providers import DEFAULTS, PROVIDERS, Provider, value_problem
 from runner.wire.values import Json, JsonObject
 

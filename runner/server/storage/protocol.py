@@ -114,6 +114,8 @@ class Upload:
     token    names this delivery: an object that carries it is our own, from an attempt whose answer was lost
     earlier  tokens of earlier deliveries of the same bytes, whose objects are our own as well
     was_done one of these was seen to get there: what FTP, which knows no tokens, has to go by
+    was_renaming     it was about to get its name when the server was killed
+    before_renaming  makes that durable; for stores that write under another name first. Raises Stopped
     stopped  ends it at the next chunk
     ends_at  when it has to be through, by the monotonic clock
     """
@@ -125,6 +127,8 @@ class Upload:
     stopped: Event
     earlier: frozenset[str] = frozenset()
     was_done: bool = False
+    was_renaming: bool = False
+    before_renaming: Callable[[], None] = lambda: None
     ends_at: float = math.inf
 
     def made(self, token: object) -> bool:

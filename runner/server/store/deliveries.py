@@ -13,6 +13,8 @@ import apsw
 from runner.server.jobs.ids import new_id
 from runner.server.store.database import Database
 
+_THIS = "job_id = ? and conversion = ? and target = ? and place = ?"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parcel:
@@ -40,10 +42,12 @@ class Stamp:
     """
     tokens  the upload's own first, then those of earlier uploads of the same that may be there
     done    one of these was seen to get there
+    renaming  the upload was there whole, and about to get its name
     """
 
     tokens: tuple[str, ...]
     done: bool
+    renaming: bool = False
 
 
 class DeliveryLog:
@@ -54,6 +58,10 @@ class DeliveryLog:
         """Durable before anything is sent. After a restart it is the same stamp as before."""
         return await self._db.write(lambda db: _begun(db, parcel))
 
+    async def note_renaming(self, parcel: Parcel) -> None:
+        """Durable before it gets its name, at a store that keeps no token with it."""
+        await self._db.write(lambda db: _noted_renaming(db, parcel))
+
     async def finish(self, parcel: Parcel) -> None:
         """It is there; whatever earlier uploads have left of it is this job's from now on."""
         await self._db.write(lambda db: _finished(db, parcel))
@@ -61,11 +69,11 @@ class DeliveryLog:
 
 def _begun(db: apsw.Connection, parcel: Parcel) -> Stamp:
     row = db.execute(
-        "select tokens, done from deliveries where job_id = ? and conversion = ? and target = ? and place = ?",
+        f"select tokens, done, renaming from deliveries where {_THIS}",  # noqa: S608
         parcel.key,
     ).fetchone()
     if row:
-        return Stamp(tokens=tuple(str(row[0]).split()), done=bool(row[1]))
+        return Stamp(tokens=tuple(str(row[0]).split()), done=bool(row[1]), renaming=bool(row[2]))
     earlier = _earlier(db, parcel)
     tokens = (new_id(), *(token for stamp in earlier for token in stamp.tokens))
     stamp = Stamp(tokens=tokens, done=any(stamp.done for stamp in earlier))
@@ -92,15 +100,17 @@ def _earlier(db: apsw.Connection, parcel: Parcel) -> list[Stamp]:
     return [Stamp(tokens=tuple(str(tokens).split()), done=bool(done)) for tokens, done in rows]
 
 
+def _noted_renaming(db: apsw.Connection, parcel: Parcel) -> None:
+    db.execute(f"update deliveries set renaming = 1 where {_THIS}", parcel.key)  # noqa: S608
+
+
 def _finished(db: apsw.Connection, parcel: Parcel) -> None:
     db.execute(
         "delete from deliveries where place = ? and account = ? and job_id in "
         "(select id from jobs where id = deliveries.job_id and status in ('failed', 'canceled'))",
         (parcel.place, parcel.account),
     )
-    db.execute(
-        "update deliveries set done = 1 where job_id = ? and conversion = ? and target = ? and place = ?", parcel.key
-    )
+    db.execute(f"update deliveries set done = 1 where {_THIS}", parcel.key)  # noqa: S608
 
 
 def forget_deliveries(db: apsw.Connection, job_id: str) -> None:

@@ -83,4 +83,8 @@ MIGRATIONS: tuple[str, ...] = (
     ) without rowid;
     create index deliveries_of_place on deliveries (place, account);
     """,
+    # Deliveries that are there under another name, and are about to get their own.
+    """
+    alter table deliveries add column renaming integer not null default 0;
+    """,
 )

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class Mischief:
     stalls      from now on a download sends nothing more
     full        what is stored goes to a disk that is full
     lost        renames that are done but never answered
+    mute        renames that are done, and nothing is said any more
+    late_s      how long a rename takes
     snatched    renames that are not done: the line breaks, and somebody else's file of the same size has the name
     not_stored  uploads that end in the words of a server whose disk is full
     """
@@ -40,6 +43,8 @@ class Mischief:
     stalls: bool = False
     full: bool = False
     lost: int = 0
+    mute: int = 0
+    late_s: float = 0.0
     snatched: int = 0
     not_stored: int = 0
 
@@ -79,7 +84,7 @@ class _Handler(FTPHandler):  # type: ignore[misc]
 
     def ftp_RNTO(self, path: str) -> None:  # noqa: N802  # pyftpdlib's name
         if not self.mischief.snatched:
-            super().ftp_RNTO(path)
+            self.ioloop.call_later(self.mischief.late_s, partial(super().ftp_RNTO, path))
             return
         self.mischief.snatched -= 1
         size = Path(self._rnfr).stat().st_size
@@ -90,6 +95,9 @@ class _Handler(FTPHandler):  # type: ignore[misc]
         if self.mischief.lost and resp.startswith("250 Renaming"):
             self.mischief.lost -= 1
             self.close()
+            return
+        if self.mischief.mute and resp.startswith("250 Renaming"):
+            self.mischief.mute -= 1
             return
         if self.mischief.not_stored and resp.startswith("226 Transfer complete"):
             self.mischief.not_stored -= 1

@@ -37,7 +37,13 @@ def neighbor_of(remote: Remote) -> Remote:
 def serve(tmp_path: Path) -> Serve:
     """Runs a test against the server of one state folder, pointed at a provider."""
 
-    def run(test: Callable[[Api], Awaitable[None]], remote: Remote, *, converter: Copying | None = None) -> None:
+    def run(
+        test: Callable[[Api], Awaitable[None]],
+        remote: Remote,
+        *,
+        converter: Copying | None = None,
+        silence_s: float = 5.0,
+    ) -> None:
         endpoint: dict[str, Any] = dict(remote.endpoint)
         config = ServerConfig(
             state_dir=tmp_path / "state",
@@ -45,7 +51,7 @@ def serve(tmp_path: Path) -> Serve:
             workers=2,
             allow_private=LOOPBACK,
             seal_key=tmp_path / "keys" / "seal.key",
-            storage_silence_s=5.0,
+            storage_silence_s=silence_s,
             **endpoint,
         )
         asyncio.run(run_against(test, config, converter or Copying()))
@@ -187,6 +193,61 @@ def test_other_bytes_are_not_taken_over(s3: Remote, serve: Serve) -> None:
 
     serve(first, s3)
     serve(second, s3)
+
+
+def test_what_was_renamed_at_ftp_when_the_server_went_is_not_in_its_own_way(naughty: Ftpd, serve: Serve) -> None:
+    remote, job = naughty.remote, {}
+    naughty.mischief.mute = 1
+
+    async def stopped_before_it_heard(api: Api) -> None:
+        job.update(await job_to(api, remote.target("own.png")))
+        await until_stored(remote, "own.png")
+
+    async def goes_on(api: Api) -> None:
+        done = await api.ended(job)
+        again = await api.ended(await job_to(api, remote.target("own.png")))
+
+        assert (done["status"]["code"], done["errors"]) == ("completed", [])
+        assert (again["status"]["code"], again["errors"][0]["code"]) == ("failed", 409)
+        assert remote.get("own.png") == PICTURE + b"0"
+
+    serve(stopped_before_it_heard, remote, silence_s=1.0)
+    serve(goes_on, remote)
+
+
+def test_what_took_the_name_before_the_rename_is_not_taken_for_our_own(naughty: Ftpd, serve: Serve) -> None:
+    remote, job = naughty.remote, {}
+    theirs = b"x" * len(PICTURE + b"0")
+    naughty.mischief.late_s = 60.0
+
+    async def stopped_before_it_was_renamed(api: Api) -> None:
+        job.update(await job_to(api, remote.target("own.png")))
+        async with asyncio.timeout(10):
+            while not list(naughty.home.glob("*.part")):  # noqa: ASYNC110  # a store tells nobody
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        remote.put("own.png", theirs)
+
+    async def goes_on(api: Api) -> None:
+        done = await api.ended(job)
+
+        assert (done["status"]["code"], done["errors"][0]["code"]) == ("failed", 409)
+        assert remote.get("own.png") == theirs
+
+    serve(stopped_before_it_was_renamed, remote, silence_s=1.0)
+    naughty.mischief.late_s = 0.0
+    serve(goes_on, remote)
+
+
+def test_one_name_written_in_two_ways_is_refused_at_ftp(naughty: Ftpd, serve: Serve) -> None:
+    remote = naughty.remote
+
+    async def test(api: Api) -> None:
+        done = await api.ended(await job_to(api, remote.target("d/a.png"), remote.target("./d//b/../a.png")))
+
+        assert (done["status"]["code"], done["errors"][0]["code"], remote.get("d/a.png")) == ("failed", 409, None)
+
+    serve(test, remote)
 
 
 def test_at_ftp_what_was_seen_to_get_there_is_taken_over_by_its_size(naughty: Ftpd, serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -77,6 +78,29 @@ def test_a_rename_that_never_was_is_not_mistaken_for_a_file_of_the_same_size(nau
 
     assert caught.value.code == NAME_TAKEN
     assert {path.name: path.read_bytes() for path in naughty.home.iterdir()} == {"wanted.txt": b"xxxx"}
+
+
+def test_of_two_who_want_one_name_at_the_same_moment_one_gets_it(naughty: Ftpd, tmp_path: Path) -> None:
+    naughty.mischief.late_s = 0.3
+    port = naughty.remote.parameters["port"]
+    ways = [("d/x.png", "127.0.0.1"), ("./d//s/../x.png", f"ftp://127.0.0.1:{port}/"), ("d/./x.png", "localhost")]
+
+    def refusal(number: int) -> int:
+        (folder := tmp_path / str(number)).mkdir()
+        file, host = ways[number]
+        sent = upload(folder, bytes([number]), token=f"token-of-{number:03}")
+        try:
+            deliver(naughty.remote.place(file, host=host), naughty.remote.site(), sent)
+        except StorageError as error:
+            return error.code
+        return 0
+
+    with ThreadPoolExecutor(len(ways)) as pool:
+        refusals = list(pool.map(refusal, range(len(ways))))
+
+    assert sorted(refusals) == [0, NAME_TAKEN, NAME_TAKEN]
+    assert naughty.remote.get("d/x.png") == bytes([refusals.index(0)])
+    assert [path.name for path in (naughty.home / "d").iterdir() if path.is_file()] == ["x.png"]
 
 
 def test_a_server_that_cannot_store_is_asked_once_more_and_then_quoted(naughty: Ftpd, tmp_path: Path) -> None:

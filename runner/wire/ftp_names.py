@@ -1,6 +1,11 @@
-"""An FTP host as the API takes it, "URL or IP": a name, an address or a URL, each perhaps with a port."""
+"""Hosts and files of FTP in one form each: what is written in several ways is one place all the same.
+
+A host is what the API takes, "URL or IP": a name, an address or a URL, each perhaps with a port.
+"""
 
 from __future__ import annotations
+
+import posixpath
 
 from runner.wire.providers import value_problem
 from runner.wire.values import JsonObject
@@ -21,6 +26,12 @@ def with_plain_host(given: JsonObject) -> JsonObject:
     if beside != "" and str(beside).lstrip("0") != port and not value_problem("port", beside):
         raise ValueError("parameters.host and parameters.port name two different ports")
     return {**given, "host": name, "port": port if beside == "" else beside}
+
+
+def normal_file(file: str) -> str:
+    """A path without empty parts, "." and "..": `./a//b/../c` is `a/c`. One from the root stays one."""
+    path = posixpath.normpath(file)
+    return f"/{path.lstrip('/')}" if path.startswith("/") else path
 
 
 def _authority(host: str) -> str:
