@@ -16,7 +16,7 @@ import pytest
 from runner.server.callbacks.post import Letter, post
 from runner.server.config import ServerConfig
 from runner.server.engine.fair_places import FairThreads
-from runner.server.jobs.addresses import is_masked
+from runner.server.jobs.addresses import is_masked, shown_address
 from runner.server.jobs.receivers import RefusedReceiver
 from runner.server.jobs.seal import Seal, seal_of
 from runner.server.jobs.vault import Vault
@@ -144,6 +144,36 @@ def test_a_signed_link_is_shown_until_the_job_has_ended_and_never_written_down(
     serve(first)
     serve(second)
     assert leaks(tmp_path / "state") == []
+
+
+def test_a_source_that_is_no_address_is_never_written_down(serve: Serve, tmp_path: Path) -> None:
+    async def test(api: Api) -> None:
+        job = await api.create(conversion=[{"target": "png"}], input=[{"source": CANARY}], process=False)
+        live = await api.get(job)
+        assert (await api.start(job)).status_code == 200
+        done = await api.ended(job)
+
+        assert live["input"][0]["source"] == CANARY
+        assert (done["status"]["code"], done["input"][0]["source"]) == ("failed", "***")
+
+    serve(test)
+    assert leaks(tmp_path / "state") == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://x.org/a.png?sig=1", "https://x.org/a.png?***"),
+        ("ftp://u:p@x.org/a.png", "ftp://***@x.org/a.png"),
+        ("x.org/a.png", "***"),
+        ("https://", "***"),
+        ("***", "***"),
+        ("", ""),
+    ],
+)
+def test_what_has_no_host_is_not_shown_at_all(address: str, shown: str) -> None:
+    assert shown_address(address) == shown
+    assert is_masked(shown) == (shown != address or shown == "***")
 
 
 def test_a_link_whose_secret_is_lost_is_not_asked_for_without_it(serve: Serve) -> None:

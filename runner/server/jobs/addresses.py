@@ -1,4 +1,8 @@
-"""Addresses that hold secrets: signed links and the like. The database has them masked, the vault in full."""
+"""Addresses that hold secrets: signed links and the like. The database has them masked, the vault in full.
+
+Host and path are names, by which a user knows his inputs again. A source that is no address at all has neither: most
+likely it is another secret than was meant.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ def is_masked(address: str) -> bool:
     """Whether something of it is missing: the vault lost what it had."""
     found = PARTS.fullmatch(address)
     assert found is not None
-    return bool({f"{MASK}@", f"?{MASK}", f"#{MASK}"} & set(found.groups()))
+    return address == MASK or bool({f"{MASK}@", f"?{MASK}", f"#{MASK}"} & set(found.groups()))
 
 
 def hide(job: Job, vault: Vault) -> Job:
@@ -30,12 +34,22 @@ def hide(job: Job, vault: Vault) -> Job:
     return with_masks(job)
 
 
+def shown_address(address: str) -> str:
+    """`address` without its secrets; nothing of what has no host."""
+    found = PARTS.fullmatch(address)
+    assert found is not None
+    scheme, _, place, _, _ = found.groups()
+    return masked(address) if not address or (scheme and place.strip("/")) else MASK
+
+
 def with_masks(job: Job) -> Job:
     """`job` without the secrets of its addresses; the same value where it has none."""
     if not any(True for _ in _addresses(job)):
         return job
-    inputs = tuple(replace(one, source=masked(one.source)) if one.type == "remote" else one for one in job.inputs)
-    return replace(job, inputs=inputs, callback=masked(job.callback))
+    inputs = tuple(
+        replace(one, source=shown_address(one.source)) if one.type == "remote" else one for one in job.inputs
+    )
+    return replace(job, inputs=inputs, callback=shown_address(job.callback))
 
 
 def in_full(job: Job, vault: Vault) -> Job:
@@ -52,12 +66,12 @@ def in_full(job: Job, vault: Vault) -> Job:
 def _known(job_id: str, part_id: str, vault: Vault, address: str) -> str:
     known = vault.get(job_id, part_id) or {}
     full = str(known.get(_URL, address))
-    return full if masked(full) == address else address
+    return full if shown_address(full) == address else address
 
 
 def _addresses(job: Job) -> Iterator[tuple[str, str]]:
     """Those with something to hide."""
     named = [(ADDRESS + one.id, one.source) for one in job.inputs if one.type == "remote"]
     for part_id, address in (*named, (_CALLBACK, job.callback)):
-        if address and (address != masked(address) or is_masked(address)):
+        if address and (address != shown_address(address) or is_masked(address)):
             yield part_id, address
