@@ -188,7 +188,8 @@ def _table(recipe: Recipe, foreach: Foreach, shelf: _Shelf) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         message = f"{foreach.rows} can't be read: {why}"
-        unread = FileProblem(path=foreach.rows, code="unreadable-file", message=message)
+        hint = f"paths are relative to {recipe.folder}, also in a file that is included"
+        unread = FileProblem(path=foreach.rows, code="unreadable-file", message=message, hint=hint)
         shelf.refuse(recipe.name, _input_problem(recipe, ("foreach", "rows"), unread))
         return None
 

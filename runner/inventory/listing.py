@@ -250,6 +250,9 @@ class _Search:
             self.problem(path, "not-a-file", "is not a regular file", "a pipe, socket or device can't be uploaded")
         elif self._is_readable_name(path) and (not linked or self._is_inside(path)):
             self.met = True
+            path = self._straight(path, found)
+            if self._is_excluded(path):
+                return
             self.found[path] = FileFact(
                 path=path,
                 absolute=str(self.folder / path) if entry is None else self.prefix + path,
@@ -257,6 +260,16 @@ class _Search:
                 mtime_ns=found.st_mtime_ns,
                 inode=found.st_ino,
             )
+
+    def _straight(self, path: str, found: os.stat_result) -> str:
+        """`path` without folders that it enters and leaves again, unless a link on the way makes it another file."""
+        if ".." not in path.split("/"):
+            return path
+        straight = os.path.relpath(os.path.normpath(self.prefix + path), self.folder)
+        try:
+            return straight if os.path.samestat((self.folder / straight).stat(), found) else path
+        except OSError:
+            return path
 
     def _unusable(self, path: str, error: OSError) -> None:
         if isinstance(error, FileNotFoundError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -51,7 +52,9 @@ def _shown(value: Json) -> str:
 
 
 def _text(value: Json) -> str:
-    return "nothing" if value is None else str(value)
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _told_apart(before: Json, after: Json) -> tuple[str, str]:
@@ -64,7 +67,7 @@ def _told_apart(before: Json, after: Json) -> tuple[str, str]:
 
 
 def _quoted(value: Json) -> str:
-    return repr(value) if isinstance(value, str) else _text(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else _text(value)
 
 
 def _common_start(before: str, after: str) -> int:

@@ -15,6 +15,7 @@ from runner.wire.values import Json, JsonObject, as_object
 
 PUBLIC = frozenset({"accesskeyid", "accountname", "username"})
 _DECRYPT = "decrypt_password"
+_WHOLE = "leave it out for the whole bucket, or at FTP for the folder that the login leads to"
 _USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
 
 
@@ -108,7 +109,8 @@ def _impossible(value: Json, path: Steps, *, required: bool, secret: bool) -> It
         return
     if value is None or value == "":
         if required or (value == "" and not secret):
-            yield Finding(path=path, code="wrong-size", message=f"{name} is empty", secret=secret)
+            hint = _WHOLE if name == "prefix" else ""
+            yield Finding(path=path, code="wrong-size", message=f"{name} is empty", hint=hint, secret=secret)
     elif isinstance(value, str) or not secret:
         problem = value_problem(name, value)
         if problem:

@@ -9,6 +9,8 @@ reference name the others.
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +21,7 @@ from runner.recipe.model import Recipe
 from runner.recipe.template import expand
 from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
+_MOST_NAMED = 50  # items of a matrix; of more, a policy would have no room for the names
 _TEMPLATE = re.compile(r"\{(item|vars|recipe|run|output)\.[^{}]*\}")
 S3_ACTIONS = {
     "list": ["s3:ListBucket"],
@@ -91,11 +94,21 @@ def notes_of(rights: Iterable[Right]) -> list[str]:
 
 def _rights(recipe: Recipe) -> Iterator[Right]:
     job = as_object(expand(recipe.job, {"vars": recipe.vars, "recipe": {"name": recipe.name}}))
+    matrix = recipe.foreach.matrix if recipe.foreach else None
+    if matrix and math.prod(map(len, matrix.values())) <= _MOST_NAMED:
+        for values in itertools.product(*matrix.values()):
+            item = dict(zip(matrix, values, strict=True))
+            yield from _rights_of_job(as_object(expand(job, {"item": item})))
+        return
     bucket = recipe.foreach.bucket if recipe.foreach else None
     if bucket is not None:
         listed = f"{as_text(bucket.parameters.get('prefix'))}*"
         yield from _right(bucket.source, "list", {**bucket.parameters, "file": listed})
         job = as_object(expand(job, {"item": _Listed(path=listed)}))
+    yield from _rights_of_job(job)
+
+
+def _rights_of_job(job: JsonObject) -> Iterator[Right]:
     for entry in map(as_object, as_list(job.get("input"))):
         if entry.get("type") == "cloud":
             yield from _right(as_text(entry.get("source")), "read", as_object(entry.get("parameters")))

@@ -443,3 +443,16 @@ def test_a_column_that_a_table_doesnt_have_is_told_at_its_place_and_others_go_on
     assert "rows.recipe.json:1:" in done.err
     assert "{item.file} does not exist" in done.err
     assert "parted by commas" in done.err
+
+
+def test_a_table_that_isnt_there_says_where_paths_start(desk: Desk) -> None:
+    desk.write("lib/rows.csv", "file\na.png\n")
+    desk.write("lib/rows.toml", '[foreach]\nrows = "rows.csv"\n')
+    upload = '[[input]]\ntype = "upload"\nsource = "{item.file}"\n'
+    desk.write("a.recipe.toml", f'include = "lib/rows.toml"\n{upload}[[conversion]]\ntarget = "webp"\n')
+
+    done = desk.runner("plan", "a.recipe.toml")
+
+    assert done.code == 5
+    assert "rows.csv can't be read: No such file or directory" in done.err
+    assert f"paths are relative to {desk.folder}, also in a file that is included" in done.err

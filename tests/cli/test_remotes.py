@@ -66,6 +66,18 @@ def test_the_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) 
     assert [path for path, _ in seen] == ["http://nobody.invalid/a.png"]
 
 
+@pytest.mark.parametrize("break_", ["\n", "\r\n", "\t", "\x7f"])
+def test_an_address_with_a_line_break_is_not_asked_for_without_it(break_: str) -> None:
+    async def look(url: str) -> None:
+        async with open_web() as http:
+            await look_at(http, url)
+
+    with _web() as (url, seen), pytest.raises(InvalidError, match="line break or another control character"):
+        asyncio.run(look(f"{url}/a{break_}.png"))
+
+    assert seen == []
+
+
 @pytest.mark.parametrize("url", ["http://[canary", "ftp://example.com/canary", "http://", "canary"])
 def test_what_is_no_address_is_said_without_repeating_it(url: str) -> None:
     async def look() -> None:

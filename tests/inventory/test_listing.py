@@ -44,6 +44,18 @@ def codes(folder: Path, *patterns: str) -> list[tuple[str, str]]:
     return [(each.path, each.code) for each in list_files(folder, patterns, root=folder).problems]
 
 
+def test_a_file_is_listed_once_whatever_way_leads_to_it(project: Path) -> None:
+    write(project, "ff/a.jpg", "ff/x/b.jpg", "else/where/c.jpg", "else/a.jpg")
+    (project / "ff/link").symlink_to("../else/where")
+
+    assert names(project, "ff/**/*.jpg", "ff/x/../a.jpg", "ff/./x//b.jpg", "ff/x/../../ff/x/b.jpg") == [
+        "ff/a.jpg",
+        "ff/x/b.jpg",
+    ]
+    assert names(project, "ff/link/../a.jpg") == ["ff/link/../a.jpg"]  # it is else/a.jpg
+    assert names(project, "ff/x/../*.jpg", exclude=("ff/a.jpg",)) == []
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [

@@ -31,7 +31,7 @@ OTHER = "b" * 64
         pytest.param(
             {"conversion": [{"target": "png"}, {"target": "gif"}]},
             {"conversion": [{"target": "png"}]},
-            ["conversion[1]: {'target': 'gif'} -> nothing"],
+            ['conversion[1]: {"target": "gif"} -> nothing'],
             id="dropped",
         ),
         pytest.param(
@@ -74,15 +74,18 @@ OTHER = "b" * 64
             ["input[0].source: https://h/a.jpg?***, in what is hidden here"],
             id="signature-alone",
         ),
-        pytest.param({"options": {"a": 1}}, {"options": {"a": True}}, ["options.a: 1 -> True"], id="true-is-not-1"),
+        pytest.param({"options": {"a": 1}}, {"options": {"a": True}}, ["options.a: 1 -> true"], id="true-is-not-1"),
+        pytest.param(
+            {"input": [{"revalidate": True}]}, {"input": [{}]}, ["input[0].revalidate: true -> nothing"], id="removed"
+        ),
         pytest.param({"options": {"a": 1}}, {"options": {"a": 1.0}}, [], id="one-is-one"),
-        pytest.param({"a": 50}, {"a": "50"}, ["a: 50 -> '50'"], id="number-and-text"),
-        pytest.param({"a": "50"}, {"a": ""}, ["a: '50' -> ''"], id="empty"),
-        pytest.param({"a": " "}, {"a": "b"}, ["a: ' ' -> 'b'"], id="blank"),
-        pytest.param({}, {"a": ""}, ["a: nothing -> ''"], id="nothing-and-empty"),
-        pytest.param({}, {"a": "nothing"}, ["a: nothing -> 'nothing'"], id="the-word-nothing"),
-        pytest.param({"a": True}, {"a": "True"}, ["a: True -> 'True'"], id="true-and-text"),
-        pytest.param({"a": "b c"}, {"a": "b  c "}, ["a: 'b c' -> 'b  c '"], id="spaces"),
+        pytest.param({"a": 50}, {"a": "50"}, ['a: 50 -> "50"'], id="number-and-text"),
+        pytest.param({"a": "50"}, {"a": ""}, ['a: "50" -> ""'], id="empty"),
+        pytest.param({"a": " "}, {"a": "b"}, ['a: " " -> "b"'], id="blank"),
+        pytest.param({}, {"a": ""}, ['a: nothing -> ""'], id="nothing-and-empty"),
+        pytest.param({}, {"a": "nothing"}, ['a: nothing -> "nothing"'], id="the-word-nothing"),
+        pytest.param({"a": True}, {"a": "true"}, ['a: true -> "true"'], id="true-and-text"),
+        pytest.param({"a": "b c"}, {"a": "b  c "}, ['a: "b c" -> "b  c "'], id="spaces"),
         pytest.param({"a": "b"}, {"a": "c"}, ["a: b -> c"], id="words-without-quotes"),
         pytest.param(
             {"input": [{"revision": "Mon, 30 Nov 2026 10:00:00 GMT"}]},
@@ -103,7 +106,7 @@ OTHER = "b" * 64
             id="a-long-one-that-grew",
         ),
         pytest.param({"o": {"b": 1, "a": 2}}, {"o": {"a": 2, "b": 1}}, [], id="order"),
-        pytest.param({"a": {"x": 1}}, {"a": [1]}, ["a: {'x': 1} -> [1]"], id="another-kind"),
+        pytest.param({"a": {"x": 1}}, {"a": [1]}, ['a: {"x": 1} -> [1]'], id="another-kind"),
     ],
 )
 def test_changes_name_the_place_and_both_values(before: Any, after: Any, shown: list[str]) -> None:

@@ -416,3 +416,15 @@ def test_a_key_in_the_wrong_place_is_told_where_it_belongs(
 
     assert told.message == said
     assert told.hint == hint
+
+
+def test_a_prefix_that_is_empty_is_told_how_the_whole_bucket_is_meant(load: Load) -> None:
+    text = (
+        '[foreach.bucket]\nsource = "ftp"\nparameters = { host = "h", prefix = "" }\n'
+        'credentials = { username = "u", password = { env = "P" } }\n[[conversion]]\ntarget = "webp"\n'
+    )
+
+    (told,) = [one for one in load(x__recipe__toml=text).problems if one.code == "wrong-size"]
+
+    assert told.message == "prefix is empty"
+    assert told.hint.startswith("leave it out for the whole bucket")

@@ -92,3 +92,15 @@ def test_a_listed_folder_needs_the_right_to_list_it_and_to_read_below_it() -> No
     assert listing["Resource"] == "arn:aws:s3:::live"
     assert listing["Condition"] == {"StringLike": {"s3:prefix": "in/*"}}
     assert (reading["Action"], reading["Resource"]) == (["s3:GetObject"], "arn:aws:s3:::live/in/*")
+
+
+def test_values_of_a_matrix_are_known_and_named() -> None:
+    varied = {"bucket": "{item.bucket}", "file": "{item.bucket}/{item.width}/{run.date}.jpg"}
+    matrix = {"bucket": ("live", "test"), "width": (100, 200)}
+    made = replace(recipe(S3_IN | {"parameters": varied}), foreach=Foreach(kind="matrix", matrix=matrix))
+
+    named = {(right.place, right.name) for right in rights_of([made])}
+    many = replace(made, foreach=Foreach(kind="matrix", matrix={**matrix, "width": tuple(range(1000))}))
+
+    assert named == {(bucket, f"{bucket}/{width}/*.jpg") for bucket in ("live", "test") for width in (100, 200)}
+    assert {(right.place, right.name) for right in rights_of([many])} == {("*", "*/*/*.jpg")}

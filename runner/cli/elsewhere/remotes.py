@@ -41,6 +41,8 @@ def _proxy(url: str) -> str | None:
 
 async def look_at(http: aiohttp.ClientSession, url: str) -> Mapping[str, str]:
     """What a web server says of `url` without sending it. Raises InvalidError, never with the URL: it may be secret."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in url):  # the client would leave them out, as no server does
+        raise InvalidError("the address holds a line break or another control character")
     try:
         answer = await _head(http, url, _proxy(url))
     except FOREIGN as error:

@@ -322,7 +322,12 @@ def _translated(place: Place) -> Iterator[None]:
     except (HTTPClientError, EndpointConnectionError, IncompleteReadError) as error:
         raise Broken(str(error)) from error
     except (BotoCoreError, ValueError) as error:  # found wrong before anything was sent
-        raise StorageError(FAILED, str(error)) from error
+        raise StorageError(FAILED, _found_wrong(error)) from error
+
+
+def _found_wrong(error: Exception) -> str:
+    said = " ".join(str(error).split())
+    return "no bucket can have this name" if "Invalid bucket name" in said else said
 
 
 def _meaning(error: ClientError, place: Place) -> Exception:

@@ -204,7 +204,9 @@ def _meaning(error: HttpResponseError) -> Exception:
         missing = "container" if code == "ContainerNotFound" else "account" if code == "ResourceNotFound" else "file"
         return StorageError(NOT_FOUND, f"there is no such {missing} ({code})")
     if isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403):
-        return StorageError(NOT_FOUND, f"access denied: the accountkey is wrong or has no right to it ({code})")
+        return StorageError(
+            NOT_FOUND, f"access denied: the accountkey is wrong or has no right to it{_bracketed(code)}"
+        )
     if error.status_code == 412:
         return StorageError(FAILED, "the file changed while it was read")
     if error.status_code in _BUSY:
@@ -216,4 +218,11 @@ def _meaning(error: HttpResponseError) -> Exception:
 
 
 def _code(error: HttpResponseError) -> str:
-    return str(getattr(error, "error_code", "") or error.status_code or "")
+    """As the service says it: the SDK has an enumeration for the codes that it knows."""
+    code = getattr(error, "error_code", "")
+    return str(getattr(code, "value", code) or error.status_code or "")
+
+
+def _bracketed(code: str) -> str:
+    """Without a code nothing was asked: the SDK itself can't make anything of the key."""
+    return f" ({code})" if code else ": it isn't base64"

@@ -139,6 +139,22 @@ def test_a_bucket_that_no_store_could_have_is_named(remote: Remote, tmp_path: Pa
 
 
 @pytest.mark.xdist_group("blob")
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"accountkey": "d3Jvbmcta2V5LXdyb25nLWtleS13cm9uZw=="}, "has no right to it (AuthorizationFailure)"),
+        ({"accountkey": "abc"}, "has no right to it: it isn't base64"),
+        ({"container": "Bad_Name!"}, "InvalidResourceName: The specified resource name contains invalid characters."),
+    ],
+)
+def test_azures_codes_are_said_as_azure_says_them(blob: Remote, changed: dict[str, str], said: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        look_at_source(blob.place("a.txt", **changed), blob.site())
+
+    assert caught.value.message.endswith(said)
+
+
+@pytest.mark.xdist_group("blob")
 @pytest.mark.parametrize("name", ["x/../y.jpg", "./dot.jpg", "..", "a/.", "a//../b"])
 def test_a_blob_that_azure_cannot_name_is_not_the_keys_fault(blob: Remote, tmp_path: Path, name: str) -> None:
     place = blob.place(name)

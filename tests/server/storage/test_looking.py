@@ -215,3 +215,11 @@ def test_a_free_name_at_s3_is_seen_by_who_may_list_it_and_by_nobody_else(tmp_pat
     assert blind == "these credentials may not look whether the name is free"
     assert seen == ""
     assert caught.value.code == NAME_TAKEN
+
+
+@pytest.mark.parametrize("name", ["Bad_Bucket!", "a/b"])
+def test_a_bucket_that_s3_cannot_have_is_said_in_a_line(name: str) -> None:
+    with strict_s3() as bucket, pytest.raises(StorageError) as caught:
+        look_at_target(bucket.remote.place("a", bucket=name), bucket.remote.site())
+
+    assert caught.value.message == f"Amazon S3, bucket '{name}', file 'a': no bucket can have this name"
