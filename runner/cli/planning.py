@@ -15,7 +15,7 @@ from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unmade import unmade_jobs
-from runner.cli.unserved import unserved_here, unserved_jobs
+from runner.cli.unserved import unfetched_jobs, unserved_here, unserved_jobs
 from runner.compile import Job, destroying
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
@@ -219,6 +219,7 @@ class Planning:
             for job, problem in unmade
             if job.key not in bought or bought[job.key].stage not in _BOUGHT  # what is made already is no trouble
         }
+        refused |= {job.address: problem for job, problem in unfetched_jobs(prepared.jobs)}
         refused |= {job.address: problem for job, problem in unserved_jobs(prepared.jobs, unserved_here)}
         return prepared.without(refused)
 

@@ -14,7 +14,7 @@ from runner.cli.context import find_settings_file
 from runner.cli.unmade import unmade_here, unread_here, untaken_here
 from runner.errors import Problem
 from runner.recipe.read import read_file
-from runner.recipe.served import ABLE, Abilities
+from runner.recipe.served import ABLE, CLOUD_FTP, Abilities, scheme_of
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
 if TYPE_CHECKING:
@@ -31,12 +31,33 @@ def unserved_here(provider: str) -> str:
     return "" if entry is None or entry.is_here else EXTRA
 
 
-HERE = Abilities(unserved=unserved_here, unmade=unmade_here, unread=unread_here, untaken=untaken_here)
+def unfetched_here(scheme: str) -> str:
+    """Why the embedded server can't fetch what lies there; empty where it can, or where the recipe is wrong anyhow."""
+    return "the local server fetches http and https, and no ftp" if scheme == "ftp" else ""
+
+
+HERE = Abilities(
+    unserved=unserved_here,
+    unmade=unmade_here,
+    unread=unread_here,
+    untaken=untaken_here,
+    unfetched=unfetched_here,
+)
 
 
 def abilities_for(paths: Sequence[Path], env: Mapping[str, str] = os.environ) -> Abilities:
     """`HERE` where the work would be done here, as far as that shows without reading all settings."""
     return HERE if _looks_local(paths, env) else ABLE
+
+
+def unfetched_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Job, Problem]]:
+    """Jobs with a source that the embedded server can't fetch, each with the first."""
+    for job in jobs:
+        for index, entry in enumerate(map(as_object, as_list(job.payload.get("input")))):
+            if why := unfetched_here(scheme_of(entry)):
+                place = job.draft.recipe.locate(("input", index, "source"))
+                yield job, Problem(place=place, code="unserved-source", message=why, hint=CLOUD_FTP)
+                break
 
 
 def _looks_local(paths: Sequence[Path], env: Mapping[str, str]) -> bool:

@@ -18,25 +18,29 @@ NOT_MADE_HERE = "the hosted API may (--endpoint hosted), or another server"
 class Abilities:
     """What keeps whoever would do the work from it. Each answers with why, or with nothing.
 
-    unserved  of a provider: how to get its client
-    unmade    of a category ("" where none is named) and a target
-    unread    of an input, a conversion, and whether there are several inputs: why it can't be converted so, as far as
-              that is written there
-    untaken   of a category, a target and options: by option what is wrong with it
+    unserved   of a provider: how to get its client
+    unmade     of a category ("" where none is named) and a target
+    unread     of an input, a conversion, and whether there are several inputs: why it can't be converted so, as far as
+               that is written there
+    untaken    of a category, a target and options: by option what is wrong with it
+    unfetched  of the scheme of a URL, in small letters: why such a source can't be had
     """
 
     unserved: Callable[[str], str] = lambda _provider: ""
     unmade: Callable[[str, str], str] = lambda _category, _target: ""
     unread: Callable[[JsonObject, JsonObject, bool], str] = lambda _entry, _conversion, _several: ""
     untaken: Callable[[str, str, JsonObject], Mapping[str, str]] = lambda _category, _target, _options: {}
+    unfetched: Callable[[str], str] = lambda _scheme: ""
 
 
+CLOUD_FTP = 'take it as storage: type = "cloud", source = "ftp", with host and file in parameters'
 ABLE = Abilities()
 
 
 def served_findings(document: JsonObject, abilities: Abilities, catalog: Catalog) -> Iterator[Finding]:
     """Warnings for all in a recipe that can't be done as it is wanted."""
     yield from _unserved_findings(document, abilities)
+    yield from _unfetched_findings(document, abilities)
     for index, entry in enumerate(map(as_object, as_list(document.get("conversion")))):
         category, target = entry.get("category", ""), entry.get("target")
         if isinstance(category, str) and isinstance(target, str) and catalog.find(target, category or None):
@@ -69,6 +73,18 @@ def _unserved(provider: Json, path: Steps, abilities: Abilities) -> Iterator[Fin
     if hint:
         message = f"the local server has no client for {shown(str(provider))} on this machine"
         yield _warning(path, "missing-extra", message, hint)
+
+
+def _unfetched_findings(document: JsonObject, abilities: Abilities) -> Iterator[Finding]:
+    for index, entry in enumerate(map(as_object, as_list(document.get("input")))):
+        if why := abilities.unfetched(scheme_of(entry)):
+            yield _warning(("input", index, "source"), "unserved-source", why, CLOUD_FTP)
+
+
+def scheme_of(entry: JsonObject) -> str:
+    """Of the URL that a remote input names, in small letters; "" for any other input."""
+    source = entry.get("source") if entry.get("type", "remote") == "remote" else None
+    return source.partition("://")[0].lower() if isinstance(source, str) and "://" in source else ""
 
 
 def _untaken(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,21 @@ def test_problems_as_json_have_every_key(desk: Desk) -> None:
         "message": "unknown key 'retri'; did you mean 'retry'?",
         "hint": problem["hint"],
     }
+
+
+@pytest.mark.parametrize("source", ["ftp://example.com/a.jpg", "FTP://example.com/a.jpg"])
+def test_an_ftp_link_is_warned_of_by_check_and_refused_by_run_where_the_work_is_done_here(
+    desk: Desk, source: str
+) -> None:
+    desk.write("a.recipe.toml", f'[[input]]\nsource = "{source}"\n[[conversion]]\ntarget = "webp"\n')
+    hosted = replace(desk, more={**desk.more, "RUNNER_ENDPOINT": "hosted", "RUNNER_API_KEY": "k"})
+
+    here, there, run = desk.runner("check", "."), hosted.runner("check", "."), desk.runner("run", ".")
+
+    said = "the local server fetches http and https, and no ftp"
+    assert here.code == 0
+    assert f"a.recipe.toml:2:10: warning: {said}" in here.err
+    assert 'type = "cloud", source = "ftp"' in here.err
+    assert there.said == (0, "", "")
+    assert run.code == 5
+    assert f"a.recipe.toml:2:10: error: {said}" in run.err

@@ -37,6 +37,12 @@ def test_what_is_served_without_an_extra_or_not_at_all_needs_none() -> None:
     assert (unserved_here("ftp"), unserved_here("youtube"), unserved_here("nothing")) == ("", "", "")
 
 
+def test_what_others_fetch_is_not_judged_here(tmp_path: Path) -> None:
+    here, there = abilities_for([tmp_path], {}), abilities_for([tmp_path], {"RUNNER_ENDPOINT": "hosted"})
+    assert [there.unfetched("ftp"), here.unfetched("https")] == ["", ""]
+    assert here.unfetched("ftp") != ""
+
+
 def test_jobs_that_need_what_is_missing_are_told_with_the_command_that_gets_it() -> None:
     document = {
         "input": [{"type": "cloud", "source": "ftp"}],
