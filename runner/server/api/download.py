@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from runner.server.answers import ApiError, json_answer, not_found
+from runner.server.api.conditions import etag, is_another, is_known, is_stale, last_modified
 from runner.server.api.house import House
 from runner.server.jobs.downloads import asked_for, broken_off
 from runner.server.jobs.limits import max_downloads
@@ -44,17 +46,30 @@ async def download_file(house: House, request: Request) -> Response:
     output = job.output(request.path_params["output_id"]) if job else None
     if job is None or output is None:
         raise not_found("file")
-    if output.status in _GONE:
+    if output.status in ("disabled", "expired"):
         return _gone(output.status)
     if house.jobs.is_expired(job.id, time.time()):  # and not swept away yet
         return _gone("expired")
     await _require_password(house, request, job, output)
-    if _is_known(request, output):
-        return Response(status_code=304, headers={"ETag": _etag(output), "Access-Control-Allow-Origin": "*"})
+    return _conditional(request, output) or await _sent(house, request, job, output)
+
+
+def _conditional(request: Request, output: Output) -> Response | None:
+    """The answer to a condition that doesn't hold: nothing is sent, and nothing counted."""
+    if is_another(request.headers, output):
+        raise ApiError(HTTPStatus.PRECONDITION_FAILED, "This is another file than the one asked for")
+    if is_known(request.headers, output):
+        return Response(status_code=304, headers={**_validators(output), "Access-Control-Allow-Origin": "*"})
+    return None
+
+
+async def _sent(house: House, request: Request, job: Job, output: Output) -> Response:
     span = _span(request, output)
     if span is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{output.size}"})
     if request.method == "HEAD":
+        if not _fits(house, job, output, span):
+            return _gone("overuse")
         return Response(status_code=_status(span), headers=_headers(output, span), media_type=output.content_type)
     if not await _count(house, job, output, span):
         return _gone("overuse")
@@ -78,13 +93,6 @@ async def _require_password(house: House, request: Request, job: Job, output: Ou
         raise ApiError(HTTPStatus.UNAUTHORIZED, "The password is wrong")
 
 
-def _is_known(request: Request, output: Output) -> bool:
-    """Whether the client has this very file: nothing is sent then, and nothing counted. Source: RFC 9110, 13.1.2."""
-    given = request.headers.get("if-none-match", "")
-    tags = {tag.strip().removeprefix("W/") for tag in given.split(",")}
-    return not tags.isdisjoint({"*", _etag(output)})
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Span:
     """Bytes `first` up to but not including `end`; `partial` where the client asked for a part."""
@@ -98,7 +106,7 @@ def _span(request: Request, output: Output) -> _Span | None:
     """What to send; None where nothing of what was asked for exists."""
     whole = _Span(first=0, end=output.size, partial=False)
     found = _RANGE.match(request.headers.get("range", ""))
-    if found is None or not (found[1] or found[2]) or _is_stale(request, output):
+    if found is None or not (found[1] or found[2]) or is_stale(request.headers, output):
         return whole
     if not found[1]:  # the last so many bytes
         count = min(int(found[2]), output.size)
@@ -108,21 +116,18 @@ def _span(request: Request, output: Output) -> _Span | None:
     return _Span(first=first, end=end, partial=True) if first < end else None
 
 
-def _is_stale(request: Request, output: Output) -> bool:
-    condition = request.headers.get("if-range")
-    return condition is not None and condition != _etag(output)
+def _fits(house: House, job: Job, output: Output, span: _Span) -> bool:
+    return asked_for(output, span.end - span.first, most=max_downloads(job, house.config.contract)) is not None
 
 
 async def _count(house: House, job: Job, output: Output, span: _Span) -> bool:
     """Count what is asked for, durably; False when that is more than allowed.
 
-    A resume may be ahead of the news that what it resumes broke off: it waits a moment for that.
+    A client may be ahead of the news that its last download broke off: it waits a moment for that.
     """
-    size_bytes = span.end - span.first
-    while not await _counted(house, job, output, size_bytes):
-        resumes = size_bytes < output.size
-        if not resumes or not await house.streams.one_ends(output.id, timeout_s=_NEWS_WITHIN_S):
-            await house.jobs.change(job.id, lambda now: _with_output(now, replace(_now(now, output), status="overuse")))
+    while not await _counted(house, job, output, span.end - span.first):
+        if not await house.streams.one_ends(output.id, timeout_s=_NEWS_WITHIN_S):
+            await house.jobs.change(job.id, partial(_overused, output.id))
             return False
     return True
 
@@ -134,17 +139,27 @@ async def _counted(house: House, job: Job, output: Output, size_bytes: int) -> b
         nonlocal allowed
         counted = asked_for(_now(now, output), size_bytes, most=max_downloads(now, house.config.contract))
         allowed = counted is not None
-        return _with_output(now, counted) if counted else now
+        return _with_output(now, _usable(counted)) if counted else now
 
     await house.jobs.change(job.id, edit)
     return allowed
+
+
+def _overused(output_id: str, job: Job) -> Job:
+    now = job.output(output_id)
+    return _with_output(job, replace(now, status="overuse")) if now and now.status == "enabled" else job
+
+
+def _usable(output: Output) -> Output:
+    """`output`, of which something may be sent: that more than allowed was asked for before says nothing any more."""
+    return replace(output, status="enabled") if output.status == "overuse" else output
 
 
 async def _note_unsent(house: House, job: Job, output: Output, unsent_bytes: int) -> None:
     """What a broken download wasn't sent doesn't count; where that can't be written, it stays counted."""
 
     def edit(now: Job) -> Job:
-        return _with_output(now, broken_off(_now(now, output), unsent_bytes))
+        return _with_output(now, _usable(broken_off(_now(now, output), unsent_bytes)))
 
     with suppress(apsw.Error):
         await house.jobs.change(job.id, edit)
@@ -221,7 +236,7 @@ def _headers(output: Output, span: _Span) -> dict[str, str]:
         "Content-Length": str(span.end - span.first),
         "Content-Disposition": _disposition(output.filename),
         "Accept-Ranges": "bytes",
-        "ETag": _etag(output),
+        **_validators(output),
         "Access-Control-Allow-Origin": "*",
         "X-Content-Type-Options": "nosniff",
     }
@@ -230,8 +245,8 @@ def _headers(output: Output, span: _Span) -> dict[str, str]:
     return headers
 
 
-def _etag(output: Output) -> str:
-    return f'"{output.checksum or output.id}"'
+def _validators(output: Output) -> dict[str, str]:
+    return {"ETag": etag(output), "Last-Modified": last_modified(output)}
 
 
 def _disposition(filename: str) -> str:
