@@ -146,7 +146,7 @@ async def _opened(config: ServerConfig, state: Path, base_url: str, convert: Con
         await engine.start()
         callbacks.start()
         standing.start("retention", partial(keep_retention, jobs, blobs, retention_s=config.contract.retention_s))
-        key = config.api_keys[0] if config.api_keys else await keys.make()
+        key = await keys.at_start()
         yield Running(app=_layered(make_app(house), config, gauges), house=house, api_key=key)
     finally:
         await standing.close()

@@ -43,7 +43,7 @@ def test_a_key_is_looked_up_once_for_what_came_together_and_again_for_what_comes
     async def run() -> None:
         database = Database(tmp_path / "server.db")
         found = Keys(database, ())
-        key = await found.make()
+        key = await found.at_start()
         together = {id(found.caller_of(key)) for _ in range(3)}
         await database.write(lambda db: db.execute("update keys set revoked = 1").fetchall())
 
@@ -61,7 +61,7 @@ def test_a_key_made_before_the_first_start_is_good(tmp_path: Path) -> None:
         assert status(served.base_url, key) == 200
 
 
-def test_a_key_that_was_made_at_the_start_is_good_until_another_start_makes_one(tmp_path: Path) -> None:
+def test_a_key_that_was_made_at_the_start_is_good_until_the_next_one(tmp_path: Path) -> None:
     state = tmp_path / "state"
     kept = keys(state, "add")
     made = []
@@ -77,6 +77,10 @@ def test_a_key_that_was_made_at_the_start_is_good_until_another_start_makes_one(
     assert known == [200, 401, 200]
     rows = json.loads(keys(state, "list", "--format", "json"))
     assert [row["revoked"] is None for row in rows] == [True, False, True]
+
+    with serving(state) as served:  # with a key that was given
+        known = [status(served.base_url, key) for key in (kept, *made, served.api_key)]
+    assert known == [200, 401, 401, 200]
 
 
 def test_a_create_that_is_repeated_with_another_key_of_the_account_is_the_same_create(tmp_path: Path) -> None:

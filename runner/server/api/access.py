@@ -7,6 +7,7 @@ import hmac
 import time
 from dataclasses import dataclass
 
+import apsw
 from starlette.requests import Request
 
 from runner.server.answers import not_found, unauthorized
@@ -14,7 +15,7 @@ from runner.server.api.heads import header
 from runner.server.jobs.ids import new_key
 from runner.server.store.database import Database
 from runner.server.store.jobs import Held, JobStore
-from runner.server.store.keys import digest_of, id_of, replace_key
+from runner.server.store.keys import digest_of, id_of, insert_key, revoke_labelled
 from runner.wire.headers import API_KEY, TOKEN
 
 ACCOUNT = "main"
@@ -38,6 +39,7 @@ class Keys:
 
     def __init__(self, database: Database, given: tuple[str, ...]) -> None:
         self._db = database
+        self._first = given[0] if given else ""
         self._given = {digest_of(key): ACCOUNT for key in given}
         # Forgotten when the event loop comes round, before it reads more: a request is never judged by what was known
         # before it came, so a key that was revoked meanwhile is good no more.
@@ -59,10 +61,19 @@ class Keys:
         row = self._db.row("select account from keys where hash = ? and revoked is null", (digest,))
         return str(row[0]) if row else None
 
-    async def make(self) -> str:
-        """A new key, shown once and kept as a digest; the one that an earlier start made is revoked."""
-        key = new_key()
-        await self._db.write(lambda db: replace_key(db, key, ACCOUNT, _MADE_AT_START, time.time()))
+    async def at_start(self) -> str:
+        """The key of this start: the first that was given, or a new one, shown once and kept as a digest.
+
+        The one that an earlier start made is revoked.
+        """
+        key, now = self._first or new_key(), time.time()
+
+        def change(db: apsw.Connection) -> None:
+            revoke_labelled(db, ACCOUNT, _MADE_AT_START, now)
+            if not self._first:
+                insert_key(db, key, ACCOUNT, _MADE_AT_START, now)
+
+        await self._db.write(change)
         return key
 
 

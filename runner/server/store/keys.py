@@ -48,10 +48,8 @@ def insert_key(db: apsw.Connection, key: str, account: str, label: str, now: flo
     )
 
 
-def replace_key(db: apsw.Connection, key: str, account: str, label: str, now: float) -> None:
-    """As `insert_key`; those that had the label before are good no more."""
+def revoke_labelled(db: apsw.Connection, account: str, label: str, now: float) -> None:
     db.execute("update keys set revoked = ? where account = ? and label = ? and revoked is null", (now, account, label))
-    insert_key(db, key, account, label, now)
 
 
 def add_key(state_dir: Path, *, account: str, label: str) -> str:
