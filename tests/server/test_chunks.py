@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from runner.server.engine.retention import cancel_forgotten
 from tests.server.post_office import api_of, waiting_until
 from tests.server.test_files import HEADERS, form, url
 
@@ -105,9 +107,93 @@ def test_chunks_whose_file_was_swept_away_have_to_come_again(with_server: Any, m
         await send(api, job, 0, HALF)
         api.opened.house.blobs.remove_scraps(older_than_s=-1)
         last = (await send(api, job, HALF, len(CONTENT))).json()
-        assert (last["status"], (await api.get(job))["input"]) == ("downloading", [])
+        assert (last["status"], (await api.get(job))["input"]) == ("downloading", [last])
         first = (await send(api, job, 0, HALF)).json()
         assert (first["status"], first["checksum"]) == ("ready", md5(CONTENT))
+
+    with_server(test)
+
+
+def test_a_job_that_is_started_in_the_middle_of_an_upload_waits_for_the_rest(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await api.upload(job, b"whole", name="a.jpg")
+        coming = (await send(api, job, 0, HALF)).json()
+
+        shown = (await api.http.get(f"/jobs/{job['id']}/input/{coming['id']}")).json()
+        started = (await api.start(job)).json()
+        await api.http.patch(f"/jobs/{job['id']}/input", json=[{"id": coming["id"], "options": {"position": 0}}])
+        assert (shown, started["status"]["code"], started["input"][1]) == (coming, "downloading", coming)
+        assert api.converter.seen == []
+
+        whole = (await send(api, job, HALF, len(CONTENT))).json()
+        done = await api.ended(job)
+
+        assert (whole["id"], whole["checksum"], whole["options"]) == (coming["id"], md5(CONTENT), {"position": 0})
+        assert (done["status"]["code"], len(api.converter.seen)) == ("completed", 2)
+        assert list(api.opened.house.blobs.scratch("").iterdir()) == []
+
+    with_server(test)
+
+
+def test_an_upload_that_does_not_go_on_may_be_deleted_and_the_job_goes_on_without_it(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await api.upload(job, b"whole", name="a.jpg")
+        coming = (await send(api, job, 0, HALF)).json()
+        await api.start(job)
+
+        deleted = await api.http.delete(f"/jobs/{job['id']}/input/{coming['id']}")
+        done = await api.ended(job)
+
+        assert (deleted.status_code, done["status"]["code"]) == (204, "completed")
+        assert [one["filename"] for one in done["input"]] == ["a.jpg"]
+        assert list(api.opened.house.blobs.scratch("").iterdir()) == []
+        late = await send(api, job, HALF, len(CONTENT))
+        assert (late.status_code, list(api.opened.house.blobs.scratch("").iterdir())) == (409, [])
+
+    with_server(test)
+
+
+def test_a_job_that_waits_for_an_upload_ends_with_its_time(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            job = await api.staged()
+            await send(api, job, 0, HALF)
+            await api.start(job)
+        async with api_of(tmp_path) as api:  # nobody fetches it after a restart, either
+            assert (await api.get(job))["status"]["code"] == "downloading"
+            await cancel_forgotten(api.opened.house.jobs, before=time.time() + 1)
+            ended = await api.get(job)
+
+            assert (ended["status"]["code"], ended["input"][0]["status"]) == ("canceled", "canceled")
+            assert list(api.opened.house.blobs.scratch("").iterdir()) == []
+
+    asyncio.run(test())
+
+
+def test_a_start_in_the_middle_of_an_upload_is_refused_and_tells_why(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await api.upload(job, b"whole", name="a.jpg")
+        begun, goes_on, body = asyncio.Event(), asyncio.Event(), form(CONTENT)
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield body[:HALF]
+            begun.set()
+            await goes_on.wait()
+            yield body[HALF:]
+
+        uploading = asyncio.create_task(api.http.post(url(job), content=slowly(), headers=HEADERS))
+        await begun.wait()
+        refused = await api.start(job)
+        goes_on.set()
+        uploaded = await uploading
+        done = await api.converted(job)
+
+        assert (refused.status_code, "still being uploaded" in refused.json()["message"]) == (409, True)
+        assert (uploaded.status_code, done["status"]["code"]) == (200, "completed")
+        assert len(api.converter.seen) == 2
 
     with_server(test)
 

@@ -13,6 +13,7 @@ from runner.server.api.access import Caller, Door
 from runner.server.api.bodies import parse, read_body
 from runner.server.api.hashing import Hashing
 from runner.server.api.heads import header
+from runner.server.api.incoming import Incoming
 from runner.server.api.streams import Streams
 from runner.server.api.turns import Turns
 from runner.server.config import ServerConfig
@@ -48,6 +49,7 @@ class House:
     presets: PresetStore
     hashing: Hashing
     uploads: Turns = field(default_factory=Turns)
+    incoming: Incoming = field(default_factory=Incoming)
     streams: Streams = field(default_factory=Streams)
 
     def base_of(self, request: Request) -> str:

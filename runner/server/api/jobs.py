@@ -22,11 +22,10 @@ from runner.server.api.paging import page_number
 from runner.server.engine.admission import admit
 from runner.server.jobs.document import with_base
 from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job, rotates_passwords
-from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Event, Phase, follow
+from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
 from runner.server.jobs.limits import check_at_start, check_input_count
-from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job
-from runner.server.jobs.staging import require_staged, settle_within, settled_phase
+from runner.server.jobs.staging import given_up, require_staged, settle_within, settled_phase
 from runner.server.store.job_rows import Repeat
 from runner.wire.headers import IDEMPOTENCY_KEY, TOTAL_COUNT
 from runner.wire.status import INFO, StatusCode
@@ -149,6 +148,8 @@ async def patch_job(house: House, request: Request) -> Response:
             require_staged(job, "The job")
         if start and job.process:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
+        if start and not house.incoming.are_known(job):
+            raise conflict("A file is still being uploaded to the job: start it when that upload has been answered")
         return settle_within(patched_job(job, body, hashed=hashed), house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
@@ -175,9 +176,7 @@ async def delete_job(house: House, request: Request) -> Response:
             raise conflict("The job can't be canceled: it was not started")
         if job.phase in ENDED:
             raise conflict(f"The job can't be canceled: it is {STATUS[job.phase]}")
-        inputs = tuple(replace(one, status="canceled") if one.status == "downloading" else one for one in job.inputs)
-        targets = closed_targets(job.conversions)
-        return replace(job, phase=follow(job.phase, Event.CANCEL), inputs=inputs, conversions=targets, steps=())
+        return given_up(job)
 
     await house.jobs.change(job_id, edit)
     return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import PurePosixPath
@@ -28,6 +29,7 @@ from runner.server.jobs.intake import (
     patched_conversion,
     patched_input,
 )
+from runner.server.jobs.lifecycle import RUNNING
 from runner.server.jobs.limits import check_conversion_count, check_input_count, check_patch_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
 from runner.server.jobs.staging import require_staged, settle, settle_within
@@ -184,12 +186,21 @@ async def delete_input(house: House, request: Request) -> Response:
         gone = _input(job, request)
         require_staged(job, "The input")
         blobs.append(gone.blob)
-        return settle(replace(job, inputs=tuple(one for one in job.inputs if one.id != gone.id)))
+        return settle_within(_without(job, gone), house.config.contract)
 
-    await house.jobs.change(job_id, edit)
+    before = house.job(request)
+    starts = settle(_without(before, _input(before, request))).phase in RUNNING  # nothing else was missing
+    with house.starting(before) if starts else nullcontext():
+        job = await house.jobs.change(job_id, edit)
     for blob in filter(None, blobs):
         house.blobs.remove(blob)
+    if job.input(request.path_params["file_id"]) is None:
+        house.blobs.remove_parts(f"{job_id}.{request.path_params['file_id']}")
     return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _without(job: Job, gone: Input) -> Job:
+    return replace(job, inputs=tuple(one for one in job.inputs if one.id != gone.id))
 
 
 async def list_outputs(house: House, request: Request) -> Response:

@@ -5,6 +5,8 @@ were seen reading `id.job` and `id.input`; one answer can't be both, and the new
 
 With `x-oc-upload-uuid` an upload can be repeated: the id of the input follows from it, so that the second
 one replaces the first, or, once the job has started, is answered as the first was if the bytes are the same.
+Chunks have one id together. From the first on they are an input that is `downloading`, and a job doesn't start before
+that is whole, or deleted.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeGuard
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -25,17 +28,18 @@ from runner.server.answers import ApiError, conflict, invalid, json_answer
 from runner.server.api.house import House
 from runner.server.api.multipart import Received, receive
 from runner.server.engine.admission import keep_input
-from runner.server.engine.arrivals import arrived
+from runner.server.engine.arrivals import arrived, shown_name
 from runner.server.jobs.document import input_document
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.lifecycle import STAGED
 from runner.server.jobs.limits import check_input_count, max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job, timestamp
-from runner.server.jobs.staging import require_staged, settle_within
+from runner.server.jobs.staging import is_arriving, require_staged, settle, settle_within
 from runner.server.store.blobs import PART
 from runner.server.store.checksums import Digest, new_digest
 from runner.server.store.chunks import Chunk, add_chunk, forget_chunks, other_totals
 from runner.wire.headers import UPLOAD_ID
+from runner.wire.names import clean_name
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})\Z")
 _MOST_UPLOAD_ID = 255
@@ -46,11 +50,12 @@ async def upload_file(house: House, request: Request) -> Response:
     _, job_id = house.entered(request)
     job = house.job(request)
     entry = _new_input(job_id, request)
-    if job.input(entry.id) is None:  # a repeated upload may still be answered after the start
+    if not _is_whole(job.input(entry.id)):  # a repeated upload may still be answered after the start
         require_staged(job, "Its inputs")
+    if job.input(entry.id) is None:
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
     chunk = _chunk(request)
-    with house.starting(job):
+    with house.starting(job), house.incoming.upload(job_id, entry.id):
         taken = await (_one_chunk(house, request, job, entry, chunk) if chunk else _whole(house, request, job, entry))
     return json_answer(input_document(taken))
 
@@ -68,6 +73,10 @@ def _new_input(job_id: str, request: Request) -> Input:
         created_at=at,
         modified_at=at,
     )
+
+
+def _is_whole(known: Input | None) -> TypeGuard[Input]:
+    return known is not None and not is_arriving(known)
 
 
 def _id_of_upload(job_id: str, upload_id: str) -> str:
@@ -129,7 +138,7 @@ async def _one_chunk(house: House, request: Request, job: Job, entry: Input, chu
         raise ApiError(HTTPStatus.PAYMENT_REQUIRED, too_large(most))
     scratch, collected = house.blobs.scratch(new_id()), _collected(house, job.id, entry, chunk)
     try:
-        if job.input(entry.id) is None:
+        if not _is_whole(job.input(entry.id)):
             house.blobs.require_room(chunk.total - _size_of(collected))
         house.blobs.reserve(scratch, size)
         got = await _received(house, request, scratch, most, new_digest("none"))
@@ -170,7 +179,8 @@ def _size_of(path: Path) -> int:
 async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: Path, got: Received) -> Input:
     """The input with this chunk; for who has the turn, since what was known before is looked at again."""
     job = house.jobs.load(job_id)
-    if job and (known := job.input(entry.id)):
+    known = job.input(entry.id) if job else None
+    if _is_whole(known):
         return await _repeated_chunk(house, known, chunk, part)
     _require_one_total(house, job_id, entry, chunk)
     collected = _collected(house, job_id, entry, chunk)
@@ -179,12 +189,30 @@ async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: P
     await asyncio.to_thread(house.blobs.pour, part, collected, chunk.first)
     password = await _password_of_chunks(house, job, entry, got)
     if not await add_chunk(house.database, job_id, entry.id, chunk):
-        return replace(entry, filename=got.filename)
+        return await _announced_input(house, job_id, replace(entry, filename=clean_name(got.filename)), collected)
     whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
     whole = replace(whole, decrypt_password=password)
     taken = await asyncio.to_thread(_kept, house, job_id, entry, collected, whole)
     await forget_chunks(house.database, job_id, entry.id)
     return await _accepted(house, job_id, taken, password)
+
+
+async def _announced_input(house: House, job_id: str, entry: Input, collected: Path) -> Input:
+    """The input of which a chunk has come: the job isn't started without the others. Keeps nothing for one that was."""
+
+    def edit(job: Job) -> Job:
+        require_staged(job, "Its inputs")
+        if job.input(entry.id):
+            return job
+        check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
+        return settle(replace(job, inputs=(*job.inputs, entry)))
+
+    try:
+        job = await house.jobs.change(job_id, edit)
+    except ApiError:
+        house.blobs.discard(collected)
+        raise
+    return job.input(entry.id) or entry
 
 
 async def _password_of_chunks(house: House, job: Job | None, entry: Input, got: Received) -> str:
@@ -234,10 +262,10 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
         if password:
             house.vault.put(job_id, taken.id, {"decrypt_password": password})
         if known is not None:
-            unused.append(known.blob)
-            return settle_within(
-                replace(job, inputs=tuple(taken if one is known else one for one in job.inputs)), house.config.contract
-            )
+            unused.extend(filter(None, [known.blob]))
+            new = _as_patched(taken, known) if is_arriving(known) else taken
+            inputs = tuple(new if one is known else one for one in job.inputs)
+            return settle_within(replace(job, inputs=inputs), house.config.contract)
         check_input_count(len(job.inputs) + 1, job.limits, house.config.contract)
         return settle_within(replace(job, inputs=(*job.inputs, taken)), house.config.contract)
 
@@ -249,6 +277,18 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
     for blob in unused:
         house.blobs.remove(blob)
     return job.input(taken.id) or taken
+
+
+def _as_patched(taken: Input, known: Input) -> Input:
+    """`taken` with what was said of it while it came."""
+    own = known.filename == taken.original
+    return replace(
+        taken,
+        filename=taken.filename if own else shown_name(known.filename, taken.original, taken.kind),
+        options=known.options,
+        parameters=known.parameters,
+        created_at=known.created_at,
+    )
 
 
 def _same_bytes(one: Input, other: Input) -> bool:

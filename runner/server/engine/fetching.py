@@ -25,6 +25,7 @@ from runner.server.jobs.addresses import is_masked
 from runner.server.jobs.ids import new_id
 from runner.server.jobs.limits import max_input_bytes, too_large
 from runner.server.jobs.record import Input, Job
+from runner.server.jobs.staging import is_arriving
 from runner.server.jobs.vault import Vault
 from runner.server.operating.logs import log_failure
 from runner.server.storage.protocol import Site
@@ -68,7 +69,7 @@ class Fetching:
         """Begin with every input of `job` that is to be fetched and isn't being fetched."""
         for entry in job.inputs:
             name = (job.id, entry.id)
-            if entry.status == "downloading" and name not in self._flights:
+            if entry.status == "downloading" and not is_arriving(entry) and name not in self._flights:
                 stopped = Stop()
                 task = asyncio.create_task(self._bring(job, entry, stopped))
                 self._flights[name] = _Flight(task, stopped)

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from runner.server.jobs.ids import id_at
-from runner.server.jobs.lifecycle import STAGED, Event, Phase, follow
+from runner.server.jobs.lifecycle import STAGED, Phase
 from runner.server.jobs.record import Job
+from runner.server.jobs.staging import given_up
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
 
@@ -49,7 +50,7 @@ async def cancel_forgotten(jobs: JobStore, *, before: float) -> int:
     canceled = 0
     for job_id in jobs.forgotten(id_at(before)):
         with _on_its_own(job_id):
-            job = await jobs.change(job_id, _given_up)
+            job = await jobs.change(job_id, _unstarted_given_up)
             canceled += job.phase is Phase.CANCELED
     return canceled
 
@@ -63,8 +64,8 @@ def _on_its_own(job_id: str) -> Iterator[None]:
         _log.exception("job %s: its files could not be cleaned up", job_id)
 
 
-def _given_up(job: Job) -> Job:
-    return replace(job, phase=follow(job.phase, Event.CANCEL), steps=()) if job.phase in STAGED else job
+def _unstarted_given_up(job: Job) -> Job:
+    return given_up(job) if job.phase in STAGED else job
 
 
 def _without_files(job: Job) -> Job:

@@ -129,7 +129,11 @@ class Blobs:
             self._remove(path)
         with contextlib.suppress(OSError):  # what was kept there just now goes with the next call
             folder.rmdir()
-        for path in self._tmp.glob(f"{job_id}.*"):
+        self.remove_parts(job_id)
+
+    def remove_parts(self, owner: str) -> None:
+        """Remove the scratch files named `OWNER.` and more."""
+        for path in self._tmp.glob(f"{owner}.*"):
             self.discard(path)
 
     def keep_only(self, job_id: str, blobs: Iterable[str]) -> None:
