@@ -123,6 +123,19 @@ def test_what_is_no_upload_is_refused_and_leaves_nothing(
     with_server(test)
 
 
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_a_file_in_the_wrong_field_is_told_which_one_is_right(with_server: Any, size: int) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        answer = await api.http.post(url(job), content=form(b"x" * size, field="files"), headers=HEADERS)
+        assert (answer.status_code, answer.json()["errors"]) == (
+            400,
+            {"file": "the file must be in the field 'file', not 'files'"},
+        )
+
+    with_server(test)
+
+
 def test_only_the_owner_may_upload(with_server: Any) -> None:
     async def test(api: Any) -> None:
         job, other = await api.staged(), await api.staged()

@@ -312,6 +312,24 @@ def test_wrapping_an_address_in_ipv6_never_makes_it_good(address: Any) -> None:
     assert is_allowed(f"64:ff9b::{int(address) >> 16:x}:{int(address) & 0xFFFF:x}", ()) == plain
 
 
+def test_an_input_that_can_not_be_is_named_and_nothing_of_the_others_is_kept(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        good, bad, upload = {"type": "base64", "source": "eA=="}, {"type": "base64", "source": "!"}, {"type": "upload"}
+        inputs = [good, bad, {**upload, "source": "x"}]
+        at_once = await api.http.post("/jobs", json={"input": inputs})
+        job = await api.staged()
+        added = await api.http.post(f"/jobs/{job['id']}/input", json=inputs)
+        alone = await api.http.post(f"/jobs/{job['id']}/input", json=bad)
+
+        assert [one.status_code for one in (at_once, added, alone)] == [400, 400, 400]
+        assert list(at_once.json()["errors"]) == ["input.1.source", "input.2.type"]
+        assert list(added.json()["errors"]) == ["1.source", "2.type"]
+        assert alone.json()["errors"] == {"0.source": "is not base64"}
+        assert [path for path in api.opened.house.blobs.path(".").rglob("*") if path.is_file()] == []
+
+    with_server(test)
+
+
 @pytest.mark.parametrize("prefix", ["", "data:image/png;base64,"])
 def test_base64_is_decoded_and_not_echoed_at_length(with_server: Any, md5: Any, prefix: str) -> None:
     content = b"\x89PNG\r\n\x1a\n" + bytes(1000)

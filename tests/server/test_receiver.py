@@ -150,6 +150,22 @@ def test_a_doubled_one_is_dropped_also_when_both_come_at_once(tmp_path: Path) ->
     assert desk.ended == [ID]
 
 
+def test_what_the_api_says_is_stored_once_however_new_its_sender_calls_it(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        desk.api[ID] = document("processing")
+        for _ in range(3):
+            assert await desk.send(document("processing", modified_at="9999")) == 200
+        desk.api[ID] = document("processing", modified_at="2026-11-23T10:00:01")
+        assert await desk.send(document("processing", modified_at="9999")) == 200
+
+    with post_office() as office:
+        desk = receive(tmp_path, body, confirms=True, forward=f"{office.url}/mine")
+        office.wait_for(lambda got: len(got) == 2)
+
+    assert [post.job["modified_at"][-2:] for post in office.got] == ["00", "01"]
+    assert desk.stored == {f"{ID}_processing.json": document("processing", modified_at="2026-11-23T10:00:01")}
+
+
 def test_a_status_that_comes_again_later_replaces_the_older_one_and_never_the_newer(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         for second in (20, 40, 30):

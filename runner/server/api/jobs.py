@@ -19,7 +19,7 @@ from runner.server.api.bodies import parse, read_body
 from runner.server.api.heads import header
 from runner.server.api.house import House
 from runner.server.api.paging import page_number
-from runner.server.engine.admission import admit
+from runner.server.engine.admission import Asker, admit
 from runner.server.jobs.document import with_base
 from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job, rotates_passwords
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
@@ -103,7 +103,8 @@ async def _stored(
 
 
 async def _admitted(house: House, caller: Caller, job: Job) -> Job:
-    inputs = await admit(house.desk, job.id, job.inputs, limits=job.limits, account=caller.account, only_job=None)
+    asks = Asker(account=caller.account, only_job=None)
+    inputs = await admit(house.desk, job.id, job.inputs, at="input.", limits=job.limits, asks=asks)
     phase = settled_phase(Phase.STAGED_INCOMPLETE, inputs, job.conversions, process=job.process)
     admitted = replace(job, inputs=inputs, phase=phase, history=((STATUS[phase], job.created_at),))
     if phase in RUNNING:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _BATCH = 1024 * 1024
 _MOST_FIELD = 65_536
+_SHOWN_FIELD = 64
 _MOST_BUFFERS = 1024  # the system's limit for one call
 _ENCODED = frozenset({b"base64", b"quoted-printable"})
 # A charset (whose bytes show what they are), perhaps a language, and the name; source: RFC 8187.
@@ -154,6 +155,11 @@ def _extended_name(disposition: bytes) -> bytes:
     return unquote_to_bytes(found[1]) if found else b""
 
 
+def _in_another_field(field: bytes) -> ApiError:
+    name = field[:_SHOWN_FIELD].decode("utf-8", "replace")
+    return invalid({"file": f"the file must be in the field 'file', not {name!r}"})
+
+
 def _no_form(error: FormParserError) -> ApiError:
     return invalid({"body": f"is not valid multipart/form-data: {error}"})
 
@@ -169,6 +175,7 @@ class _Form:
         self._field = b""
         self._fields: dict[bytes, bytearray] = {}
         self._filename: str | None = None
+        self._elsewhere: ApiError | None = None  # what is wrong with a file that came in another field
         self.size = 0
         self._ended = False
         self.waiting = 0
@@ -199,7 +206,7 @@ class _Form:
         if not self._ended:
             raise invalid({"body": "ends in the middle of the form"})
         if self._filename is None:
-            raise invalid({"file": "is missing: the form has no field of this name"})
+            raise self._elsewhere or invalid({"file": "is missing: the form has no field of this name"})
 
     def take(self) -> list[bytes]:
         parts, self._parts, self.waiting = self._parts, [], 0
@@ -227,6 +234,8 @@ class _Form:
         _, options = parse_options_header(disposition)
         self._field = options.get(b"name", b"")
         if self._field != b"file":
+            if b"filename" in options:
+                self._elsewhere = _in_another_field(self._field)
             return
         if self._filename is not None:
             raise invalid({"file": "is there twice: one file per request"})
@@ -244,7 +253,8 @@ class _Form:
             return
         field = self._fields.setdefault(self._field, bytearray())
         if len(field) + end - start > _MOST_FIELD or len(self._fields) > 16:
-            raise invalid({"body": "has fields beside the file that are too large or too many"})
+            beside = invalid({"body": "has fields beside the file that are too large or too many"})
+            raise beside if self._filename is not None or self._elsewhere is None else self._elsewhere
         field.extend(data[start:end])
 
     def _end(self) -> None:

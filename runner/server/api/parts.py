@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from runner.server.answers import invalid, json_answer, not_found, raw_json
 from runner.server.api.house import House
-from runner.server.engine.admission import admit, turn_out
+from runner.server.engine.admission import Asker, admit, turn_out
 from runner.server.engine.arrivals import renamed
 from runner.server.engine.steps import with_unique_names
 from runner.server.jobs.document import conversion_document, input_document, output_document, with_base
@@ -111,14 +111,8 @@ async def add_inputs(house: House, request: Request) -> Response:
     job = house.job(request)
     require_staged(job, "Its inputs")
     check_input_count(len(job.inputs) + len(made), job.limits, house.config.contract)
-    admitted = await admit(
-        house.desk,
-        job_id,
-        tuple(made),
-        limits=job.limits,
-        account=caller.account,
-        only_job=caller.only_job,
-    )
+    asks = Asker(account=caller.account, only_job=caller.only_job)
+    admitted = await admit(house.desk, job_id, tuple(made), at="", limits=job.limits, asks=asks)
 
     def edit(now: Job) -> Job:
         require_staged(now, "Its inputs")

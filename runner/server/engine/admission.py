@@ -32,6 +32,14 @@ _SHOWN_SOURCE = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Asker:
+    """Whose files may be used; `only_job` is set where a token asks."""
+
+    account: str
+    only_job: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
     """What admission needs to know of: the jobs, the files, and what the contract allows."""
 
@@ -40,24 +48,46 @@ class Desk:
     contract: Contract
 
 
+class _Unfit(Exception):
+    """A field of an input can't be; the message says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 async def admit(
-    desk: Desk, job_id: str, inputs: tuple[Input, ...], *, limits: JsonObject, account: str, only_job: str | None
+    desk: Desk, job_id: str, inputs: tuple[Input, ...], *, at: str, limits: JsonObject, asks: Asker
 ) -> tuple[Input, ...]:
-    """`inputs` with everything done that needs no network. `only_job` is set where a token asks."""
+    """`inputs` with everything done that needs no network.
+
+    at  the place of the inputs in the request: "input." or nothing
+
+    Raises ApiError 400 with every problem, and keeps nothing then.
+    """
+    most = max_input_bytes(limits, desk.contract)
     admitted: list[Input] = []
+    problems: dict[str, str] = {}
     try:
-        for entry in inputs:
-            if entry.type == "base64":
-                most = max_input_bytes(limits, desk.contract)
-                admitted.append(await asyncio.to_thread(_decoded, desk.blobs, job_id, entry, most))
-            elif entry.type in ("input_id", "output"):
-                admitted.append(_copied(desk, job_id, entry, account=account, only_job=only_job))
-            else:
-                admitted.append(_judged(entry))
+        for number, entry in enumerate(inputs):
+            try:
+                admitted.append(await _admitted(desk, job_id, entry, most, asks))
+            except _Unfit as unfit:
+                problems[f"{at}{number}.{unfit.field}"] = str(unfit)
+        if problems:
+            raise invalid(problems)
     except BaseException:
         turn_out(desk.blobs, admitted)
         raise
     return tuple(admitted)
+
+
+async def _admitted(desk: Desk, job_id: str, entry: Input, most: int, asks: Asker) -> Input:
+    if entry.type == "base64":
+        return await asyncio.to_thread(_decoded, desk.blobs, job_id, entry, most)
+    if entry.type in ("input_id", "output"):
+        return _copied(desk, job_id, entry, asks)
+    return _judged(entry)
 
 
 def turn_out(blobs: Blobs, admitted: Iterable[Input]) -> None:
@@ -73,7 +103,7 @@ def new_input_blob(job_id: str) -> str:
 
 def _judged(entry: Input) -> Input:
     if entry.type == "upload":
-        raise invalid({"input.type": "'upload' isn't sent here: POST the file to {server}/upload-file/{job id}"})
+        raise _Unfit("type", "'upload' isn't sent here: POST the file to {server}/upload-file/{job id}")
     if entry.type == "remote" and entry.engine in PAGE_ENGINES and not chromium():
         return lost(entry, 501, f"The engine '{entry.engine}' needs {HOW_TO_GET_IT}")
     if entry.type == "remote" and entry.engine not in ("auto", "file", *PAGE_ENGINES):
@@ -92,7 +122,7 @@ def _decoded(blobs: Blobs, job_id: str, entry: Input, most: int) -> Input:
     try:
         content = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise invalid({"input.source": "is not base64"}) from None
+        raise _Unfit("source", "is not base64") from None
     shown = replace(entry, source=entry.source[:_SHOWN_SOURCE])
     if len(content) > most:
         return lost(shown, 413, too_large(most))
@@ -115,9 +145,9 @@ def keep_input(blobs: Blobs, job_id: str, entry: Input, written: Path) -> Input:
     return kept
 
 
-def _copied(desk: Desk, job_id: str, entry: Input, *, account: str, only_job: str | None) -> Input:
+def _copied(desk: Desk, job_id: str, entry: Input, asks: Asker) -> Input:
     owner = desk.jobs.job_of_part(entry.source)
-    if owner is None or owner.account != account or only_job not in (None, owner.id):
+    if owner is None or owner.account != asks.account or asks.only_job not in (None, owner.id):
         return lost(entry, 404, f"There is no {_WHAT[entry.type]} with the id '{entry.source[:_SHOWN_SOURCE]}'")
     known = _known_input(owner, entry) if entry.type == "input_id" else _known_output(owner, entry)
     if desk.jobs.is_expired(owner.id, time.time()):  # and not swept away yet

@@ -123,6 +123,9 @@ async def _taken_in(document: JsonObject, body: bytes, reception: Reception) -> 
             log_event(_log, "late", job=job_id, status=status, now=status_of(confirmed))
             _tell(job_id, status_of(confirmed), reception)
             return b""
+        if reception.mailbox.knows(confirmed):  # what the sender says of its age was no reason to believe it new
+            log_event(_log, "doubled", job=job_id, status=status)
+            return b""
         document, body = confirmed, orjson.dumps(confirmed)
     await _stored(document, body, reception)
     log_event(_log, "stored", job=job_id, status=status)
