@@ -21,7 +21,7 @@ from PIL import Image
 from runner.server.config import Contract
 from runner.server.jobs.downloads import asked_for, broken_off
 from runner.server.jobs.record import Output
-from tests.server.post_office import api_of, converted
+from tests.server.post_office import api_of, converted, waiting_until
 from tests.server.served import serving
 
 SIZE = 100
@@ -195,14 +195,30 @@ def test_a_whole_file_too_much_leaves_room_for_parts_that_fit(with_server: Any) 
 
 def test_a_file_whose_time_is_over_is_gone_before_anybody_swept(tmp_path: Path) -> None:
     async def test() -> None:
-        async with api_of(tmp_path, contract=Contract(retention_s=0.3)) as api:
+        async with api_of(tmp_path) as api:
             done = await converted(api)
             uri = done["output"][0]["uri"]
             assert (await api.stranger.get(uri)).status_code == 200
-            await asyncio.sleep(0.4)
+            await api.opened.house.database.write(lambda db: db.execute("update jobs set expires = 1").fetchall())
             gone = await api.stranger.get(uri)
             assert (gone.status_code, gone.json()["error_code"]) == (410, 108)
             assert api.opened.house.blobs.path(done["id"]).exists()
+
+    asyncio.run(test())
+
+
+def test_files_whose_time_is_over_are_swept_at_once_and_give_back_their_room(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path, contract=Contract(retention_s=0.2), max_disk_bytes=1_000_000) as api:
+            first = await api.staged()
+            await api.upload(first, b"x" * 400_000)
+            await api.converted(first)
+            await waiting_until(lambda: api.opened.house.blobs.used_bytes == 0)
+
+            second = await api.staged()
+            uploaded = await api.upload(second, b"x" * 400_000)
+
+            assert ((await api.get(first))["output"][0]["status"], uploaded.status_code) == ("expired", 200)
 
     asyncio.run(test())
 

@@ -19,18 +19,31 @@ from runner.server.jobs.staging import given_up
 from runner.server.store.blobs import Blobs
 from runner.server.store.jobs import JobStore
 
-_EVERY_S = 600.0
+_MOST_REST_S = 600.0
+_LEAST_REST_S = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 async def keep_retention(jobs: JobStore, blobs: Blobs, *, retention_s: float) -> None:
     """One round, and the wait for the next: expire what is old enough."""
-    while await expire(jobs, blobs, now=time.time()):
-        pass
+    now = time.time()
+    while await expire(jobs, blobs, now=now):
+        now = time.time()
     await cancel_forgotten(jobs, before=time.time() - retention_s)
     await asyncio.to_thread(blobs.remove_scraps, older_than_s=retention_s)
-    await asyncio.sleep(_EVERY_S)
+    await asyncio.sleep(_rest_s(jobs, swept=now, retention_s=retention_s))
+
+
+def _rest_s(jobs: JobStore, *, swept: float, retention_s: float) -> float:
+    """Until the next files are to go: nobody may have them from then on, and others may need their room.
+
+    What ends meanwhile is kept for `retention_s`, so nothing can be due before that is over. What was due when it was
+    `swept` and is still there can't be cleaned up: it is tried again with others.
+    """
+    due = jobs.next_expiry(swept)
+    until_due = _MOST_REST_S if due is None else due - time.time()
+    return max(_LEAST_REST_S, min(_MOST_REST_S, retention_s, until_due))
 
 
 async def expire(jobs: JobStore, blobs: Blobs, *, now: float) -> int:

@@ -173,6 +173,11 @@ class JobStore:
         rows = self._db.rows("select id from jobs where expires < ? order by expires limit 500", (now,))
         return [_text(row[0]) for row in rows]
 
+    def next_expiry(self, since: float) -> float | None:
+        """When files of a job may go next, from that moment on; None where no job has ended so lately."""
+        row = self._db.row("select min(expires) from jobs where expires >= ? and expires < ?", (since, NEVER))
+        return row[0] if row and isinstance(row[0], float) else None
+
     def is_expired(self, job_id: str, now: float) -> bool:
         """Whether a job's files may go, and perhaps have gone."""
         return bool(self._db.row("select 1 from jobs where id = ? and expires < ?", (job_id, now)))
