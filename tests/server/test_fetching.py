@@ -56,8 +56,10 @@ def test_a_redirect_to_what_is_no_url_fails_the_input(with_server: Any, web: Any
         await api.until(job, lambda now: now.phase in ("staged-ready", "failed"))
         shown = await api.get(job)
         assert (shown["status"]["code"], shown["input"][0]["status"]) == ("ready" if staged else "failed", "failed")
+        assert [one["id_source"] for one in shown["warnings"]] == [shown["input"][0]["id"]] * staged
         done = await api.converted(job) if staged else shown
-        assert (done["errors"][0]["code"], done["spent"]) == (404, 0)
+        assert (done["errors"][0]["code"], done["spent"], done["warnings"]) == (404, 0, [])
+        assert shown["warnings"] in ([], done["errors"])
         assert "redirects to what is not a valid URL" in done["errors"][0]["message"]
 
     with_server(test)

@@ -36,6 +36,35 @@ def test_limits_are_checked_again_at_the_start(with_server: Any, limits: Any, wo
     with_server(test)
 
 
+def test_what_looks_like_a_limit_and_is_none_is_a_warning_from_the_beginning(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        limits = {
+            "job": {"max_credits": 5, "max_credit": 9},
+            "input": {"max_inputs": 1},
+            "max_downloads": 2,
+            "jobs": {},
+        }
+        known = "job.max_credit, job.max_inputs, job.max_process_time, input.max_file_size, output.max_downloads"
+        job = await api.staged(limits={**limits, "output": {"colour": "red"}})
+        assert [one["message"].partition(" is no limit and does nothing; ")[::2] for one in job["warnings"]] == [
+            ("limits.max_downloads", "did you mean limits.output.max_downloads?"),
+            ("limits.jobs", "did you mean limits.job?"),
+            ("limits.job.max_credits", "did you mean limits.job.max_credit?"),
+            ("limits.input.max_inputs", "did you mean limits.job.max_inputs?"),
+            ("limits.output.colour", f"there are {known}"),
+        ]
+
+        gone = {"job": {"max_credits": None}, "input": {"max_inputs": None}, "max_downloads": None, "jobs": None}
+        patched = await api.http.patch(f"/jobs/{job['id']}", json={"limits": gone})
+        await api.upload(job)
+        done = await api.converted(job)
+
+        assert [one["message"].partition(" ")[0] for one in patched.json()["warnings"]] == ["limits.output.colour"]
+        assert (done["status"]["code"], done["warnings"]) == ("completed", patched.json()["warnings"])
+
+    with_server(test)
+
+
 def test_a_limit_stays_until_it_is_named_again(with_server: Any) -> None:
     async def test(api: Any) -> None:
         job = await api.staged(limits={"job": {"max_credit": 0, "max_inputs": 9}, "output": {"max_downloads": 3}})

@@ -55,6 +55,12 @@ def expand_options(target: Target, options: Json) -> Expanded:
     return Expanded(options=expanded, problems=tuple(problems))
 
 
+def near_word(word: str, known: Iterable[str]) -> str:
+    """What was meant, perhaps. Only short words are compared: it takes long, and clients choose how long."""
+    near = difflib.get_close_matches(word, list(known), n=1) if len(word) <= _MOST_SHOWN else []
+    return near[0] if near else ""
+
+
 def _defaults(target: Target) -> JsonObject:
     return {name: schema.get("default") for name, schema in target.options_schema.items()}
 
@@ -72,16 +78,10 @@ def _unknown(names: list[str], target: Target) -> list[OptionProblem]:
 
 
 def _unknown_option(name: str, target: Target) -> OptionProblem:
-    near = _near(name, target.options_schema)
+    near = near_word(name, target.options_schema)
     known = f"did you mean '{near}'?" if near else f"there are {', '.join(target.options_schema)}"
     message = f"{_shown(name)} is not an option of {target.target}; {known}"
     return OptionProblem(option=name[:_MOST_SHOWN], message=message)
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    """What was meant, perhaps. Only short words are compared: it takes long, and clients choose how long."""
-    near = difflib.get_close_matches(word, list(known), n=1) if len(word) <= _MOST_SHOWN else []
-    return near[0] if near else ""
 
 
 def _accept(value: Json, schema: Schema) -> Json:
@@ -146,7 +146,7 @@ def _check_choice(value: Json, schema: Schema) -> None:
     choices = [str(choice) for choice in schema["enum"]]
     if str(value) in choices:
         return
-    near = _near(str(value).lower(), choices)
+    near = near_word(str(value).lower(), choices)
     hint = f"did you mean '{near}'?" if near else f"it must be one of {', '.join(choices)}"
     raise _WrongValueError(f"{_shown(value)}; {hint}")
 

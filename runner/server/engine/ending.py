@@ -11,7 +11,6 @@ from runner.server.engine.cloud_inputs import LOST_CREDENTIALS, LOST_CREDENTIALS
 from runner.server.engine.delivery import target_errors
 from runner.server.engine.steps import (
     Parcel,
-    input_errors,
     named,
     output_of,
     pack,
@@ -23,6 +22,7 @@ from runner.server.engine.steps import (
 )
 from runner.server.jobs.credits import charged
 from runner.server.jobs.lifecycle import Event, Phase, follow
+from runner.server.jobs.notes import input_errors
 from runner.server.jobs.output_targets import closed_targets
 from runner.server.jobs.record import Job, Output, Step, StepFile
 from runner.server.jobs.vault import Vault

@@ -23,10 +23,11 @@ from runner.server.engine.fair_queue import FairQueue
 from runner.server.engine.fetching import Fetching
 from runner.server.engine.purse import Purse
 from runner.server.engine.stepping import Convert, Stepper
-from runner.server.engine.steps import StepPlan, input_errors, plan_steps, step_errors, with_facts
+from runner.server.engine.steps import StepPlan, plan_steps, step_errors, with_facts
 from runner.server.engine.threads import in_a_thread
 from runner.server.jobs.lifecycle import ENDED, Event, Phase, follow
 from runner.server.jobs.limits import max_credit
+from runner.server.jobs.notes import input_errors
 from runner.server.jobs.record import Input, Job, Output, Step
 from runner.server.jobs.staging import settle
 from runner.server.jobs.targets import for_source

@@ -73,10 +73,6 @@ def step_warnings(steps: Iterable[Step]) -> list[JsonObject]:
     return list({(one["id_source"], one["message"]): one for one in entries}.values())
 
 
-def input_errors(job: Job) -> list[JsonObject]:
-    return [{"source": "input", "id_source": one.id, **one.error} for one in job.inputs if one.error]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parcel:
     """What one conversion hands out: its files as they are, or packed into one."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import orjson
 
 from runner.server.jobs.lifecycle import STATUS
+from runner.server.jobs.notes import warnings_of
 from runner.server.jobs.record import Conversion, Input, Job, Output
 from runner.wire.status import INFO, StatusCode
 from runner.wire.values import JsonObject
@@ -44,7 +45,7 @@ def job_document(job: Job, code: StatusCode) -> JsonObject:
         "type": "job",
         "status": {"code": code, "info": INFO[code]},
         "errors": job.errors,
-        "warnings": job.warnings,
+        "warnings": warnings_of(job),
         "process": job.process,
         "fail_on_input_error": job.fail_on_input_error,
         "fail_on_conversion_error": job.fail_on_conversion_error,

@@ -224,10 +224,11 @@ def _callback(fields: Fields, default: str) -> str:
 def _limits(fields: Fields, before: JsonObject) -> JsonObject:
     """`before` with the names that are given; null takes one away.
 
-    What is known is checked; the rest is kept as it came, as the API's free-form objects allow.
+    What is known is checked; the rest is kept as it came, as the API's free-form objects allow, and told to be none.
     """
-    limits: JsonObject = {}
-    fields.table("limits")  # is none that is too large
+    given_all = fields.table("limits")  # empty where it is too large
+    others = {name: value for name, value in {**before, **given_all}.items() if name not in KNOWN}
+    limits: JsonObject = {name: value for name, value in others.items() if value is not None}
     for part, names in KNOWN.items():
         given = fields.part("limits").part(part)
         known = {name: given.whole(name) for name in names if name in given}
