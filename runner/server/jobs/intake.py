@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from runner.server.answers import conflict, invalid
 from runner.server.jobs.fields import Fields, fields_of
+from runner.server.jobs.fixed import check_conversion, check_input, check_job
 from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN, MOST_OUTPUT_TARGETS, MOST_PASSWORDS, check_conversion_count
 from runner.server.jobs.passwords import HashPassword
@@ -75,6 +76,7 @@ def patched_job(job: Job, body: Json, *, hashed: HashPassword) -> Job:
     """`job` with the fields of a PATCH; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
+    check_job(job, fields)
     patched = replace(
         job,
         process=fields.flag("process", default=job.process),
@@ -138,6 +140,7 @@ def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPrese
     """`conversion` with other options or metadata; the options given replace those given before, the password aside."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
+    check_conversion(conversion, fields)
     if "options" in fields:
         given, password = _options(fields, hashed)
         given = with_preset(conversion.category, conversion.target, given, presets, fields)
@@ -155,6 +158,7 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
     """`entry` with other parameters or options, and the credentials given for it."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
+    check_input(entry, fields)
     credentials = fields.table("credentials")
     parameters = {**entry.parameters, **fields.table("parameters")}
     if entry.type == "cloud" and entry.status == "ready" and parameters != entry.parameters:

@@ -1,0 +1,76 @@
+"""What a PATCH can't change, and documents that are sent back as they were read."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+_S3 = {"type": "amazons3", "parameters": {"bucket": "b", "file": "f"}, "credentials": {"accesskeyid": "a"}}
+_MADE_OF = {
+    "process": False,
+    "input": [{"type": "remote", "source": "http://127.0.0.1:9/a.png?sig=1", "filename": "a", "credentials": {"u": 1}}],
+    "conversion": [
+        {
+            "target": "JPG",
+            "options": {"quality": "80", "download_password": "pa55"},
+            "metadata": {"title": "t"},
+            "output_target": [_S3],
+        }
+    ],
+}
+
+
+def test_a_patch_of_what_it_can_not_change_is_refused_and_nothing_is_changed(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(**_MADE_OF)
+        known, entry, path = job["conversion"][0], job["input"][0], f"/jobs/{job['id']}"
+        of_job, of_conversion, of_input = path, f"{path}/conversions/{known['id']}", f"{path}/input/{entry['id']}"
+        for where, body, field in (
+            (of_job, {"conversion": [{"target": "png"}]}, "conversion"),
+            (of_job, {"conversion": [known, {"target": "png"}]}, "conversion"),
+            (of_job, {"conversion": {**known, "options": {"quality": 81}}}, "conversion"),
+            (of_job, {"input": [{"source": "http://127.0.0.1:9/b.png"}]}, "input"),
+            (of_job, {"input": [entry, {"source": "x", "type": "base64"}], "callback": "http://h/"}, "input"),
+            (of_conversion, {"target": "png", "options": {"quality": 81}}, "target"),
+            (of_conversion, {"category": "document"}, "category"),
+            (of_conversion, {"output_target": [{**_S3, "parameters": {"bucket": "c", "file": "f"}}]}, "output_target"),
+            (of_input, {"source": "http://127.0.0.1:9/a.png?sig=2"}, "source"),
+            (of_input, {"type": "base64"}, "type"),
+            (of_job, {"conversion": [{}] * 100_000}, "conversion"),
+        ):
+            refused = await api.http.patch(where, json=body)
+            assert (refused.status_code, list(refused.json()["errors"])) == (400, [field]), body
+        same = await api.get(job)
+        assert (same["conversion"], same["input"][0]["source"]) == (job["conversion"], entry["source"])
+        assert same["callback"] == ""
+
+    with_server(test)
+
+
+def test_a_whole_document_is_taken_back_as_it_was_read_or_made_of(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        early = await api.staged("png", limits={"job": {"max_inputs": 9}})
+        await api.upload(early)
+        late = await api.get(early)
+        assert (await api.http.patch(f"/jobs/{late['id']}", json=early)).status_code == 200
+        assert (await api.http.patch(f"/jobs/{late['id']}", json={**late, "process": True})).status_code == 200
+        assert (await api.ended(late))["status"]["code"] == "completed"
+
+        job = await api.create(**_MADE_OF)
+        path, shown = f"/jobs/{job['id']}", await api.get(job)
+        for where, body in (
+            (path, shown),
+            (path, _MADE_OF),
+            (f"{path}/conversions/{shown['conversion'][0]['id']}", shown["conversion"][0]),
+            (f"{path}/input/{shown['input'][0]['id']}", shown["input"][0]),
+            (f"{path}/input", shown["input"]),
+        ):
+            answer = await api.http.patch(where, json=body)
+            assert answer.status_code == 200, answer.text
+        assert (await api.get(job))["conversion"] == shown["conversion"]
+
+        picture = {"type": "base64", "source": base64.b64encode(b"x" * 200).decode(), "filename": "a.png"}
+        inline = await api.create(process=False, input=[picture])
+        assert (await api.http.patch(f"/jobs/{inline['id']}", json={"input": [picture]})).status_code == 200
+
+    with_server(test)
