@@ -155,6 +155,19 @@ def test_an_upload_that_does_not_go_on_may_be_deleted_and_the_job_goes_on_withou
     with_server(test)
 
 
+def test_a_whole_upload_takes_the_place_of_chunks_under_the_same_id(with_server: Any, md5: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged()
+        await send(api, job, 0, HALF)
+        whole = (await api.upload(job, CONTENT, x_oc_upload_uuid="u")).json()
+
+        assert (whole["status"], whole["checksum"]) == ("ready", md5(CONTENT))
+        assert [one["id"] for one in (await api.get(job))["input"]] == [whole["id"]]
+        assert list(api.opened.house.blobs.scratch("").iterdir()) == []
+
+    with_server(test)
+
+
 def test_a_job_that_waits_for_an_upload_ends_with_its_time(tmp_path: Path) -> None:
     async def test() -> None:
         async with api_of(tmp_path) as api:

@@ -109,7 +109,10 @@ async def _whole(house: House, request: Request, job: Job, entry: Input) -> Inpu
         raise storage_full(error) from error
     finally:
         house.blobs.discard(scratch)
-    return await _accepted(house, job.id, taken, got.decrypt_password)
+    accepted = await _accepted(house, job.id, taken, got.decrypt_password)
+    if is_arriving(job.input(entry.id) or taken):
+        house.blobs.remove_parts(f"{job.id}.{entry.id}")  # the chunks that it took the place of
+    return accepted
 
 
 async def _received(house: House, request: Request, scratch: Path, most: int, digest: Digest) -> Received:
