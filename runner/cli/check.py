@@ -34,7 +34,8 @@ def check(
 ) -> None:
     """Find every problem in RECIPES, files or folders, without sending anything.
 
-    A problem comes as file:line:column with what is wrong and what to do. Input files are not looked at.
+    A problem comes as file:line:column with what is wrong and what to do. Input files are not looked at. Every
+    profile is checked, too, unless --profile or --set says what is meant.
 
     Exits 0 when the recipes are fine and 5 when one is not; warnings count only with --strict.
     """

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import json
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,8 +21,8 @@ from runner.errors import Place, Problem
 from runner.recipe.find import Found, default_name, find_recipes
 from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
+from runner.recipe.overrides import overridden
 from runner.recipe.place import Layer, place_in, place_of
-from runner.recipe.read import has_half_character
 from runner.recipe.rules import name_findings, rule_findings
 from runner.recipe.scopes import expand_constants
 from runner.recipe.served import ABLE, Abilities, served_findings
@@ -49,6 +48,11 @@ class Wanted:
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     abilities: Abilities = ABLE
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether recipes are meant as they stand: who asks for a profile or other values means no other profile."""
+        return self.profile is None and not self.overrides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,15 +132,16 @@ class Examiner:
         if merged.document is None:
             told = (*merged.findings, *merged.literals)
             return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, told)))
-        document, refused = _overridden(merged.document, self.wanted.overrides)
+        document, refused = overridden(merged.document, self.wanted.overrides)
         written = document.get("name")
         name = written if isinstance(written, str) and written else default_name(file)
         expanded = expand_constants(document, name)
         judged = self._judge(expanded.document, file, name)
         findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
-        for variant in merged.variants():
-            problems |= dict.fromkeys(self._variant(variant, file, name))
+        if self.wanted.is_as_written:
+            for variant in merged.variants():
+                problems |= dict.fromkeys(self._variant(variant, file, name))
         recipe = None
         if not any(one.severity == "error" for one in problems):
             recipe = self.build(merged, _without_profiles(document), expanded.document, name)
@@ -151,7 +156,7 @@ class Examiner:
         )
 
     def _variant(self, merged: Merged, file: Path, name: str) -> Iterator[Problem]:
-        """What is wrong with a profile that wasn't asked for: a check is for all that is written."""
+        """What is wrong with a profile: a check is for all that is written."""
         expanded = expand_constants(merged.document or {}, name)
         rules = rule_findings(expanded.document, file.parent, self.wanted.catalog)
         yield from _placed(merged.layers, file, _at_most(itertools.chain(expanded.findings, rules), file))
@@ -181,40 +186,6 @@ def _without_profiles(document: JsonObject) -> JsonObject:
 
 def _texts(value: Json) -> tuple[str, ...]:
     return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
-
-
-def _overridden(document: JsonObject, overrides: Mapping[str, str]) -> tuple[JsonObject, list[Finding]]:
-    """`vars` with `--set` applied, each of the type that the recipe gave it."""
-    names = document.get("vars")
-    if not overrides or not isinstance(names, dict):
-        return document, []
-    values, findings = dict(names), []
-    for name, text in overrides.items():
-        if name not in values:
-            continue
-        try:
-            values[name] = _typed(text, values[name])
-        except ValueError as error:
-            message = f"--set {name}: {error}"
-            findings.append(Finding(path=("vars", name), code="wrong-type", message=message))
-    return {**document, "vars": values}, findings
-
-
-def _typed(text: str, like: Json) -> Json:
-    if has_half_character(text):  # a byte of the command line that is no UTF-8
-        raise ValueError("the value is not UTF-8 text")
-    if isinstance(like, str):
-        return text
-    kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if isinstance(like, float) and type(value) is int:
-        value = float(value)
-    if type(value) is not type(like):
-        raise ValueError(f"{shown(text)} is not {kinds.get(type(like), 'a table')}, which the recipe has there")
-    return value
 
 
 def _placed(layers: Sequence[Layer], file: Path, findings: Iterable[Finding]) -> Iterator[Problem]:

@@ -113,8 +113,42 @@ def test_set_and_profile_reach_the_recipes(folder: Path) -> None:
     )
 
     assert _check(folder, "--set", "q=101").returncode == 5
-    assert _check(folder, "--set", "q=100").returncode == 5  # the profile is wrong whoever asks
+    assert _check(folder, "--set", "q=100").returncode == 0
     assert "quality is 500" in _check(folder, "--profile", "bad").stderr
+    assert "quality is 500" in _check(folder).stderr  # a check without a wish is for all that is written
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(
+            "[limits.job]\nmax_credit = 9\n[profile.asked]\nlimits.job.max_credit = 5\nbudget.run = 10\n"
+            "[profile.other.limits.job]\nmax_credit = 100\n",
+            id="caps",
+        ),
+        pytest.param(
+            '[profile.asked.foreach]\nrows = "a.csv"\n[profile.other.foreach]\nmatrix = { width = [1, 2] }\n',
+            id="items",
+        ),
+    ],
+)
+def test_another_profile_is_never_laid_over_the_one_that_is_asked_for(folder: Path, told: str) -> None:
+    (folder / "good.recipe.toml").write_text(GOOD + told)
+
+    for wish in ((), ("--profile", "asked"), ("--profile", "other")):
+        done = _check(folder, *wish)
+
+        assert (done.returncode, done.stderr) == (0, ""), wish
+
+
+def test_what_is_set_is_not_held_against_profiles_that_nobody_asked_for(folder: Path) -> None:
+    (folder / "good.recipe.toml").write_text(
+        GOOD + 'options = { quality = "{vars.q}" }\n[vars]\nq = 0\n[profile.slow]\ndeadline = "1h"\n'
+    )
+
+    assert _check(folder, "--set", "q=50").returncode == 0
+    assert _check(folder, "--set", "q=50", "--profile", "slow").returncode == 0
+    assert "quality is 0" in _check(folder, "--profile", "slow").stderr
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
