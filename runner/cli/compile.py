@@ -43,7 +43,7 @@ def compile(  # noqa: A001 - the command's name
     chosen = choose_endpoint(recipes, endpoint=endpoint, state=state, need_key=False)
     today = datetime.now(UTC).date().isoformat()
     with memory_log() as log:
-        prepared = run_async(prepare(loaded.recipes, endpoint=chosen, log=log, run_date=today))
+        prepared = run_async(prepare(loaded.recipes, endpoint=chosen, log=log, run_date=today, secrets_may_lack=True))
     rows = [compiled_json(job) for job in prepared.jobs]
     if style == "json":
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))

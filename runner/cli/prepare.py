@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runner.cli.accounts import Accounts
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.secrets import resolve_secret
 from runner.compile import (
@@ -94,12 +95,21 @@ def raise_refusals(prepared: Prepared) -> None:
 
 
 async def prepare(
-    recipes: Sequence[Recipe], *, endpoint: ChosenEndpoint, log: RunLog, run_date: str, beside: Sequence[Job] = ()
+    recipes: Sequence[Recipe],
+    *,
+    endpoint: ChosenEndpoint,
+    log: RunLog,
+    run_date: str,
+    beside: Sequence[Job] = (),
+    secrets_may_lack: bool = False,
 ) -> Prepared:
     """The jobs of `recipes`. `log` remembers digests, so that unchanged files aren't read again.
 
-    `beside` are jobs of other recipes, which want their places as much. Buckets are listed, and web servers asked
-    about sources with `revalidate`; nothing else leaves this machine.
+    beside            jobs of other recipes, which want their places as much
+    secrets_may_lack  whether a reference to an account's name that leads to nothing counts as it stands; else the
+                      item is refused, since nobody knows whose storage it means
+
+    Buckets are listed, and web servers asked about sources with `revalidate`; nothing else leaves this machine.
     """
     shelf = _Shelf()
     project = endpoint.project
@@ -108,9 +118,10 @@ async def prepare(
             files = [_files_of(draft, source, project, shelf) for source in draft.sources]
             if all(files):
                 shelf.drafts.append((draft, files))
+    accounts = _accounts(shelf, required=not secrets_may_lack)
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
-    compiled = tuple(_compile(shelf, known, seen, endpoint=endpoint.name))
+    compiled = tuple(_compile(shelf, known, seen, accounts, endpoint=endpoint.name))
     everything = Prepared(jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled)
     return everything.without(_clashes(compiled, beside, run_date=run_date))
 
@@ -209,6 +220,21 @@ async def _objects(
         return None
 
 
+def _accounts(shelf: _Shelf, *, required: bool) -> Accounts:
+    """What references to names of accounts stand for; where one is `required` and lacks, the draft is refused."""
+    accounts = Accounts()
+    lacking = [(draft, *lack) for draft, _ in shelf.drafts for lack in accounts.resolve(draft)]
+    for draft, slot, error in lacking if required else ():
+        place = draft.recipe.locate(slot)
+        message = f"{error}, and whose storage it is belongs to what the work is"
+        problem = Problem(place=place, code="unnamed-account", message=message, hint=error.hint, secret=True)
+        shelf.refuse(draft.address, problem)
+    if required and lacking:
+        refused = {draft.address for draft, *_ in lacking}
+        shelf.drafts = [row for row in shelf.drafts if row[0].address not in refused]
+    return accounts
+
+
 async def _revalidated(shelf: _Shelf) -> Mapping[str, str]:
     """Revisions of the remote sources that are to be asked; a draft whose source doesn't answer is refused."""
     asked = [(draft, index, source) for draft, _ in shelf.drafts for index, source in to_revalidate(draft.payload)]
@@ -267,14 +293,16 @@ async def _digests(shelf: _Shelf, log: RunLog) -> Digests:
     return await digests(wanted, log, now=time.time, jobs=HASHED_AT_ONCE)
 
 
-def _compile(shelf: _Shelf, known: Digests, seen: Mapping[str, str], *, endpoint: str) -> Iterator[Job]:
+def _compile(
+    shelf: _Shelf, known: Digests, seen: Mapping[str, str], accounts: Accounts, *, endpoint: str
+) -> Iterator[Job]:
     for draft, sources in shelf.drafts:
         contents = [
             _contents(draft, source, files, known, shelf) for source, files in zip(draft.sources, sources, strict=True)
         ]
         if not all(contents):
             continue
-        job, problems = jobs_of(draft, contents, endpoint=endpoint, seen=seen)
+        job, problems = jobs_of(draft, contents, endpoint=endpoint, seen=seen, accounts=accounts.of(draft))
         for problem in problems:
             shelf.refuse(draft.address, problem)
         if job is not None and not problems:

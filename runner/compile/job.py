@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.compile.draft import Draft
-from runner.compile.key import job_key
+from runner.compile.key import NO_ACCOUNTS, job_key
 from runner.compile.naming import bought_stem, names_of, stem_of
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, output_conflicts, save_to
@@ -118,11 +118,14 @@ def jobs_of(
     *,
     endpoint: str,
     seen: Mapping[str, str] | None = None,
+    accounts: Mapping[str, str] = NO_ACCOUNTS,
 ) -> tuple[Job | None, tuple[Problem, ...]]:
     """The job of `draft`, or what is wrong with it.
 
     contents  for each of `draft.sources` the files it means, in order
     seen      revisions of remote inputs with `revalidate`, by `asked_name`
+    accounts  what references to the names of accounts stand for, as `job_key` takes them; the same object for all
+              items of a recipe is quicker
     """
     payload, uploads = _with_uploads(draft.payload, draft, contents)
     revisions = revisions_of(payload, draft, seen or {})
@@ -134,6 +137,7 @@ def jobs_of(
             revisions=revisions,
             endpoint=endpoint,
             epoch=recipe.epoch,
+            accounts=accounts,
         )
     except (ValueError, TypeError) as error:
         problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")

@@ -6,17 +6,16 @@ for the first of them.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runner.compile.naming import bought_stem
+from runner.wire.accounts import account_of, reference_name
 from runner.wire.formats import file_ending
 from runner.wire.holders import holder_of, object_name
 from runner.wire.names import plain_name
-from runner.wire.providers import PROVIDERS
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +57,13 @@ def _name(target: JsonObject, conversion: JsonObject, stem: str) -> TargetName |
     if file.endswith("/"):
         own = plain_name(as_text(as_object(conversion.get("options")).get("output_filename"))) or stem
         file = f"{file}{own}.{file_ending(as_text(conversion.get('target')))}" if own else ""
-    holder = (*holder_of(provider, parameters), *_account(provider, as_object(target.get("credentials"))))
+    holder = (*holder_of(provider, parameters), *_account(provider, target.get("credentials")))
     return TargetName(provider=provider, holder=holder, file=object_name(provider, file)) if file else None
 
 
-def _account(provider: str, credentials: JsonObject) -> tuple[tuple[str, str], ...]:
-    """Whose storage it is, where the parameters don't say so: its name, or the reference that stands for it."""
-    name = PROVIDERS[provider].account if provider in PROVIDERS else ""
-    given = credentials.get(name) if name else None
-    return (("account", given if isinstance(given, str) else json.dumps(given, sort_keys=True)),) if given else ()
+def _account(provider: str, credentials: Json) -> tuple[tuple[str, str], ...]:
+    given = account_of(provider, credentials)
+    return (("account", given if isinstance(given, str) else reference_name(given)),) if given else ()
 
 
 def wanted_twice(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from runner.compile import Job
 from runner.plan.actions import Change
+from runner.state import KeyState
+from runner.wire.accounts import account_references, reference_name
 from runner.wire.addresses import masked
+from runner.wire.providers import ACCOUNTS
 from runner.wire.values import Json
 
 # What never changes a key, so it can't be why the work is new; and the digest gets words of its own.
-SILENT = frozenset({"callback", "notify_status", "limits", "credentials", "download_passwords", "process"})
+SILENT = frozenset({"callback", "notify_status", "limits", "download_passwords", "process"})
 # An input's content, by what tells one version from the next.
 _CONTENT = re.compile(r"(input\[\d+\])\.(?:sha256|revision)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -23,12 +27,37 @@ def changes_between(before: Mapping[str, Json], after: Mapping[str, Json]) -> tu
     return tuple(_walk(before, after, ""))
 
 
+def causes(before: KeyState, job: Job, changes: Sequence[Change]) -> Sequence[str]:
+    """Why the work of an address is another than before: where it is done, and the first of `changes`. Never empty."""
+    return [*_moved(before, job), *map(str, changes[:1])] or [_unseen(before, job)]
+
+
+def _moved(before: KeyState, job: Job) -> Iterator[str]:
+    """What else makes other work of one payload: where it is done, and that it shall be done anew."""
+    if before.endpoint and before.endpoint != job.endpoint:
+        yield f"endpoint: {before.endpoint} -> {job.endpoint}"
+    epoch = job.draft.recipe.epoch
+    if before.epoch is not None and before.epoch != epoch:
+        yield f"epoch: {before.epoch} -> {epoch}"
+
+
+def _unseen(before: KeyState, job: Job) -> str:
+    """What makes other work and stands in no payload: what a reference to an account's name stands for."""
+    references = dict.fromkeys(reference_name(reference) for _, reference in account_references(job.payload))
+    if references and before.endpoint and before.epoch is not None:
+        return f"the account that {', '.join(references)} names"
+    return "endpoint or epoch (an old log doesn't say which)"
+
+
 def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         unmoved = _of_the_path(before, after)
         for name in sorted(before.keys() | after.keys()):
-            if name not in SILENT and name not in SILENT_SUFFIXES and name not in unmoved:
-                yield from _walk(before.get(name), after.get(name), f"{path}.{name}" if path else name)
+            at = f"{path}.{name}" if path else name
+            if name == "credentials":
+                yield from _walk(_accounts(before.get(name)), _accounts(after.get(name)), at)
+            elif name not in SILENT and name not in SILENT_SUFFIXES and name not in unmoved:
+                yield from _walk(before.get(name), after.get(name), at)
     elif isinstance(before, list) and isinstance(after, list):
         for index in range(max(len(before), len(after))):
             old = before[index] if index < len(before) else None
@@ -44,6 +73,12 @@ def _of_the_path(before: Mapping[str, Json], after: Mapping[str, Json]) -> froze
         return frozenset()
     own_names = all(f"/{one.get('source')}".endswith(f"/{one.get('filename')}") for one in (before, after))
     return frozenset({"source", "filename"}) if own_names else frozenset({"source"})
+
+
+def _accounts(credentials: Json) -> Mapping[str, Json]:
+    """What of credentials says whose storage it is, and so is part of the key."""
+    given = credentials if isinstance(credentials, Mapping) else {}
+    return {name: given[name] for name in ACCOUNTS if name in given}
 
 
 def _change(path: str, before: Json, after: Json) -> Change:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
 from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
-from runner.plan.changes import changes_between
+from runner.plan.changes import causes, changes_between
 from runner.plan.holdings import copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
 from runner.plan.previous import newest_by_address
@@ -167,21 +167,11 @@ def _new(job: Job, known: Known) -> Step:
     if before is None:
         return _made(job, Action.RUN, "new", credits=Credits(cap=job.cap, estimate=None))
     changes = changes_between(before.payload, job.payload_for(run_date=known.run_date))
-    said = [*_moved(before, job), *map(str, changes[:1])] or ["endpoint or epoch (an old log doesn't say which)"]
-    reason = f"changed: {', '.join(said)}"
+    reason = f"changed: {', '.join(causes(before, job, changes))}"
     if len(changes) > 1:
         reason += f" and {len(changes) - 1} more"
     estimate = before.spent or None
     return _made(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
-
-
-def _moved(before: KeyState, job: Job) -> Iterator[str]:
-    """What else makes other work of one payload: where it is done, and that it shall be done anew."""
-    if before.endpoint and before.endpoint != job.endpoint:
-        yield f"endpoint: {before.endpoint} -> {job.endpoint}"
-    epoch = job.draft.recipe.epoch
-    if before.epoch is not None and before.epoch != epoch:
-        yield f"epoch: {before.epoch} -> {epoch}"
 
 
 def _conflict(job: Job, known: Known, state: KeyState | None = None) -> Step | None:

@@ -66,6 +66,8 @@ PROVIDERS: dict[str, Provider] = {
     )
 }
 
+# The credentials that name an account.
+ACCOUNTS = frozenset(provider.account for provider in PROVIDERS.values() if provider.account)
 # Whose objects can be listed.
 LISTED = tuple(sorted(name for name, provider in PROVIDERS.items() if provider.as_input))
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.acceptance.clouds import Cloud
 from tests.acceptance.command_line import Desk, Done
+from tests.server.storage.remote import Remote
 
 RECIPES = (
     "s3-input",
@@ -107,7 +108,70 @@ def secret_part(value: str) -> str:
     return json.loads(value)["private_key"].splitlines()[3] if value.startswith("{") else value
 
 
-def jpeg() -> bytes:
+def jpeg(width: int = 32) -> bytes:
     written = io.BytesIO()
-    Image.new("RGB", (32, 24), "teal").save(written, "JPEG")
+    Image.new("RGB", (width, 24), "teal").save(written, "JPEG")
     return written.getvalue()
+
+
+AZURE = [pytest.param("azure", marks=pytest.mark.xdist_group("blob"))]
+
+
+def azure_recipe(account: str, *, name: str, stored: bool) -> str:
+    """A picture out of an account's container, or a file that goes there, as `name`."""
+    place = f'parameters = {{ container = "tests", file = "{name}" }}\n'
+    place += f'credentials = {{ accountname = {account}, accountkey = {{ env = "AZURE_KEY" }} }}\n'
+    if not stored:
+        return f'[[input]]\ntype = "cloud"\nsource = "azure"\n{place}[[conversion]]\ntarget = "png"\n'
+    upload = '[[input]]\ntype = "upload"\nsource = "pictures/mountains.jpg"\n[[conversion]]\ntarget = "png"\n'
+    return f'{upload}[[conversion.output_target]]\ntype = "azure"\n{place}'
+
+
+def at(desk: Desk, remote: Remote) -> Desk:
+    """A shell with the account's name and key."""
+    shell = {"AZURE_NAME": remote.credentials["accountname"], "AZURE_KEY": remote.credentials["accountkey"]}
+    return replace(desk, more={**desk.more, **shell})
+
+
+@pytest.mark.parametrize("provider", AZURE, indirect=True)
+def test_the_same_name_in_two_accounts_is_two_pictures(pointed: Desk, cloud: Cloud) -> None:
+    neighbor = cloud.remote.neighbor
+    assert neighbor is not None
+    for remote, width in ((cloud.remote, 11), (neighbor, 22)):
+        remote.put("whose.jpg", jpeg(width))
+        account = f'"{remote.credentials["accountname"]}"'
+        pointed.write(f"recipes/w{width}.recipe.toml", azure_recipe(account, name="whose.jpg", stored=False))
+
+    for remote, width in ((cloud.remote, 11), (neighbor, 22)):
+        done = at(pointed, remote).runner("run", f"recipes/w{width}.recipe.toml", "--endpoint", "local")
+
+        assert done.code == 0, done.err
+        result = (pointed.folder / f"recipes/out/w{width}/whose.png").read_bytes()
+        assert Image.open(io.BytesIO(result)).width == width
+
+
+@pytest.mark.parametrize("provider", AZURE, indirect=True)
+def test_an_account_behind_a_variable_is_another_when_the_variable_changes(pointed: Desk, cloud: Cloud) -> None:
+    neighbor = cloud.remote.neighbor
+    assert neighbor is not None
+    told = azure_recipe('{ env = "AZURE_NAME" }', name="mine.png", stored=True)
+    pointed.write("recipes/mine.recipe.toml", told)
+    ask = ("recipes/mine.recipe.toml", "--endpoint", "local", "--format", "json")
+
+    first = at(pointed, cloud.remote).runner("run", *ask)
+    again = at(pointed, cloud.remote).runner("plan", *ask)
+    moved = at(pointed, neighbor).runner("plan", *ask)
+    second = at(pointed, neighbor).runner("run", *ask)
+    unnamed = pointed.runner("plan", *ask)
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    for remote in (cloud.remote, neighbor):
+        stored = remote.get("mine.png")
+        assert stored is not None
+        assert Image.open(io.BytesIO(stored)).format == "PNG"
+    assert [job["action"] for job in again.json["jobs"]] == ["skip"]
+    assert 'changed: the account that {"env": "AZURE_NAME"} names' in moved.json["jobs"][0]["reason"]
+    assert unnamed.code == 5
+    assert "the environment variable 'AZURE_NAME' is not set, and whose storage it is" in unnamed.err
+    log = b"".join(path.read_bytes() for path in pointed.folder.rglob(".runner/runs.db*"))
+    assert neighbor.credentials["accountname"].encode() not in log

@@ -89,6 +89,7 @@ IN = {
     "target as written": ("conversion", 0, "target", "WEBP"),
     "options": ("conversion", 0, "options", "quality", 83),
     "metadata": ("conversion", 0, "metadata", "title", "B"),
+    "account of a target": ("conversion", 0, "output_target", 0, "credentials", "username", "other"),
     "target type": ("conversion", 0, "output_target", 0, "type", "azure"),
     "target parameters": ("conversion", 0, "output_target", 0, "parameters", "file", "g"),
 }
@@ -97,7 +98,7 @@ OUT = {
     "input credentials": ("input", 1, "credentials", {"accesskeyid": "OTHER"}),
     "input option": ("input", 2, "options", "password", {"env": "OTHER"}),
     "picker token": ("input", 3, "credentials", {"token": {"file": "t"}}),
-    "target credentials": ("conversion", 0, "output_target", 0, "credentials", {}),
+    "target password": ("conversion", 0, "output_target", 0, "credentials", "password", {"env": "OTHER"}),
     "download password": ("conversion", 0, "options", "download_password", {"env": "OTHER"}),
     "password of an option": ("conversion", 1, "options", "password", {"env": "OTHER"}),
     "download passwords": ("download_passwords", [{"env": "TWO"}]),
@@ -137,6 +138,33 @@ def test_a_presigned_link_is_known_by_its_identity() -> None:
         document["input"][2]["identity"] = "c.png of November"
 
     assert key(one) == key(two)
+
+
+def azure(account: Any) -> dict[str, Any]:
+    """An input in somebody's container, and a target there."""
+    entry = {"parameters": {"container": "c", "file": "f"}, "credentials": {"accountname": account, "accountkey": "x"}}
+    return {
+        "input": [{"type": "cloud", "source": "azure", **entry}],
+        "conversion": [{"target": "png", "output_target": [{"type": "azure", **entry}]}],
+    }
+
+
+def test_a_reference_to_an_account_is_the_name_it_stands_for() -> None:
+    reference = {"env": "AZN"}
+    literal = [key(azure(name), digests={}) for name in ("a", "b")]
+
+    named = [key(azure(reference), digests={}, accounts={'{"env": "AZN"}': name}) for name in ("a", "b")]
+
+    assert named == literal
+    assert key(azure(reference), digests={}) not in named  # nobody knows whose it is
+    assert len({*literal, key(azure(None), digests={})}) == 3
+
+
+def test_accounts_count_for_inputs_and_targets_each() -> None:
+    one, other = azure("a"), azure("b")
+
+    assert key({**one, "input": other["input"]}, digests={}) != key(one, digests={})
+    assert key({**one, "conversion": other["conversion"]}, digests={}) != key(one, digests={})
 
 
 def test_the_order_of_inputs_and_of_conversions_counts() -> None:
@@ -207,10 +235,10 @@ def test_a_round_trip_through_json_keeps_the_key(options: dict[str, Any]) -> Non
 
 
 @given(secret=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_no_credential_has_a_say_in_the_key(secret: str) -> None:
+def test_no_credential_but_the_name_of_an_account_has_a_say_in_the_key(secret: str) -> None:
     document = copy.deepcopy(WORK)
     document["input"][1]["credentials"] = {"accesskeyid": secret, "secretaccesskey": secret, "sessiontoken": secret}
-    document["conversion"][0]["output_target"][0]["credentials"] = {"username": secret, "password": secret}
+    document["conversion"][0]["output_target"][0]["credentials"] = {"username": "me", "password": secret}
     document["conversion"][0]["options"]["download_password"] = secret
     document["download_passwords"] = [secret]
 
@@ -261,7 +289,7 @@ def test_a_key_put_together_from_parts_is_that_of_the_whole_document() -> None:
                 "target": "webp",
                 "options": {"quality": 82, "download_password": PLACEHOLDER},
                 "metadata": {"title": "A"},
-                "output_target": [{"type": "ftp", "parameters": {"host": "h", "file": "f"}}],
+                "output_target": [{"type": "ftp", "parameters": {"host": "h", "file": "f"}, "account": "me"}],
             },
             {
                 "category": "document",
