@@ -180,7 +180,7 @@ class Planning:
             compiled=(*prepared.compiled, *beside),
             recipes=tuple(wanted),
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
-            warnings=self.warnings,
+            warnings=(*self.warnings, *prepared.warnings),
             run_date=run_date,
             absent={one.address: one.problem for one in prepared.refusals if one.problem.code in _ABSENT},
         )

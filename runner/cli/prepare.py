@@ -58,6 +58,7 @@ class Prepared:
     jobs: tuple[Job, ...]
     refusals: tuple[Refusal, ...]
     compiled: tuple[Job, ...]
+    warnings: tuple[Problem, ...] = ()
 
     def without(self, refused: Mapping[str, Problem]) -> Prepared:
         """Without the jobs at these addresses."""
@@ -70,10 +71,11 @@ class Prepared:
 
 @dataclass(kw_only=True, slots=True)
 class _Shelf:
-    """What is gathered on the way: drafts with their files, and what was refused."""
+    """What is gathered on the way: drafts with their files, what was refused, and what may be a mistake."""
 
     drafts: list[tuple[Draft, list[list[FileFact]]]] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
     facts: dict[str, FileFact] = field(default_factory=dict)
 
     def refuse(self, address: str, problem: Problem) -> None:
@@ -122,7 +124,9 @@ async def prepare(
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
     compiled = tuple(_compile(shelf, known, seen, accounts, endpoint=endpoint.name))
-    everything = Prepared(jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled)
+    everything = Prepared(
+        jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled, warnings=tuple(shelf.warnings)
+    )
     return everything.without(_clashes(compiled, beside, run_date=run_date))
 
 
@@ -189,8 +193,17 @@ def _paths(recipe: Recipe, foreach: Foreach, project: Path, shelf: _Shelf) -> Se
     for found in listing.problems:
         at = ("foreach", "files", found.pattern)
         shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, at, found))
+    if listing.files:  # else there are no items, which is told as one problem
+        shelf.warnings += (_unmatched(recipe, number, foreach.patterns[number]) for number in listing.unmatched)
     shelf.facts.update({fact.absolute: fact for fact in listing.files})
     return [fact.path for fact in listing.files] if listing.files or not listing.problems else None
+
+
+def _unmatched(recipe: Recipe, number: int, pattern: str) -> Problem:
+    """Beside patterns that find something one may find nothing today; it may also be misspelt."""
+    place = recipe.locate(("foreach", "files", number))
+    message = f"{pattern!r} matches no file in {recipe.folder}"
+    return Problem(place=place, severity="warning", code="no-match", message=message)
 
 
 def _table(recipe: Recipe, foreach: Foreach, shelf: _Shelf) -> str | None:

@@ -56,10 +56,11 @@ class FileProblem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """What was found, in order of the paths."""
+    """What was found, in order of the paths; `unmatched` are the numbers of patterns that led to nothing."""
 
     files: tuple[FileFact, ...]
     problems: tuple[FileProblem, ...]
+    unmatched: tuple[int, ...] = ()
 
 
 def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (), *, root: Path) -> Listing:
@@ -71,8 +72,9 @@ def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (
     A name with brackets means the file or folder of exactly that name where there is one.
 
     Never raises for what it meets on disk: those are problems of the listing. That a pattern matches nothing is one
-    where it can be told what was meant.
+    where it can be told what was meant, and where it is the name of a file and nothing else.
     """
+    unmatched = []
     search = _Search(folder=folder, root=os.path.realpath(root), excluded=tuple(_excluded(exclude)))
     for search.pattern, pattern in enumerate(patterns):
         if pattern.startswith("/"):
@@ -80,11 +82,11 @@ def list_files(folder: Path, patterns: Sequence[str], exclude: Sequence[str] = (
         else:
             search.met = False
             search.expand("", pattern_parts(pattern))
-            if not search.met:
-                search.unmatched(pattern, alone=len(patterns) == 1)
+            if not search.met and not search.explained(pattern, alone=len(patterns) == 1):
+                unmatched.append(search.pattern)
     files = (search.found[path] for path in sorted(search.found))
     problems = (search.problems[path] for path in sorted(search.problems))
-    return Listing(files=tuple(files), problems=tuple(problems))
+    return Listing(files=tuple(files), problems=tuple(problems), unmatched=tuple(unmatched))
 
 
 def _excluded(patterns: Sequence[str]) -> Iterator[Pattern[str]]:
@@ -186,14 +188,15 @@ class _Search:
         named = (one for one in entries if one.name == part) if may_be_plain(part) else ()
         return [one for one in named if self._is_folder(at + part, one) == folders]
 
-    def unmatched(self, pattern: str, *, alone: bool) -> None:
-        """A problem of a pattern that led to nothing, where it can be told why; `alone`: there is no other."""
+    def explained(self, pattern: str, *, alone: bool) -> bool:
+        """Whether it can be told why a pattern led to nothing, which is a problem then; `alone`: there is no other."""
         if pattern and os.path.isdir(self.folder / pattern):  # noqa: PTH112 - never raises
             self.problem(pattern, "not-a-file", "is a folder, not a file", _in_folder(pattern))
-            return
-        hint = _spelling(pattern) or self._brackets(pattern, alone=alone)
-        if hint:
+        elif hint := _spelling(pattern) or self._brackets(pattern, alone=alone):
             self.problem(pattern, "no-match", "matches no file", hint)
+        elif pattern and not alone and not is_magic(pattern):
+            self.take("/".join(pattern_parts(pattern)), missing=True)
+        return self.met
 
     def _brackets(self, pattern: str, *, alone: bool) -> str:
         """How to write a name with brackets; beside other patterns only where there is such a file."""

@@ -71,6 +71,22 @@ def test_pictures_that_are_none_fail_alone_and_the_server_lives(desk: Desk, tmp_
     assert len(desk.book()) == 7
 
 
+def test_of_several_patterns_a_misspelt_name_is_refused_and_an_idle_glob_warned_of(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    recipe = recipe_of("in/a.png").replace('"in/a.png"', '["in/a.png",\n"in/*.gif"]')
+    desk.write("idle.recipe.toml", recipe)
+    desk.write("gone.recipe.toml", recipe.replace("in/*.gif", "in/b.png"))
+
+    idle, gone = desk.runner("plan", "idle.recipe.toml"), desk.runner("run", "gone.recipe.toml")
+
+    assert idle.code == 0
+    assert f"idle.recipe.toml:2:1: warning: 'in/*.gif' matches no file in {desk.folder}\n" in idle.err
+    assert gone.code == 5
+    assert "gone.recipe.toml:2:1: error: 'in/b.png' isn't there\n" in gone.err
+    assert desk.delivered() == {"a.webp"}
+    assert desk.runner("run", "idle.recipe.toml").said == (0, "", "")
+
+
 def test_one_server_goes_on_after_every_bad_input(desk: Desk) -> None:
     desk.write("bad.png", huge_png(50_000))
     desk.write("good.png", png())

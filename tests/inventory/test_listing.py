@@ -253,10 +253,27 @@ def test_a_pattern_that_matches_nothing_is_told_with_what_was_meant(
 def test_beside_others_a_pattern_may_match_nothing_unless_something_else_was_meant(project: Path) -> None:
     write(project, "a.jpg", "scan [1] of 2.jpg")
 
-    listing = list_files(project, ["*.jpg", "[0-9].jpg", "scan [1]*", "b/*", "photos"], root=project)
+    listing = list_files(project, ["*.jpg", "[0-9].jpg", "scan [1]*", "b/*"], root=project)
 
     assert [each.path for each in listing.files] == ["a.jpg", "scan [1] of 2.jpg"]
     assert [(each.path, each.pattern) for each in listing.problems] == [("scan [1]*", 2)]
+    assert listing.unmatched == (1, 3)
+
+
+def test_beside_others_a_name_that_is_not_there_is_a_problem(project: Path) -> None:
+    write(project, "in/a.jpg", "drafts/b.jpg")
+    (project / "in/gone.jpg").symlink_to("nowhere.jpg")
+
+    patterns = ["in/a.jpg", "./in/b.jpg", "in/gone.jpg", "drafts/b.jpg", "nowhere/c.jpg"]
+    listing = list_files(project, patterns, ["drafts"], root=project)
+
+    assert [each.path for each in listing.files] == ["in/a.jpg"]
+    assert [(each.path, each.code, each.pattern) for each in listing.problems] == [
+        ("in/b.jpg", "missing-file", 1),
+        ("in/gone.jpg", "missing-file", 2),
+        ("nowhere/c.jpg", "missing-file", 4),
+    ]
+    assert listing.problems[0].hint == "did you mean 'in/a.jpg'?"
 
 
 def test_a_pattern_whose_files_are_all_excluded_or_named_already_is_no_problem(project: Path) -> None:
