@@ -22,6 +22,7 @@ from runner.recipe.find import Found, default_name, find_recipes
 from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.overrides import overridden
+from runner.recipe.paths import may_be_shown
 from runner.recipe.place import Layer, place_in, place_of
 from runner.recipe.rules import name_findings, rule_findings
 from runner.recipe.scopes import expand_constants
@@ -214,7 +215,7 @@ def _problem(layers: Sequence[Layer], top: Path, finding: Finding) -> Problem:
         code=finding.code,
         message=finding.message,
         hint=finding.hint,
-        secret=finding.secret,
+        secret=finding.secret or not may_be_shown(place.file),
     )
 
 

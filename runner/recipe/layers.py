@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.recipe.finding import Finding
+from runner.recipe.includes import include_target, refused
 from runner.recipe.literals import literal_findings
 from runner.recipe.normal import normal
 from runner.recipe.place import Layer
@@ -18,8 +19,6 @@ from runner.recipe.read import Read, read_file
 from runner.recipe.suggest import shown
 from runner.wire.secrets import is_reference
 from runner.wire.values import JsonObject
-
-MAX_FILES = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,8 +133,8 @@ class _Gathering:
                 yield from self._included(file, name, index, chain)
 
     def _included(self, file: Path, name: str, index: int, chain: tuple[Path, ...]) -> Iterator[_Part]:
-        target = Path(file.parent, name).resolve() if "\0" not in name else file.parent
-        said = _refused(target, chain)
+        target = include_target(file, name)
+        said, hint = refused(name, target, chain)
         if not said and target in self.seen:
             return  # what lies higher up already can add nothing further down
         self.seen.add(target)
@@ -145,17 +144,10 @@ class _Gathering:
                 yield from self.parts(target, read, (*chain, target))
                 return
             said = f"the included file {shown(target.name)} {_said(read)}"
-        self.findings.append(Finding(path=("include", index), code="bad-include", message=said, file=file))
+        self.findings.append(Finding(path=("include", index), code="bad-include", message=said, hint=hint, file=file))
 
 
 _NO_FILE = frozenset({"no-such-file", "not-a-file", "not-readable", "too-large"})
-
-
-def _refused(target: Path, chain: tuple[Path, ...]) -> str:
-    if target in chain:
-        names = [path.name for path in (*chain[chain.index(target) :], target)]
-        return f"includes itself: {' -> '.join(names)}"
-    return f"more than {MAX_FILES} files deep" if len(chain) >= MAX_FILES else ""
 
 
 def _said(read: Read) -> str:

@@ -52,6 +52,17 @@ def project_root(folder: Path) -> Path:
     return folder
 
 
+def is_of_project(file: Path, folder: Path) -> bool:
+    """Whether `file` lies in the project of `folder`, wherever links lead."""
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(project_root(folder)))
+
+
+@lru_cache(maxsize=1024)
+def may_be_shown(file: Path) -> bool:
+    """Whether lines of a file that was taken for a recipe may be printed: a link may have led to anything."""
+    return os.path.realpath(file).endswith((".toml", ".json")) and is_of_project(file, file.parent)
+
+
 def negations(patterns: Json, at: Steps) -> Iterator[Finding]:
     """Globs as other tools know them, where a "!" in front takes out what an earlier one named; ours just add up."""
     for index, pattern in enumerate(patterns if isinstance(patterns, list) else [patterns]):

@@ -221,6 +221,68 @@ def test_files_that_include_each_other_over_and_over_are_read_once(load: Load, f
     assert len(recipe.recipes[0].vars) == 40
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("netrc", "'netrc' isn't a TOML or JSON file by its name"),
+        ("{outside}/common.toml", "is absolute; what is included is named relative to the file that does"),
+        ("../outside/common.toml", "'../outside/common.toml' leads out of the project"),
+        ("link.toml", "'link.toml' leads out of the project"),
+        ("folder/common.toml", "'folder/common.toml' leads out of the project"),
+        ("near.toml", "'near.toml' isn't a TOML or JSON file by its name"),
+        ("a\\u0000b.toml", "a path can't hold the character NUL"),
+    ],
+)
+def test_only_recipe_files_of_the_project_are_included(
+    tmp_path: Path, catalog: Catalog, fetch: str, name: str, said: str
+) -> None:
+    outside, project = tmp_path / "outside", tmp_path / "project"
+    for folder in (outside, project):
+        folder.mkdir()
+        (folder / "common.toml").write_text("machine h password CANARY\n")
+    (project / "runner.toml").touch()
+    (project / "netrc").write_text("machine h password CANARY\n")
+    (project / "link.toml").symlink_to("../outside/common.toml")
+    (project / "near.toml").symlink_to("netrc")
+    (project / "folder").symlink_to("../outside")
+    (project / "a.recipe.toml").write_text(f'include = ["{name.format(outside=outside)}"]\n{fetch}')
+
+    checked = check_recipes([project], catalog=catalog)
+
+    text = findings_text(checked.problems, checked=1, color=False)
+    assert [problem.code for problem in checked.problems] == ["bad-include"]
+    assert f"{project}/a.recipe.toml:1:12: error: " in text
+    assert said in text
+    assert "CANARY" not in text
+
+
+def test_a_part_is_included_from_elsewhere_in_the_project(tmp_path: Path, catalog: Catalog, fetch: str) -> None:
+    (tmp_path / "runner.toml").touch()
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/real.toml").write_text("retry = 7\n")
+    (tmp_path / "parts/common.toml").symlink_to("real.toml")
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/a.recipe.toml").write_text(f'include = "../../parts/common.toml"\n{fetch}')
+
+    (recipe,) = load_recipes([tmp_path], catalog=catalog).recipes
+
+    assert recipe.retry == 7
+
+
+@pytest.mark.parametrize("text", ["CANARY machine h\n", 'user = "CANARY"\n'], ids=["no TOML", "TOML"])
+def test_nothing_is_shown_of_what_a_link_out_of_the_project_leads_to(
+    tmp_path: Path, catalog: Catalog, text: str
+) -> None:
+    (tmp_path / "env.toml").write_text(text)
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/a.recipe.toml").symlink_to("../env.toml")
+
+    checked = check_recipes([tmp_path / "project"], catalog=catalog)
+
+    assert checked.problems
+    assert "CANARY" not in findings_text(checked.problems, checked=1, color=False)
+
+
 def test_problem_of_a_shared_include_is_told_once(load: Load, fetch: str) -> None:
     text = f'include = "base.toml"\n{fetch}'
 
