@@ -25,6 +25,7 @@ from runner.compile import (
     drafts_of,
     items_of,
     jobs_of,
+    lacking,
     shared_paths,
     shared_targets,
     takes_options_from_items,
@@ -145,13 +146,16 @@ def _by_recipe(jobs: Iterable[Job]) -> list[Job]:
 
 
 def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft, ...]:
+    foreach = recipe.foreach
+    refused = set()
+    for item, problem in lacking(recipe, items):
+        shelf.refuse(f"{recipe.name}[{item.label}]", problem)
+        refused.add(item.label)
     try:
-        return _fit(drafts_of(recipe, items), recipe, shelf)
+        return _fit(drafts_of(recipe, [item for item in items if item.label not in refused]), recipe, shelf)
     except InvalidError as error:  # a column that the table doesn't have, which only the table shows
-        foreach = recipe.foreach
-        hint = (
-            "columns are named as in the first line, and parted by commas" if foreach and foreach.rows else error.hint
-        )
+        is_csv = foreach is not None and foreach.rows.lower().endswith(".csv")
+        hint = "columns are named as in the first line, and parted by commas" if is_csv else error.hint
         place = recipe.locate(("foreach", foreach.kind if foreach else "files"))
         shelf.refuse(recipe.name, Problem(place=place, code="unknown-name", message=str(error), hint=hint))
         return ()

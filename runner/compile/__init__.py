@@ -7,7 +7,7 @@ Three steps, so that only what is needed is listed and hashed: `items_of` names 
 from runner.compile.destroying import destroying
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
-from runner.compile.items import Item, items_of
+from runner.compile.items import Item, items_of, lacking
 from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths, shared_targets
 from runner.compile.key import job_key
 from runner.compile.revisions import asked_name, to_revalidate
@@ -35,6 +35,7 @@ __all__ = [
     "items_of",
     "job_key",
     "jobs_of",
+    "lacking",
     "output_conflicts",
     "shared_paths",
     "shared_targets",

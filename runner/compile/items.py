@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import math
@@ -13,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from runner.compile.naming import parted
+from runner.compile.rows import is_json_lines, rows_of
 from runner.errors import Problem
 from runner.recipe.model import Foreach, Recipe
+from runner.recipe.template import names
 from runner.wire.values import Json
 
 
@@ -23,11 +23,13 @@ class Item:
     """One element of `foreach`; `label` is unique in the recipe, empty where there is no `foreach`.
 
     revision  what tells this version of a listed object from the next: an ETag, a generation, or size and time
+    line      of a row, where it stands in its table
     """
 
     label: str = ""
     values: Mapping[str, Json] = field(default_factory=dict)
     revision: str = ""
+    line: int = 0
 
 
 def items_of(
@@ -51,14 +53,29 @@ def items_of(
     return items, tuple(_guard(recipe, recipe.foreach, items))
 
 
+def lacking(recipe: Recipe, items: Sequence[Item]) -> Iterator[tuple[Item, Problem]]:
+    """The rows without a name that the recipe uses and other rows have: each of JSON Lines has names of its own."""
+    if recipe.foreach is None or not is_json_lines(recipe.foreach.rows):
+        return
+    used = [name.name for name in names(recipe.job) if name.root == "item"]
+    used += [name.name for name in names(recipe.save.path if recipe.save else "") if name.root == "item"]
+    known = frozenset().union(*(item.values for item in items))
+    needed = dict.fromkeys(name for name in used if name in known)
+    for item in items:
+        missing = [name for name in needed if name not in item.values]
+        if missing:
+            message = f"{recipe.foreach.rows}:{item.line}: the row has no {' and no '.join(map(repr, missing))}"
+            yield item, _problem(recipe, "unknown-name", message, hint="give it a value; null is one, too")
+
+
 def _items(foreach: Foreach, files: Sequence[str], table: str, objects: Sequence[tuple[str, str]]) -> Iterator[Item]:
     if foreach.kind == "files":
         return (Item(label=path, values=_listed_values(path)) for path in files)
     if foreach.kind == "bucket":
         return (Item(label=name, values=_file_values(name), revision=revision) for name, revision in objects)
     if foreach.kind == "rows":
-        rows = _rows(foreach.rows or "", table)
-        return (Item(label=str(number), values=row) for number, row in enumerate(rows, start=1))
+        rows = enumerate(rows_of(foreach.rows, table), start=1)
+        return (Item(label=str(number), values=row, line=line) for number, (line, row) in rows)
     return _combinations(foreach.matrix or {})
 
 
@@ -72,41 +89,6 @@ def _file_values(path: str) -> dict[str, Json]:
     pure = PurePosixPath(path)
     parent = str(pure.parent)
     return {"path": path, "name": pure.name, "stem": pure.stem, "dir": "" if parent == "." else parent}
-
-
-def _rows(name: str, table: str) -> Iterator[dict[str, Json]]:
-    if name.lower().endswith((".jsonl", ".ndjson")):
-        yield from _json_rows(name, table)
-        return
-    reader = csv.DictReader(io.StringIO(table, newline=""), strict=True)
-    try:
-        named = Counter(name for name in reader.fieldnames or () if name)
-        twice = [column for column, count in named.items() if count > 1]
-        if twice:
-            raise ValueError(f"{name}:1: there are several columns called {', '.join(map(repr, twice))}")
-        for row in reader:
-            if None in row or None in row.values():
-                raise ValueError(f"{name}:{reader.line_num}: the row has more or fewer cells than the header")
-            yield dict(row)
-    except csv.Error as error:
-        raise ValueError(f"{name}:{reader.line_num}: {error}") from error
-
-
-def _json_rows(name: str, table: str) -> Iterator[dict[str, Json]]:
-    # Only a newline ends a line: U+2028 and its like may stand in a JSON string as they are.
-    for number, line in enumerate(table.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"{name}:{number}: holds half a character: one of two surrogates alone") from error
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{name}:{number}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{name}:{number}: not a JSON object")  # noqa: TRY004 - the file is wrong, not the call
-        yield row
 
 
 def _combinations(matrix: Mapping[str, Sequence[Json]]) -> Iterator[Item]:

@@ -140,7 +140,10 @@ def jobs_of(
             accounts=accounts,
         )
     except (ValueError, TypeError) as error:
-        problem = Problem(place=recipe.locate(()), code="not-json", message=f"{draft.address}: {error}")
+        row = f"{recipe.foreach.rows}:{draft.item.line}" if recipe.foreach and draft.item.line else ""
+        message = f"{row or draft.address}: a value can't be carried by JSON exactly: {error}"
+        hint = "write a number of more than 15 digits as a string"
+        problem = Problem(place=recipe.locate(()), code="not-json", message=message, hint=hint)
         return None, (problem,)
     try:
         save = _save_of(draft)

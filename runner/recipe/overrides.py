@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from runner.recipe.finding import Finding
-from runner.recipe.read import has_half_character
+from runner.recipe.read import has_half_character, inexact
 from runner.recipe.suggest import shown
 from runner.wire.values import Json, JsonObject
 
@@ -36,10 +36,12 @@ def _typed(text: str, like: Json) -> Json:
     kinds: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", list: "an array"}
     try:
         value = json.loads(text)
-    except ValueError:
+        if isinstance(like, float) and type(value) is int:
+            value = float(value)
+    except (ValueError, RecursionError, OverflowError):
         value = None
-    if isinstance(like, float) and type(value) is int:
-        value = float(value)
     if type(value) is not type(like):
         raise ValueError(f"{shown(text)} is not {kinds.get(type(like), 'a table')}, which the recipe has there")
+    for _, message, _ in inexact([value], ()):
+        raise ValueError(f"{shown(text)}: {message}")
     return value

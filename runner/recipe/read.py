@@ -290,7 +290,7 @@ def _exact(file: Path, value: JsonObject, data: bytes) -> Read:
     """Turns down what JSON can't carry: too deep first, since all the rest recurses."""
     if (data.count(b"[") + data.count(b"{") + data.count(b".") > MAX_DEPTH) and _depth(value) > MAX_DEPTH:
         return Read(file=file, value=None, findings=(_too_deep(file, data.decode()),))
-    findings = tuple(_inexact(value, ())) if _maybe_inexact(data) else ()
+    findings = tuple(inexact(value, ())) if _maybe_inexact(data) else ()
     placed = tuple(
         Finding(path=path, code="not-json", message=message, hint=hint, file=file) for path, message, hint in findings
     )
@@ -318,11 +318,12 @@ def _depth(value: Json) -> int:
     return depth
 
 
-def _inexact(value: Json, path: Steps) -> Iterator[tuple[Steps, str, str]]:
+def inexact(value: Json, path: Steps) -> Iterator[tuple[Steps, str, str]]:
+    """What in an object or an array JSON can't carry exactly: where, why, and what to do."""
     for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
         kind = type(inner)
         if kind is dict or kind is list:
-            yield from _inexact(inner, (*path, step))
+            yield from inexact(inner, (*path, step))
         elif kind is not str and kind is not bool:
             said = _NUMBERS.get(kind, _date)(inner)
             if said:

@@ -445,6 +445,23 @@ def test_a_state_that_is_a_file_is_said(desk: Desk) -> None:
     assert str(desk.folder / ".runner") in done.err
 
 
+def test_a_row_that_lacks_a_name_is_left_out_alone_and_named(desk: Desk) -> None:
+    rows = ['{"file": "a.png", "to": "one"}', '{"file": "a.png"}', "", '{"to": "four"}', '{"file": "a.png", "to": "5"}']
+    desk.write("rows.jsonl", "\n".join(rows))
+    desk.write("a.png", png())
+    body = {"input": [{"type": "upload", "source": "{item.file}"}], "conversion": [{"target": "webp"}]}
+    save = {"save": {"path": "out/{item.to}.webp"}}
+    desk.write("rows.recipe.json", json.dumps({"foreach": {"rows": "rows.jsonl"}, **body, **save}))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 5
+    assert desk.delivered() == {"one.webp", "5.webp"}
+    assert "error: rows.jsonl:2: the row has no 'to'\n" in done.err
+    assert "error: rows.jsonl:4: the row has no 'file'\n" in done.err
+    assert "commas" not in done.err
+
+
 def test_a_column_that_a_table_doesnt_have_is_told_at_its_place_and_others_go_on(desk: Desk) -> None:
     desk.write("rows.csv", "file;width\na.png;10\n")
     desk.write("a.png", png())

@@ -184,8 +184,18 @@ def test_set_keeps_the_type_that_the_recipe_gave(
     assert type(recipe.vars["v"]) is type(expected)
 
 
-@pytest.mark.parametrize(("value", "wish"), [("1", "x"), ("1", "1.5"), ("true", "1"), ("1", "true"), ("[1]", "{}")])
-def test_set_of_another_type_is_an_error_at_the_variable(load: Load, fetch: str, value: str, wish: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "wish"),
+    [
+        *(("1", "x"), ("1", "1.5"), ("true", "1"), ("1", "true"), ("[1]", "{}")),
+        *(("1.5", "NaN"), ("1.5", "-Infinity"), ("1.5", "1e999"), ("1.5", "1" * 400), ("1", "9007199254740993")),
+        *(("[1]", "[NaN]"), ("[1]", "[" * 100_000)),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_set_of_another_type_or_of_what_json_has_not_is_an_error_at_the_variable(
+    load: Load, fetch: str, value: str, wish: str
+) -> None:
     loaded = load(sets={"v": wish}, x__recipe__toml=f"vars.v = {value}\n{fetch}")
 
     assert [(p.code, p.place.column) for p in loaded.problems] == [("wrong-type", 10)]
