@@ -76,12 +76,14 @@ class Delivery:
 
     `earlier` is what was delivered to the address at other paths before: left there, and still ours to replace.
     `at` is when, in seconds since the epoch, 0 where an old log doesn't say.
+    `recipe_file` is the file of the recipe that asked, relative to its project, "" where an old log doesn't say.
     """
 
     save: str
     files: tuple[DeliveredFile, ...]
     earlier: tuple[DeliveredFile, ...] = ()
     at: float = 0.0
+    recipe_file: str = ""
 
     @property
     def all_files(self) -> tuple[DeliveredFile, ...]:

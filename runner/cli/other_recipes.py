@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from runner.compile import Job
+from runner.plan import RecipeFile
+from runner.recipe.find import default_name
 from runner.recipe.load import load_recipes
 from runner.resources import catalog_document
 from runner.state import KeyState, recipe_named_in
@@ -34,6 +37,30 @@ def of_recipes(names: Collection[str], states: Mapping[str, KeyState]) -> dict[s
         for key, state in states.items()
     }
     return {key: replace(states[key], deliveries=deliveries) for key, deliveries in kept.items() if deliveries}
+
+
+def rivals(jobs: Iterable[Job], states: Iterable[KeyState], project: Path) -> frozenset[RecipeFile]:
+    """Recipes that delivered to addresses which `jobs` have now, too, and are still there under that name.
+
+    One that was moved or renamed isn't there any more, and its results are those of the recipe that it is now.
+    """
+    ours = {job.recipe: job.recipe_file for job in jobs}
+    found = set()
+    for state in states:
+        for address, delivery in state.deliveries.items():
+            name, file = recipe_named_in(address), delivery.recipe_file
+            if file and ours.get(name, file) != file:
+                found.add(RecipeFile(name, file))
+    return frozenset(one for one in found if _is_there(one, project))
+
+
+def _is_there(one: RecipeFile, project: Path) -> bool:
+    """Whether the file says that it has the name; one that can't be read has that of its file."""
+    path = project / one.file
+    if not path.is_file():
+        return False
+    loaded = load_recipes([path], catalog=Catalog.read(catalog_document())).recipes
+    return (loaded[0].name if loaded else default_name(path)) == one.name
 
 
 def recipes_there(project: Path) -> frozenset[str] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runner.cli.context import RUN_LOG, keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
-from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there
+from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there, rivals
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unmade import unmade_jobs
@@ -164,6 +164,7 @@ class Planning:
             run_date=run_date,
             policy=policy,
             account=self.endpoint.account,
+            rivals=rivals(prepared.jobs, states.values(), self.endpoint.project),
             asked={
                 **(whole.asked_beside(names) if whole else {}),
                 **dict.fromkeys(one.address for one in prepared.refusals),

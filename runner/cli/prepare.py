@@ -124,7 +124,7 @@ async def prepare(
     accounts = _accounts(shelf, required=not secrets_may_lack)
     seen = await _revalidated(shelf)
     known = await _digests(shelf, log)
-    compiled = tuple(_compile(shelf, known, seen, accounts, endpoint=endpoint.name))
+    compiled = tuple(_compile(shelf, known, seen, accounts, endpoint=endpoint))
     everything = Prepared(
         jobs=compiled, refusals=tuple(shelf.refusals), compiled=compiled, warnings=tuple(shelf.warnings)
     )
@@ -311,7 +311,7 @@ async def _digests(shelf: _Shelf, log: RunLog) -> Digests:
 
 
 def _compile(
-    shelf: _Shelf, known: Digests, seen: Mapping[str, str], accounts: Accounts, *, endpoint: str
+    shelf: _Shelf, known: Digests, seen: Mapping[str, str], accounts: Accounts, *, endpoint: ChosenEndpoint
 ) -> Iterator[Job]:
     for draft, sources in shelf.drafts:
         contents = [
@@ -319,7 +319,14 @@ def _compile(
         ]
         if not all(contents):
             continue
-        job, problems = jobs_of(draft, contents, endpoint=endpoint, seen=seen, accounts=accounts.of(draft))
+        job, problems = jobs_of(
+            draft,
+            contents,
+            endpoint=endpoint.name,
+            seen=seen,
+            accounts=accounts.of(draft),
+            project=endpoint.project,
+        )
         for problem in problems:
             shelf.refuse(draft.address, problem)
         if job is not None and not problems:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from runner.compile.draft import Draft
@@ -55,6 +57,7 @@ class Job:
     cap       `limits.job.max_credit`
     retry     how many further attempts a failed job may cost
     after     recipes that must be done before
+    recipe_file  the recipe's file, relative to its project
     """
 
     address: str
@@ -76,6 +79,7 @@ class Job:
     run_budget: int | None = None
     day_budget: int | None = None
     after: tuple[str, ...] = field(default=())
+    recipe_file: str = ""
 
     def payload_for(self, *, run_date: str) -> JsonObject:
         """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests and revisions noted at the inputs."""
@@ -119,6 +123,7 @@ def jobs_of(
     endpoint: str,
     seen: Mapping[str, str] | None = None,
     accounts: Mapping[str, str] = NO_ACCOUNTS,
+    project: Path | None = None,
 ) -> tuple[Job | None, tuple[Problem, ...]]:
     """The job of `draft`, or what is wrong with it.
 
@@ -126,6 +131,7 @@ def jobs_of(
     seen      revisions of remote inputs with `revalidate`, by `asked_name`
     accounts  what references to the names of accounts stand for, as `job_key` takes them; the same object for all
               items of a recipe is quicker
+    project   what the recipe's file is named relative to
     """
     payload, uploads = _with_uploads(draft.payload, draft, contents)
     revisions = revisions_of(payload, draft, seen or {})
@@ -173,8 +179,14 @@ def jobs_of(
         run_budget=recipe.budget.run if recipe.budget else None,
         day_budget=recipe.budget.day if recipe.budget else None,
         after=recipe.after,
+        recipe_file=_file_below(recipe.file, project) if project else "",
     )
     return job, unsafe
+
+
+@lru_cache(maxsize=256)
+def _file_below(file: Path, project: Path) -> str:
+    return os.path.relpath(file, project)
 
 
 def _save_of(draft: Draft) -> SaveTo:

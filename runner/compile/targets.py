@@ -15,6 +15,7 @@ from runner.wire.accounts import account_of, reference_name
 from runner.wire.formats import file_ending
 from runner.wire.holders import holder_of, object_name
 from runner.wire.names import plain_name
+from runner.wire.providers import PROVIDERS
 from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 

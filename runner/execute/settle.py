@@ -207,8 +207,10 @@ class Settlement:
             failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error), gone=gone)
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
             return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, bought=True)
-        files = tuple(one.file for one in laid)
-        line = Delivered(key=key, attempt=attempt, address=address, save=_job(step).save.path, files=files)
+        job, files = _job(step), tuple(one.file for one in laid)
+        line = Delivered(
+            key=key, attempt=attempt, address=address, save=job.save.path, files=files, recipe_file=job.recipe_file
+        )
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
         return _succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
 

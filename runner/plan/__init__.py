@@ -5,7 +5,7 @@ from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, 
 from runner.plan.begun import with_begun
 from runner.plan.decide import make_plan
 from runner.plan.foresight import with_budgets, with_holders
-from runner.plan.holdings import Claimant, Holdings, copies_of
+from runner.plan.holdings import Claimant, Holdings, RecipeFile, copies_of
 from runner.plan.known import Disk, Policy
 from runner.plan.own_results import fed_by_themselves
 from runner.plan.sequence import in_turn
@@ -22,6 +22,7 @@ __all__ = [
     "Job",
     "Plan",
     "Policy",
+    "RecipeFile",
     "Sight",
     "Step",
     "Upload",

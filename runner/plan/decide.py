@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
 from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
 from runner.plan.changes import causes, changes_between
-from runner.plan.holdings import copies_of, holdings_of
+from runner.plan.holdings import RecipeFile, copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
 from runner.plan.previous import newest_by_address
 from runner.plan.wanted import is_below, not_here, wanted_paths
@@ -19,6 +19,7 @@ KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
+NAMES_APART = "two recipes have one name: set `name` in one of them, and save its results elsewhere"
 RECIPES_APART = "put {recipe.name} into save.path, or give the recipes folders of their own"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
@@ -33,6 +34,7 @@ def make_plan(
     policy: Policy | None = None,
     account: str = "",
     asked: Mapping[str, Job | None] | None = None,
+    rivals: Collection[RecipeFile] = (),
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
@@ -40,6 +42,7 @@ def make_plan(
     now       seconds since the epoch; run_date its UTC day
     account   fingerprint of the API key; "" where it isn't known yet
     asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
+    rivals    other recipes that have the name of one of these
     """
     alive = dict(asked or {})
     alive.update((job.address, job) for job in jobs)
@@ -49,7 +52,9 @@ def make_plan(
         states=states,
         previous=newest_by_address(states.values()),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
-        holdings=holdings_of(states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date),
+        holdings=holdings_of(
+            states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date, rivals=rivals
+        ),
         disk=disk,
         policy=policy or Policy(),
         account=account,
@@ -201,7 +206,7 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     if not taken or policy == "rename":
         return None
     if whose:
-        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {_apart(job, whose)}"
+        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {_apart(job, whose, known)}"
         return _made(job, Action.BLOCKED, reason, state=state)
     if policy == "overwrite":
         reason = f"{path} is a folder; {bought}; move it, or save elsewhere"
@@ -211,7 +216,9 @@ def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> St
     return _made(job, Action.BLOCKED, f"{path} {how}; {bought}; {hint}", state=state)
 
 
-def _apart(job: Job, whose: Iterable[str]) -> str:
+def _apart(job: Job, whose: Sequence[str], known: Known) -> str:
+    if not known.holdings.rivals.isdisjoint(whose):
+        return NAMES_APART
     return APART if any(recipe_named_in(address) == job.recipe for address in whose) else RECIPES_APART
 
 
@@ -316,7 +323,8 @@ def _held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step |
     for file in _again(delivery, job, known.disk):
         whose = known.holdings.others(file.path, address=job.address, key=job.key)
         if whose and job.save.on_conflict != "rename":
-            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already; {_apart(job, whose)}"
+            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already"
+            reason += f"; {_apart(job, whose, known)}"
             return _made(job, Action.BLOCKED, reason, state=state)
     return None
 

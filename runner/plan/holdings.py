@@ -8,13 +8,21 @@ what an address had before it asked for other work, which goes elsewhere: rows m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from runner.compile import Job
 from runner.state import DeliveredFile, Delivery, KeyState, recipe_named_in
 
 Claimant = tuple[str, int]  # an address, and which output of its job
+
+
+class RecipeFile(NamedTuple):
+    """A recipe by its name and its file, which is relative to the project."""
+
+    name: str
+    file: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +32,7 @@ class Holdings:
     holders for each path the addresses whose result lies there, with the key of the work
     alive   addresses that are asked for, with their jobs, None where those can't be compiled
     orphans addresses that their recipes no longer ask for
+    rivals  of the holders those of other recipes with an equal name, called by their files
     claims  paths that deliveries of this run have taken for themselves; grows, as `files` and `holders` do
     run_date what `{run.date}` stands for where the jobs will save
     """
@@ -32,6 +41,7 @@ class Holdings:
     holders: dict[str, dict[str, str]] = field(default_factory=dict)
     alive: Mapping[str, Job | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
+    rivals: frozenset[str] = frozenset()
     claims: dict[str, Claimant] = field(default_factory=dict)
     run_date: str = ""
 
@@ -97,26 +107,33 @@ def holdings_of(
     alive: Mapping[str, Job | None],
     recipes: frozenset[str],
     run_date: str,
+    rivals: Collection[RecipeFile] = (),
 ) -> Holdings:
     """
     records  files that lie where they were delivered, unchanged; also those that no line of the log knows
     alive    addresses that are asked for, as in Holdings
     recipes  those of which `alive` holds all addresses
+    rivals   recipes beside these that have the name of one of them: their addresses are spelt alike, and are others
     """
     holders: dict[str, dict[str, str]] = defaultdict(dict)
-    orphans = set()
+    orphans, rivaling = set(), set()
     for state in states:
         for address, delivery in state.deliveries.items():
-            if address not in alive and recipe_named_in(address) in recipes:
+            holder = address
+            if rivals and RecipeFile(recipe_named_in(address), delivery.recipe_file) in rivals:
+                holder = f"{delivery.recipe_file}: {address}"
+                rivaling.add(holder)
+            elif address not in alive and recipe_named_in(address) in recipes:
                 orphans.add(address)
             for file in delivery.files:
                 if file in records:
-                    holders[file.path][address] = state.key
+                    holders[file.path][holder] = state.key
     return Holdings(
         files={file.path: file for file in records},
         holders=dict(holders),
         alive=alive,
         orphans=frozenset(orphans),
+        rivals=frozenset(rivaling),
         run_date=run_date,
     )
 

@@ -153,11 +153,15 @@ class Lost(KeyEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered(KeyEvent):
-    """`save` is the template that the address asked for, `files` what lies there now."""
+    """`save` is the template that the address asked for, `files` what lies there now.
+
+    recipe_file  the file of the recipe that asked, relative to its project; "" in old lines
+    """
 
     address: str
     save: str
     files: tuple[DeliveredFile, ...]
+    recipe_file: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,7 +192,7 @@ def _delivered(state: KeyState, event: Delivered, at: float) -> dict[str, Any]:
     before = state.deliveries.get(event.address)
     now = {file.path for file in event.files}
     earlier = tuple(file for file in before.all_files if file.path not in now) if before else ()
-    delivery = Delivery(save=event.save, files=event.files, earlier=earlier, at=at)
+    delivery = Delivery(save=event.save, files=event.files, earlier=earlier, at=at, recipe_file=event.recipe_file)
     return {
         "addresses": state.addresses | {event.address},
         "deliveries": {**state.deliveries, event.address: delivery},

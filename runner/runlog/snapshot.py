@@ -45,6 +45,7 @@ def _delivery(row: JsonObject) -> Delivery:
         files=tuple([DeliveredFile(**each) for each in row["files"]]),
         earlier=tuple([DeliveredFile(**each) for each in row.get("earlier", ())]),
         at=row.get("at", 0.0),
+        recipe_file=row.get("recipe_file", ""),
     )
 
 

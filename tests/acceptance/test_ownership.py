@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.acceptance.command_line import Desk, one_file, png, recipe_of, serving, web
 
@@ -521,3 +523,63 @@ def test_a_run_says_where_a_result_went_that_somebody_edited(desk: Desk) -> None
     kept = Path(job["warnings"][0]["message"].rpartition(" kept as ")[2])
     assert (done.code, kept.parent, kept.read_text()) == (0, result.parent, "edited")
     assert f"warning: a: {result} was changed since it was delivered; what lay there is kept as {kept}" in done.err
+
+
+def namesakes(desk: Desk) -> None:
+    """Two recipes that have one name, their results in one folder."""
+    for folder, color in (("x", "red"), ("y", "blue")):
+        desk.write(f"{folder}/a.png", png(color=color))
+        desk.write(
+            f"{folder}/thumbs.recipe.toml",
+            one_file("a.png", target="bmp") + '[save]\npath = "../shared/{output.filename}"\n',
+        )
+
+
+def pixel(desk: Desk, name: str) -> tuple[int, ...]:
+    return Image.open(io.BytesIO((desk.folder / name).read_bytes())).convert("RGB").getpixel((0, 0))  # type: ignore[return-value]
+
+
+def test_recipes_of_one_name_dont_take_each_others_places(desk: Desk) -> None:
+    namesakes(desk)
+
+    first = desk.runner("run", "x/thumbs.recipe.toml")
+    planned_ = desk.runner("plan", "y/thumbs.recipe.toml")
+    second = desk.runner("run", "y/thumbs.recipe.toml")
+    desk.write("x/a.png", png(color="lime"))
+    third = desk.runner("run", "x/thumbs.recipe.toml")
+
+    assert (first.code, second.code, third.code) == (0, 6, 0)
+    assert pixel(desk, "shared/a.bmp") == (0, 255, 0)
+    said = (
+        "shared/a.bmp holds the result of x/thumbs.recipe.toml: thumbs; nothing was bought; two recipes have one name"
+    )
+    assert said in planned_.out
+    assert said in second.err
+    assert len(desk.book()) == 2
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["moved", "named"])
+def test_a_recipe_that_was_moved_goes_on_where_it_was(desk: Desk, renamed: bool) -> None:
+    namesakes(desk)
+    first = desk.runner("run", "x/thumbs.recipe.toml")
+    if renamed:  # what is left at the old place is another recipe by now
+        desk.write("x/thumbs.recipe.toml", 'name = "other"\n' + one_file("a.png"))
+    else:
+        (desk.folder / "x/thumbs.recipe.toml").unlink()
+
+    second = desk.runner("run", "y/thumbs.recipe.toml")
+
+    assert (first.code, second.code) == (0, 0), second.err
+    assert pixel(desk, "shared/a.bmp") == (0, 0, 255)
+
+
+def test_a_moved_recipe_buys_nothing_again(desk: Desk) -> None:
+    namesakes(desk)
+    first = desk.runner("run", "x/thumbs.recipe.toml")
+    shutil.move(desk.folder / "x", desk.folder / "z")
+
+    second = desk.runner("run", "z/thumbs.recipe.toml", "--format", "json")
+
+    assert (first.code, second.code) == (0, 0)
+    assert second.json["summary"]["skipped"] == 1
+    assert len(desk.book()) == 1
