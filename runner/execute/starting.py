@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
+from runner.client.errors import ApiError, GoneError, OutcomeUnknownError, RefusedError
 from runner.client.pacing import MOST_WAIT_S, Backoff
 from runner.errors import RunnerError
 from runner.execute.faults import ParkedError
@@ -85,6 +85,10 @@ class Start:
                 if error.certain and not again and not isinstance(error, GoneError):
                     raise await self._refused(error, attempt) from error
                 started = await self._started_all_the_same(error, job_id, attempt)
+            except OutcomeUnknownError as error:
+                started = await self._shown(error, job_id, attempt)
+                if started.is_unstarted:
+                    raise
             self.work.site.pace.went_well()
             return await self.following.is_started(started, attempt=attempt, payload=payload, job_id=job_id)
 
@@ -109,9 +113,7 @@ class Start:
         earlier start may still be on its way, from a lost connection or from a run that was suspended. Whenever it
         arrives it starts the job that the next run starts too.
         """
-        job = await self.work.find(job_id)
-        if job is None:
-            raise await self.following.lost(job_id, attempt) from error
+        job = await self._shown(error, job_id, attempt)
         if not job.is_unstarted:
             return job
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -122,6 +124,16 @@ class Start:
         if isinstance(error, GoneError):
             raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
         raise error
+
+    async def _shown(self, error: ApiError, job_id: str, attempt: int) -> wire.Job:
+        """The job whose start ended in `error`. Where it can't be seen, that says nothing about its start."""
+        try:
+            job = await self.work.find(job_id)
+        except (RefusedError, OutcomeUnknownError) as unseen:
+            raise OutcomeUnknownError(f"{error}; nor is the job shown ({unseen}); the next run asks again") from unseen
+        if job is None:
+            raise await self.following.lost(job_id, attempt) from error
+        return job
 
     async def barred(self, error: BaseException, attempt: int) -> None:
         """The log says why nothing was bought. Raises ParkedError where that was for want of credits or capacity."""

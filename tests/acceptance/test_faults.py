@@ -279,7 +279,7 @@ def test_a_job_that_was_perhaps_bought_is_no_matter_of_the_budget(desk: Desk) ->
     recipe = one_file("in/a.png").replace("[[", "\n[[")
     desk.write("a.recipe.toml", budgeted.format(day=5, recipe=recipe))
 
-    with faulty(desk, "start drop-after #1-6") as shell:
+    with faulty(desk, "start drop-after #1-6; read error-before #1-6") as shell:
         unknown = shell.runner("run", "a.recipe.toml")
         desk.write("a.recipe.toml", budgeted.format(day=0, recipe=recipe))
         again = shell.runner("run", "a.recipe.toml")

@@ -86,6 +86,40 @@ def test_a_refusal_of_the_next_run_after_a_start_that_was_heard_is_no_refusal(
     assert (found.wrong + scene.wrong_files(), found.starts) == ([], 1)
 
 
+@pytest.mark.parametrize("fault", ["error-after", "error-after=408", "drop-after"])
+def test_a_start_that_never_gets_an_answer_is_looked_for_at_the_job_itself(
+    fault: str, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path / "work", next(SEEDS), web.url)
+
+    with running_server(tmp_path / "server", faults=f"start {fault}") as server:
+        ended = lanes[0].run(scene.order(server.base_url))
+        found = verdict(server, scene)
+
+    assert ended.code == 0, ended.outcome
+    assert (found.wrong + scene.wrong_files(), found.starts) == ([], 1)
+
+
+@pytest.mark.parametrize("faults", ["start error-before=503", "start error-after; read error-before=402"])
+def test_a_start_without_an_answer_stays_unknown_where_the_job_does_not_tell(
+    faults: str, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path / "work", next(SEEDS), web.url)
+
+    with running_server(tmp_path / "server", faults=faults) as server:
+        ended = lanes[0].run(scene.order(server.base_url))
+        stage = only_state(scene).stage
+        server.rehearse("")
+        again = lanes[0].run(scene.order(server.base_url))
+        found = verdict(server, scene)
+
+    assert (ended.code, [job["status"] for job in ended.jobs]) == (UNREACHABLE, ["pending"])
+    assert "nothing was bought" not in ended.jobs[0]["errors"][0]["message"]
+    assert stage is Stage.STARTING
+    assert again.code == 0, again.outcome
+    assert (found.wrong + scene.wrong_files(), found.starts) == ([], 1)
+
+
 @pytest.mark.parametrize(("status", "code"), [(400, FAILED), (402, QUOTA), (404, UNREACHABLE), (422, FAILED)])
 def test_a_suspended_start_that_arrives_after_another_run_was_refused_starts_the_one_job(
     status: int, code: int, web: Web, lanes: list[Forge], tmp_path: Path
