@@ -264,7 +264,7 @@ def _cap(payload: JsonObject) -> int | None:
 def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:
     """Results that would be saved under one name, found before anything is bought, and who wants it."""
     drafts = {job.address: draft for job, draft in jobs}
-    wanted = ((job.address, path) for job, _ in jobs for path in job.expected_paths(run_date=run_date))
+    wanted = ((job.address, path) for job, _ in jobs for path in _wanted_paths(job, run_date=run_date))
     for path, addresses in output_conflicts(wanted):
         distinct = list(dict.fromkeys(addresses))
         who = _listed(distinct) if len(distinct) > 1 else f"several results of {distinct[0]}"
@@ -275,6 +275,28 @@ def shared_paths(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterato
             hint=_apart([drafts[address] for address in distinct]),
         )
         yield problem, addresses
+
+
+def _wanted_paths(job: Job, *, run_date: str) -> Iterator[str]:
+    """Where results will lie; twice where a conversion makes several that `save.path` doesn't tell apart."""
+    yield from job.expected_paths(run_date=run_date)
+    if job.save.on_conflict == "rename":
+        return
+    count = len(as_list(job.payload.get("input")))
+    for conversion in map(as_object, as_list(job.payload.get("conversion"))):
+        if _makes_several(conversion, inputs=count):
+            ending = file_ending(as_text(conversion.get("target")))
+            one, other = job.save.places_for((f"1.{ending}", f"2.{ending}"), run_date=run_date)
+            yield from (one, other) if one == other else ()
+
+
+def _makes_several(conversion: JsonObject, *, inputs: int) -> bool:
+    """Whether each of several inputs becomes a result that is saved here: neither merged, packed nor handed over."""
+    options = as_object(conversion.get("options"))
+    most = as_int(options.get("allow_multiple_outputs_threshold")) or inputs
+    unpacked = options.get("allow_multiple_outputs") is True and 1 < inputs <= most
+    merged = options.get("merge") or conversion.get("category") == "archive"
+    return unpacked and not merged and not conversion.get("output_target")
 
 
 def shared_targets(jobs: Sequence[tuple[Job, Draft]], *, run_date: str) -> Iterator[tuple[Problem, tuple[str, ...]]]:

@@ -73,8 +73,8 @@ class Deliverer:
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by id that lie at another place already: the API counts downloads
     most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
-    before     what was delivered to this address before, by path: where somebody changed it and it is delivered again,
-               theirs is kept beside, under a name that ends in ".changed"
+    before     what was delivered to this address before, by path: where somebody changed it and it is delivered again
+               in its place, theirs is kept beside, under a name that ends in ".changed"
     """
 
     transfer: Transfer
@@ -200,7 +200,7 @@ class Deliverer:
     def _in_the_way(self, path: Path, output: JobOutput, claimant: Claimant, whose: str) -> Laid | _Place:
         """`on_conflict`, for what isn't ours to replace: a stranger's file, or with `whose` another result."""
         policy = self.job.save.on_conflict
-        if policy == "skip":
+        if policy == "skip" and not self._is_of_this_job(path, claimant):
             return Laid(file=self.before.get(str(path)) or _as_left(path, output), left=True)
         if policy == "rename":
             return self._renamed(path, output, claimant)
@@ -210,17 +210,16 @@ class Deliverer:
                 hint="put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename; "
                 "nothing is bought again",
             )
-        if policy == "overwrite" and not path.is_dir():
-            return _Place(path=path, replace=True)
-        if policy == "error" and str(path) in self.before and not path.is_dir():
-            aside = path.with_name(f"{path.name}.changed")
-            free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
-            os.link(path, free, follow_symlinks=False)
-            return _Place(path=path, replace=True)
-        raise DeliveryError(
-            f"{path} is in the way, and isn't a file that an earlier run delivered here and nobody changed",
-            hint="move it and run again (nothing is bought again), or set save.on_conflict",
-        )
+        if path.is_dir():
+            raise DeliveryError(f"{path} is a folder", hint="move it and run again (nothing is bought again)")
+        if str(path) in self.before:
+            _keep_aside(path)
+        elif policy != "overwrite":
+            raise DeliveryError(
+                f"{path} is in the way, and isn't a file that an earlier run delivered here and nobody changed",
+                hint="move it and run again (nothing is bought again), or set save.on_conflict",
+            )
+        return _Place(path=path, replace=True)
 
     def _renamed(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:
         """The first name beside `path` that is free or ours, or where a killed run put this very output."""
@@ -242,6 +241,11 @@ class Deliverer:
             return ", ".join(others[:3])
         return taken[0] if taken[0] != claimant[0] else f"{taken[0]}, another output of the same job"
 
+    def _is_of_this_job(self, path: Path, claimant: Claimant) -> bool:
+        """Whether another output of the same job has taken `path`: what was bought together is delivered together."""
+        taken = self.holdings.claims.get(str(path), claimant)
+        return taken != claimant and taken[0] == claimant[0]
+
     def _is_ours(self, path: Path) -> bool:
         file = self.holdings.files.get(str(path))
         return file is not None and is_intact(file)
@@ -261,6 +265,13 @@ def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     """The file at `path` where it already is the output, by size and MD5: a run was killed just after the rename."""
     announced = is_announced(path, size_bytes=output.size_bytes, checksum=output.checksum)
     return record_of(path) if announced else None
+
+
+def _keep_aside(path: Path) -> None:
+    """Give what lies at `path` another name, too: somebody edited it since it was delivered."""
+    aside = path.with_name(f"{path.name}.changed")
+    free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
+    os.link(path, free, follow_symlinks=False)
 
 
 def _as_left(path: Path, output: JobOutput) -> DeliveredFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections import defaultdict
@@ -56,12 +57,16 @@ def _why_closed(folder: str) -> str:
         folder = _folder_of(folder)
     if not Path(folder).is_dir():
         return f"{folder} is in the way, and isn't a folder"
-    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} can't be written: Permission denied"
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    refused = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+    return f"{folder} can't be written: {os.strerror(refused)}"
 
 
 def _is_folder(path: str) -> bool:
+    """A link to one counts, as it does where a result is put."""
     try:
-        return S_ISDIR(os.lstat(path).st_mode)
+        return S_ISDIR(Path(path).stat().st_mode)
     except OSError:
         return False
 

@@ -43,6 +43,7 @@ class Outcome:
     exit_code  what this outcome alone would make the run exit with
     gone       whether the server was seen to have the results no more
     wanted     False for work that was begun before the recipe changed, which no longer asks for it
+    taken      whether it is left out since files lie in place of its results, which `on_conflict = "skip"` leaves
     """
 
     address: str
@@ -57,6 +58,7 @@ class Outcome:
     exit_code: ExitCode = ExitCode.OK
     gone: bool = False
     wanted: bool = True
+    taken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

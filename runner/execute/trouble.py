@@ -80,6 +80,7 @@ def untouched(step: Step) -> Outcome:
         outputs=tuple(file for file in files if file.sha256),
         errors=() if status is Status.SKIPPED else (Trouble(message=step.reason, code=_code_of_state(step.state)),),
         exit_code=ExitCode.OK if status is Status.SKIPPED else step.exit_code,
+        taken=status is Status.SKIPPED and delivery is None,
     )
 
 

@@ -118,6 +118,27 @@ class Step:
     held: tuple[str, ...] = ()
 
 
+def step_of(
+    job: Job,
+    action: Action,
+    reason: str,
+    *,
+    state: KeyState | None = None,
+    changes: tuple[Change, ...] = (),
+    credits: Credits = NOTHING,
+) -> Step:
+    return Step(
+        address=job.address,
+        key=job.key,
+        action=action,
+        reason=reason,
+        changes=changes,
+        credits=credits,
+        job=job,
+        state=state,
+    )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sight:
     """What a look at a job's source or target showed, without buying: `verdict`, and `said` in the provider's words."""

@@ -7,20 +7,18 @@ from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
-from runner.plan.actions import CHANGING, NOTHING, Action, Change, Credits, Plan, Step
+from runner.plan.actions import CHANGING, NOTHING, Action, Credits, Plan, Step, step_of
 from runner.plan.changes import causes, changes_between
+from runner.plan.conflicts import conflict, existing, held, left_alone, not_as_delivered
 from runner.plan.holdings import RecipeFile, copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
 from runner.plan.previous import newest_by_address
-from runner.plan.wanted import is_below, not_here, wanted_paths
+from runner.plan.wanted import is_below, wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
-APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
-NAMES_APART = "two recipes have one name: set `name` in one of them, and save its results elsewhere"
-RECIPES_APART = "put {recipe.name} into save.path, or give the recipes folders of their own"
 BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
@@ -130,6 +128,14 @@ def _told(step: Step, held: Sequence[TargetName]) -> Step:
 
 
 def _step(job: Job, known: Known) -> Step:
+    step = _decided(job, known)
+    left = left_alone(job, known, step.state) if step.action in CHANGING else ()
+    if not left:
+        return step
+    return replace(step, reason=f"{step.reason}; {existing(left)}, which on_conflict = skip leaves alone")
+
+
+def _decided(job: Job, known: Known) -> Step:
     state = known.states.get(job.key)
     if state is None:
         return _new(job, known)
@@ -137,7 +143,7 @@ def _step(job: Job, known: Known) -> Step:
     is_anothers = state.account and known.account and state.account != known.account
     if is_anothers and _needs_its_job(decided, state, known):
         reason = "it was begun with another account's API key; run it with that key, or raise epoch to buy it anew"
-        return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.AUTHENTICATION)
+        return replace(step_of(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.AUTHENTICATION)
     return decided
 
 
@@ -156,7 +162,7 @@ def _going_on(job: Job, state: KeyState, known: Known) -> Step:
         return _unbought(job, state, known)
     if state.stage in BOUGHT:
         reason = f"job {state.job_id} was started by an earlier run; its end was not seen"
-        return _made(job, Action.RESUME, reason, state=state)
+        return step_of(job, Action.RESUME, reason, state=state)
     if state.stage is Stage.FAILED:
         return _failed(job, state, known)
     if state.stage is Stage.LOST:
@@ -166,65 +172,17 @@ def _going_on(job: Job, state: KeyState, known: Known) -> Step:
 
 def _new(job: Job, known: Known) -> Step:
     before = known.previous.get(job.address)
-    in_the_way = _conflict(job, known)
+    in_the_way = conflict(job, known)
     if in_the_way is not None:
         return in_the_way
     if before is None:
-        return _made(job, Action.RUN, "new", credits=Credits(cap=job.cap, estimate=None))
+        return step_of(job, Action.RUN, "new", credits=Credits(cap=job.cap, estimate=None))
     changes = changes_between(before.payload, job.payload_for(run_date=known.run_date))
     reason = f"changed: {', '.join(causes(before, job, changes))}"
     if len(changes) > 1:
         reason += f" and {len(changes) - 1} more"
     estimate = before.spent or None
-    return _made(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
-
-
-def _conflict(job: Job, known: Known, state: KeyState | None = None) -> Step | None:
-    """What would keep a result from its place: found before anything is bought."""
-    paths = wanted_paths(job, state, run_date=known.run_date)
-    steps = (_in_the_way(path, job, known, state) for path in paths)
-    folders = [path.rpartition("/")[0] or "/" for path in paths] or [str(job.save.base)]
-    return next((step for step in steps if step is not None), None) or _closed(folders, job, known, state)
-
-
-def _closed(folders: Iterable[str], job: Job, known: Known, state: KeyState | None) -> Step | None:
-    why = next((why for folder in folders if (why := known.disk.closed.get(folder))), None)
-    return _made(job, Action.BLOCKED, f"{why}; {_bought(state)}", state=state) if why else None
-
-
-def _bought(state: KeyState | None) -> str:
-    return "it is bought already" if state and state.stage is Stage.FINISHED else "nothing was bought"
-
-
-def _in_the_way(path: str, job: Job, known: Known, state: KeyState | None) -> Step | None:
-    policy, disk = job.save.on_conflict, known.disk
-    whose = known.holdings.others(path, address=job.address, key=job.key)
-    taken = path in disk.present and (bool(whose) or path not in disk.intact)
-    if taken and policy == "skip":
-        return _made(job, Action.SKIP, f"{path} exists (on_conflict = skip)", state=state)
-    bought = _bought(state)
-    if not taken or policy == "rename":
-        return None
-    if whose:
-        reason = f"{path} holds the result of {_listed(whose)}; {bought}; {_apart(job, whose, known)}"
-        return _made(job, Action.BLOCKED, reason, state=state)
-    if policy == "overwrite":
-        reason = f"{path} is a folder; {bought}; move it, or save elsewhere"
-        return _made(job, Action.BLOCKED, reason, state=state) if path in disk.folders else None
-    how = "was changed since an earlier run delivered it" if path in known.delivered else "is in the way"
-    hint = "move it, or set save.on_conflict to overwrite, rename or skip"
-    return _made(job, Action.BLOCKED, f"{path} {how}; {bought}; {hint}", state=state)
-
-
-def _apart(job: Job, whose: Sequence[str], known: Known) -> str:
-    if not known.holdings.rivals.isdisjoint(whose):
-        return NAMES_APART
-    return APART if any(recipe_named_in(address) == job.recipe for address in whose) else RECIPES_APART
-
-
-def _listed(addresses: Sequence[str]) -> str:
-    shown = ", ".join(addresses[:3])
-    return shown if len(addresses) <= 3 else f"{shown} and {len(addresses) - 3} more"
+    return step_of(job, Action.RUN, reason, changes=changes, credits=Credits(cap=job.cap, estimate=estimate))
 
 
 def _unbought(job: Job, state: KeyState, known: Known) -> Step:
@@ -232,14 +190,14 @@ def _unbought(job: Job, state: KeyState, known: Known) -> Step:
     if wait_s and not known.policy.retry_failed:
         reason = f"the server refused the start for want of credits or capacity; due again in {wait_s:.0f} s"
         reason += ", or at once with --retry-failed"
-        return replace(_made(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
-    in_the_way = _conflict(job, known)
+        return replace(step_of(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
+    in_the_way = conflict(job, known)
     if in_the_way is not None:
         return in_the_way
     reason = "an earlier run was interrupted before it started the job; nothing was bought yet"
     if state.refusal:
         reason = f"the server refused it before; nothing was bought yet ({state.refusal})"
-    return _made(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
+    return step_of(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
 
 
 def _failed(job: Job, state: KeyState, known: Known) -> Step:
@@ -247,12 +205,12 @@ def _failed(job: Job, state: KeyState, known: Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_failed:
         reason = f"attempt {state.attempt} failed{said}; buying another (--retry-failed)"
-        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
+        return conflict(job, known) or step_of(job, Action.RETRY, reason, state=state, credits=credits)
     if state.attempt <= job.retry:
         reason = f"attempt {state.attempt} failed{said}; retry = {job.retry} allows another"
-        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
+        return conflict(job, known) or step_of(job, Action.RETRY, reason, state=state, credits=credits)
     reason = f"attempt {state.attempt} failed{said}; --retry-failed or a higher retry buys another"
-    return _made(job, Action.BLOCKED, reason, state=state, credits=credits)
+    return step_of(job, Action.BLOCKED, reason, state=state, credits=credits)
 
 
 def _said(state: KeyState) -> str:
@@ -266,26 +224,26 @@ def _lost(job: Job, state: KeyState, known: Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent or None)
     if known.policy.retry_lost:
         reason = "it was lost; buying it again (--retry-lost)"
-        return _conflict(job, known) or _made(job, Action.RETRY, reason, state=state, credits=credits)
+        return conflict(job, known) or step_of(job, Action.RETRY, reason, state=state, credits=credits)
     reason = f"job {state.job_id} was started and is gone from the server; --retry-lost or a new epoch buys it again"
-    return _made(job, Action.LOST, reason, state=state, credits=credits)
+    return step_of(job, Action.LOST, reason, state=state, credits=credits)
 
 
 def _finished(job: Job, state: KeyState, known: Known) -> Step:
     delivery = state.deliveries.get(job.address)
     reason = _why_again(job, delivery, known)
     if reason is None:
-        return _made(job, Action.SKIP, "done", state=state)
+        return step_of(job, Action.SKIP, "done", state=state)
     there = delivery is not None and delivery.save == job.save.path and _is_from_here(delivery, job)
-    in_the_way = _held(delivery, job, known, state) if delivery and there else _conflict(job, known, state)
+    in_the_way = held(delivery, job, known, state) if delivery and there else conflict(job, known, state)
     if in_the_way is not None:
         return in_the_way
     copies = copies_of(state, intact=known.disk.records.__contains__)
     if copies:
-        return _made(job, Action.REDELIVER, f"{reason}; {copies[0].path} is a copy", state=state)
+        return step_of(job, Action.REDELIVER, f"{reason}; {copies[0].path} is a copy", state=state)
     if _is_forgotten(state, known):
         return _gone(job, state, reason, known)
-    return _made(job, Action.REDELIVER, reason, state=state)
+    return step_of(job, Action.REDELIVER, reason, state=state)
 
 
 def _is_forgotten(state: KeyState, known: Known) -> bool:
@@ -300,7 +258,7 @@ def _why_again(job: Job, delivery: Delivery | None, known: Known) -> str | None:
         return "bought, but not delivered here yet"
     if delivery.save != job.save.path:
         return f"save.path changed: {_path_said(delivery.save)} -> {_path_said(job.save.path)}"
-    return next((_missing(file, job, known.disk) for file in _again(delivery, job, known.disk)), None)
+    return next((_missing(file, job, known.disk) for file in not_as_delivered(delivery, job, known.disk)), None)
 
 
 def _path_said(template: str) -> str:
@@ -310,23 +268,6 @@ def _path_said(template: str) -> str:
 
 def _is_from_here(delivery: Delivery, job: Job) -> bool:
     return all(is_below(file.path, str(job.save.base)) for file in delivery.files)
-
-
-def _again(delivery: Delivery, job: Job, disk: Disk) -> Iterator[DeliveredFile]:
-    """What isn't as it was delivered; what `on_conflict = "skip"` leaves as it is doesn't count."""
-    missing = not_here(job, delivery, disk.records)
-    return (file for file in missing if job.save.on_conflict != "skip" or file.path not in disk.present)
-
-
-def _held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step | None:
-    """Whether what was delivered here can't be again, since another result has its place by now."""
-    for file in _again(delivery, job, known.disk):
-        whose = known.holdings.others(file.path, address=job.address, key=job.key)
-        if whose and job.save.on_conflict != "rename":
-            reason = f"{file.path} holds the result of {_listed(whose)}; it is bought already"
-            reason += f"; {_apart(job, whose, known)}"
-            return _made(job, Action.BLOCKED, reason, state=state)
-    return None
 
 
 def _missing(file: DeliveredFile, job: Job, disk: Disk) -> str:
@@ -341,32 +282,12 @@ def _missing(file: DeliveredFile, job: Job, disk: Disk) -> str:
 
 def _gone(job: Job, state: KeyState, reason: str, known: Known) -> Step:
     credits = Credits(cap=job.cap, estimate=state.spent)
+    why = f"{reason}, and the server no longer {'hands it out' if state.gone else 'has it'}"
     if known.policy.retry_lost:
-        why = f"{reason}, and the server no longer has it; buying it again (--retry-lost)"
-        return _made(job, Action.RETRY, why, state=state, credits=credits)
-    why = f"{reason}, and the server no longer has it; --retry-lost or a new epoch buys it again"
-    return _made(job, Action.BLOCKED, why, state=state, credits=credits)
-
-
-def _made(
-    job: Job,
-    action: Action,
-    reason: str,
-    *,
-    state: KeyState | None = None,
-    changes: tuple[Change, ...] = (),
-    credits: Credits = NOTHING,
-) -> Step:
-    return Step(
-        address=job.address,
-        key=job.key,
-        action=action,
-        reason=reason,
-        changes=changes,
-        credits=credits,
-        job=job,
-        state=state,
-    )
+        why += "; buying it again (--retry-lost)"
+        return step_of(job, Action.RETRY, why, state=state, credits=credits)
+    why += "; --retry-lost or a new epoch buys it again"
+    return step_of(job, Action.BLOCKED, why, state=state, credits=credits)
 
 
 def _shared_purchases(steps: Iterable[Step]) -> Iterator[Step]:

@@ -58,11 +58,20 @@ def summary_text(report: Report, *, seconds: float) -> str:
     """One sentence: what was done, what wasn't, what it cost."""
     counts = report.summary
     if counts["skipped"] == len(report.outcomes):
-        return f"Nothing to do: {counts['skipped']} done before.\n"
+        return f"Nothing to do: {_skipped(report)}.\n"
     parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     spent = sum(outcome.spent for outcome in report.outcomes)
     credits = f", {counted(spent, 'credit')}" if report.endpoint != "local" else ""
     return f"{parts}{credits} in {seconds:.1f} s (run {report.run_id}).\n"
+
+
+def _skipped(report: Report) -> str:
+    taken = sum(outcome.taken for outcome in report.outcomes)
+    done = len(report.outcomes) - taken
+    parts = [f"{done} done before"] if done or not taken else []
+    if taken:
+        parts.append(f"{taken} left out, since files lie in place of the results (on_conflict = skip)")
+    return ", ".join(parts)
 
 
 def folders_text(report: Report) -> str:

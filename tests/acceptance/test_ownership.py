@@ -391,7 +391,7 @@ def test_a_result_that_expired_is_blocked_and_bought_again_only_with_leave(desk:
     assert job["errors"][0]["code"] == 410
     assert "--retry-lost" in job["errors"][0]["hint"]
     assert plan["a"]["action"] == "blocked"
-    assert "the server no longer has it; --retry-lost or a new epoch buys it again" in plan["a"]["reason"]
+    assert "the server no longer hands it out; --retry-lost or a new epoch buys it again" in plan["a"]["reason"]
     assert (leave["a"]["action"], leave["a"]["credits"]["estimate"]) == ("retry", 1)
     assert again.json["jobs"][0]["status"] == "blocked"
     assert bought.code == 0, bought.err

@@ -321,6 +321,35 @@ def test_two_results_of_one_job_can_clash_too(kitchen: Any) -> None:
     assert "{output.filename} or {output.index}" in problem.hint
 
 
+SEVERAL = {"allow_multiple_outputs": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "on_conflict", "clashes"),
+    [
+        ("all.{output.ext}", SEVERAL, "skip", True),
+        ("all.{output.ext}", SEVERAL, "rename", False),
+        ("all.{output.ext}", {}, "skip", False),
+        ("all.{output.ext}", SEVERAL | {"merge": True}, "skip", False),
+        ("all.{output.ext}", SEVERAL | {"allow_multiple_outputs_threshold": 2}, "skip", False),
+        ("{output.index}.jpg", SEVERAL, "skip", False),
+        ("{output.stem}.jpg", SEVERAL, "skip", False),
+    ],
+)
+def test_several_results_of_one_conversion_can_clash(
+    path: str, options: dict[str, Any], on_conflict: Any, clashes: bool, kitchen: Any
+) -> None:
+    job = {"input": [{"type": "upload", "source": "*.png"}], "conversion": [{"target": "jpg", "options": options}]}
+    made = kitchen.recipe(job, save=Save(path=path, on_conflict=on_conflict))
+    (draft,) = drafts_of(made, [Item(label="", values={})])
+    pictures = [kitchen.content(f"{name}.png") for name in "abc"]
+    compiled = kitchen.job_of(made, files=[pictures])
+
+    problems = [problem.message for problem, _ in shared_paths([(compiled, draft)], run_date="2026-11-23")]
+
+    assert problems == (["several results of shop would all be saved as '/srv/shop/all.jpg'"] if clashes else [])
+
+
 def test_results_that_two_items_would_share_are_told_apart_by_what_differs(kitchen: Any) -> None:
     upload = {"input": [{"type": "upload", "source": "a.png"}]}
     matrix = Foreach(kind="matrix", matrix={"width": (1, 2), "format": ("x",)})

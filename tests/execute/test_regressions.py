@@ -92,5 +92,5 @@ def test_a_folder_in_the_place_of_a_result_is_said_to_be_in_the_way(
     again = lanes[0].run(scene.order(server.base_url))
 
     assert blocked.code == 6
-    assert "a.webp is in the way" in blocked.jobs[0]["errors"][0]["message"]
+    assert "a.webp is a folder; it is bought already" in blocked.jobs[0]["errors"][0]["message"]
     assert (again.code, scene.wrong_files()) == (0, [])
