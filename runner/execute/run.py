@@ -173,7 +173,10 @@ class _Run:
 
     async def _settled(self, steps: Sequence[Step], claim: Claim, settlement: Settlement) -> list[Outcome]:
         if steps[0].job is not None:
-            decided = self._decided_again(steps, claim)
+            as_seen = _is_as_seen(steps[0].state, claim.state)
+            if not as_seen:
+                settlement = replace(settlement, retry_lost=False)
+            decided = self._decided_again(steps, claim, self.limits.policy if as_seen else Policy())
             again = [step for step in decided if step.action is Action.REDELIVER]
             edited = await asyncio.to_thread(edited_files, again) if again else ()
             outcomes = told_of(edited, await settlement.settle(decided, claim))
@@ -191,15 +194,15 @@ class _Run:
         self._note_failure(error)
         return cut_off(as_outcome(step, error, state=claim.state), self.site.api.contact.lost)
 
-    def _decided_again(self, steps: Sequence[Step], claim: Claim) -> Sequence[Step]:
+    def _decided_again(self, steps: Sequence[Step], claim: Claim, policy: Policy) -> Sequence[Step]:
         """The plan was made without the lease: what another run did meanwhile counts."""
         if steps[0].state == claim.state:
             return steps
         states = {claim.key: claim.state} if claim.state is not None else {}
-        plan = self._plan_of(steps, states)
+        plan = self._plan_of(steps, states, policy)
         if any(_finds_something_there(step) for step in plan.steps):
             # What lies in the way may be what other work of the recipe delivered there.
-            plan = self._plan_of(steps, self._states_of_recipes(steps) | states)
+            plan = self._plan_of(steps, self._states_of_recipes(steps) | states, policy)
             self.holdings.learn(plan.holdings)
         addresses = {step.address for step in steps}
         return tuple(step for step in plan.steps if step.address in addresses)
@@ -208,7 +211,7 @@ class _Run:
         recipes = {recipe_of(step) for step in steps}
         return {key: state for key, state in self.site.log.states().items() if state.recipe in recipes}
 
-    def _plan_of(self, steps: Sequence[Step], states: dict[str, KeyState]) -> Plan:
+    def _plan_of(self, steps: Sequence[Step], states: dict[str, KeyState], policy: Policy) -> Plan:
         jobs = [step.job for step in steps if step.job is not None]
         return make_plan(
             jobs,
@@ -216,7 +219,7 @@ class _Run:
             disk=look(jobs, states, run_date=self.site.run_date),
             now=self.site.now(),
             run_date=self.site.run_date,
-            policy=self.limits.policy,
+            policy=policy,
             account=self.site.account,
             asked=self.holdings.alive,
         )
@@ -236,6 +239,12 @@ class _Run:
     def _run_is_over(self) -> bool:
         limit = self.limits.deadline_s
         return limit is not None and asyncio.get_running_loop().time() >= self.began + limit
+
+
+def _is_as_seen(planned: KeyState | None, now: KeyState | None) -> bool:
+    """Whether a key is where the plan saw it: what a person allowed was meant for that, and not for another attempt
+    that another run made meanwhile."""
+    return (planned and (planned.stage, planned.attempt)) == (now and (now.stage, now.attempt))
 
 
 def _finds_something_there(step: Step) -> bool:

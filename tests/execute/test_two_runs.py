@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from runner.runlog import RunStarted, kind_of, open_log
 from tests.execute.lab import Forge, Server, Web, judge, wait_for
 from tests.execute.outside import Order
-from tests.execute.scenarios import Scene, many, two_conversions
+from tests.execute.scenarios import Scene, broken, many, two_conversions
 
-LOCKED = 75
+FAILED, LOCKED = 6, 75
 
 
 def _second(scene: Scene, server: Server, *, lock_wait_s: float) -> Order:
@@ -47,6 +49,33 @@ def test_two_runs_at_once_share_the_work_and_start_each_job_once(
     verdict = judge(server.state, scene.state, scene.out, crashes=0)
     assert verdict.wrong + scene.wrong_files() == []
     assert verdict.starts == scene.attempts
+
+
+def test_one_word_to_retry_what_failed_buys_one_attempt_however_many_runs_hear_it(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = broken(tmp_path, 602_000, web.url)
+    first = replace(scene.order(server.base_url), retry_failed=True)
+    second = replace(_second(scene, server, lock_wait_s=30.0), retry_failed=True)
+    assert lanes[0].run(scene.order(server.base_url)).code == FAILED
+
+    with _halted(lanes[0], first, "before Intent"):
+        lanes[1].begin(second)
+        _wait_for_runs(scene, 3)
+    ended = [lanes[0].end(), lanes[1].end()]
+
+    assert [one.code for one in ended] == [FAILED, FAILED], [one.stderr for one in ended]
+    assert "attempt 2 failed" in ended[1].jobs[0]["errors"][0]["message"]
+    assert judge(server.state, scene.state, scene.out, crashes=0).starts == 2
+
+
+def _wait_for_runs(scene: Scene, count: int, *, most_s: float = 20.0) -> None:
+    """Until so many runs have made their plan."""
+    until = time.monotonic() + most_s
+    with open_log(scene.state / "runs.db", read_only=True) as log:
+        while len(list(log.events(kinds=[kind_of(RunStarted)]))) < count:
+            assert time.monotonic() < until, f"there aren't {count} runs"
+            time.sleep(0.02)
 
 
 def test_work_that_another_run_holds_is_left_to_it_with_exit_75(
