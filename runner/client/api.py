@@ -26,6 +26,7 @@ from runner.client.errors import (
     GoneError,
     OutcomeUnknownError,
     RefusedError,
+    UsedUpError,
 )
 from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, Answer, Http, translated
@@ -33,13 +34,14 @@ from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_afte
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
-from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
 MOST_SAID = 300  # characters of a sentence in a refusal
 MOST_PARTS = 20
+DOWNLOADS_USED_UP = 109  # `error_code` of a download; source: the API's page on limits, "overuse"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
@@ -204,7 +206,8 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
-        return GoneError(message, status=status)
+        kind = UsedUpError if status == HTTPStatus.GONE and _error_code(response) == DOWNLOADS_USED_UP else GoneError
+        return kind(message, status=status)
     if status in _REDIRECTS:
         return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
     return RefusedError(message, status=status, retry_after_s=_asked_s(response))
@@ -244,6 +247,13 @@ def _said(response: Answer, secrets: Sequence[str]) -> str:
     except (ValueError, RecursionError):
         parts = []
     return "; ".join(_shortened(part, secrets) for part in parts[:MOST_PARTS] if part)
+
+
+def _error_code(response: Answer) -> int:
+    try:
+        return as_int(as_object(orjson.loads(response.content)).get("error_code"))
+    except (ValueError, RecursionError):
+        return 0
 
 
 def _all_said(body: JsonObject) -> list[str]:

@@ -25,6 +25,7 @@ from runner.wire import headers
 from runner.wire.job import JobOutput
 
 Progress = Callable[[int], None]
+MOST_SPOILT = 2  # whole downloads with wrong bytes: each counts against the limit, and a person may want some, too
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,6 +44,7 @@ class Download:
     tries: int = 4
     most_whole: int | None = None
     _whole: int = 0
+    _spoilt: int = 0
     _hasher: Hasher = field(default_factory=Hasher)
     _etag: str = ""
 
@@ -59,7 +61,7 @@ class Download:
                 return self._verified()
             except ApiError as error:
                 wait_s = next(waits, None)
-                if wait_s is None or not _is_passing(error):
+                if wait_s is None or not _is_passing(error) or self._spoilt >= MOST_SPOILT:
                     raise
                 self._require_another(error)
                 await self.api.sleep(patience(error, wait_s))
@@ -124,6 +126,11 @@ class Download:
         self.into.seek(0)
         self.into.truncate()
 
+    def _throw_away(self) -> None:
+        """All of it came, and it isn't the file."""
+        self._spoilt += 1
+        self._start_over()
+
     async def _write(self, response: aiohttp.ClientResponse) -> None:
         """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
         gathered = bytearray()
@@ -154,10 +161,10 @@ class Download:
         if self.output.size_bytes and got.size_bytes < self.output.size_bytes:
             raise CorruptDownloadError(f"{name}: {got.size_bytes} bytes came of the {self.output.size_bytes} announced")
         if self._is_more_than_announced(0):
-            self._start_over()
+            self._throw_away()
             raise CorruptDownloadError(f"{name}: more bytes came than the {self.output.size_bytes} announced")
         if len(self.output.checksum) == len(got.md5) and got.md5 != self.output.checksum.lower():
-            self._start_over()
+            self._throw_away()
             raise CorruptDownloadError(f"{name}: the MD5 is {got.md5}, the API announced {self.output.checksum}")
         return got
 

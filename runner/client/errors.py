@@ -3,6 +3,7 @@
 ApiError
   RefusedError          the server said no (4xx): nothing happened, unless an earlier try of the call was heard
     GoneError           404 or 410: there is no such thing (any more)
+      UsedUpError       410: there is, and it was downloaded as often as it may be
   OutcomeUnknownError   it may have happened or not: a timeout, a dropped answer, a 5xx
   ApiUnreachableError   it was never sent: no connection could be made
   CorruptDownloadError  the bytes that came are not the bytes that were announced
@@ -36,6 +37,10 @@ class RefusedError(ApiError):
 
 
 class GoneError(RefusedError):
+    pass
+
+
+class UsedUpError(GoneError):
     pass
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from runner.client.errors import ApiError, GoneError
-from runner.errors import QuotaError, RunnerError
+from runner.client.errors import ApiError, CorruptDownloadError, GoneError
+from runner.errors import AuthenticationError, QuotaError, RunnerError
 
 
 class LostJobError(ApiError):
@@ -26,6 +26,15 @@ class UndeliverableError(ApiError):
 
 class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
+
+
+def undelivered(error: AuthenticationError | CorruptDownloadError, *, job_id: str) -> DeliveryError:
+    """What a download ended in, as the trouble of its job alone: no key of ours goes with it."""
+    if isinstance(error, AuthenticationError):
+        hint = "where the job has download_passwords, see that the first one is right, and run again"
+        return DeliveryError(str(error), hint=f"the result is bought and waits on the server; {hint}")
+    hint = f"the result is bought, and GET /jobs/{job_id} says where it lies; the next run fetches it again"
+    return DeliveryError(str(error), hint=error.hint or f"{hint}, and each download counts (max_downloads)")
 
 
 def is_final(error: GoneError) -> bool:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from posixpath import splitext
 
-from runner.client.errors import GoneError
+from runner.client.errors import CorruptDownloadError, GoneError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError, counted
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
-from runner.execute.faults import DeliveryError, MissingOutputsError, UndeliverableError, is_final
+from runner.execute.faults import MissingOutputsError, UndeliverableError, is_final, undelivered
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import SECOND_LOOK_S
@@ -31,10 +31,6 @@ from runner.state import DeliveredFile, KeyState, Stage
 from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
 
 Copies = dict[str, DeliveredFile]  # by output id
-REFUSED_DOWNLOAD = (
-    "the result is bought and waits on the server; where the job has download_passwords, see that the first one is "
-    "right, and run again"
-)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -234,9 +230,8 @@ class Settlement:
         for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
             try:
                 laid = await deliverer.deliver(output, index=index, name=name)
-            except AuthenticationError as error:
-                # No key of ours goes with a download: it is no reason to give up on all other jobs.
-                raise DeliveryError(str(error), hint=REFUSED_DOWNLOAD) from error
+            except (AuthenticationError, CorruptDownloadError) as error:
+                raise undelivered(error, job_id=ended.job.id) from error
             if not laid.left:
                 copies[output.id] = laid.file
             files.append(laid)

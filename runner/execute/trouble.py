@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError
+from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError, UsedUpError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError, counted
 from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
 from runner.execute.outcome import Outcome, Report, Status, Trouble
@@ -44,8 +44,7 @@ def as_outcome(
     if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
         status, gone = Status.BLOCKED, is_final(error)
         cost = counted(spent or (state.spent if state else 0), "credit")
-        has_not = "no longer has it" if gone else "didn't have it just now, and the next run asks again"
-        hint = f"the server {has_not}; --retry-lost or a new epoch buys it again (it cost {cost})"
+        hint = f"the server {_has_not(error)}; --retry-lost or a new epoch buys it again (it cost {cost})"
     return Outcome(
         address=step.address,
         key=step.key,
@@ -57,6 +56,12 @@ def as_outcome(
         exit_code=error.exit_code,
         gone=gone,
     )
+
+
+def _has_not(error: GoneError) -> str:
+    if isinstance(error, UsedUpError):
+        return "has it, and hands it out no more"
+    return "no longer has it" if is_final(error) else "didn't have it just now, and the next run asks again"
 
 
 def _code_of(error: BaseException | None) -> int:

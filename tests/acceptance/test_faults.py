@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -271,6 +272,41 @@ def test_what_came_of_a_download_is_kept_where_the_jobs_own_limit_forbids_to_rep
         ended = shell.runner("run", "a.recipe.toml")
 
     assert (ended.code, desk.delivered()) == (0, {"a.webp"})
+
+
+def test_a_download_that_is_always_spoilt_leaves_some_for_a_person_and_says_where_it_lies(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "download corrupt #1-2", "--max-downloads", "3") as shell:
+        ended = shell.runner("run", "a.recipe.toml")
+        asked = re.search(r"the result is bought, and GET (/jobs/\S+) says where it lies", ended.err)
+        assert asked is not None, ended.err
+        base, key = shell.more["API2CONVERT_BASE_URL"], shell.more["API2CONVERT_API_KEY"]
+        (output,) = httpx.get(base + asked[1], headers={"X-Oc-Api-Key": key}).json()["output"]
+        by_hand = httpx.get(output["uri"])
+
+    assert ended.code == 6
+    assert (by_hand.status_code, format_of(by_hand.content)) == (200, "WEBP")
+
+
+def test_a_result_that_was_downloaded_too_often_is_not_said_to_have_left_the_server(desk: Desk) -> None:
+    desk.write("in/a.png", png())
+    desk.write("a.recipe.toml", recipe_of("in/*.png"))
+
+    with faulty(desk, "download corrupt", "--max-downloads", "2") as shell:
+        first, last = shell.runner("run", "a.recipe.toml"), shell.runner("run", "a.recipe.toml")
+        plan = shell.runner("plan", "a.recipe.toml")
+
+    assert (first.code, last.code) == (6, 6)
+    assert "the server has it, and hands it out no more; --retry-lost" in last.err
+    assert "the server no longer hands it out; --retry-lost" in plan.out
+    assert starts(desk) == [1]
+
+
+def format_of(content: bytes) -> str | None:
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.format
 
 
 def test_a_job_that_was_perhaps_bought_is_no_matter_of_the_budget(desk: Desk) -> None:
