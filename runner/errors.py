@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     CHANGES = 10
     OUTPUT = 74
     LOCKED = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

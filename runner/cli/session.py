@@ -40,7 +40,11 @@ from runner.state import recipe_named_in
 
 T = TypeVar("T")
 
-_STOPPED = {signal.SIGINT: ExitCode.INTERRUPTED, signal.SIGTERM: ExitCode.TERMINATED}
+_STOPPED = {
+    signal.SIGHUP: ExitCode.HUNG_UP,
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+}
 
 SPARE_CONNECTIONS = 8
 A_LOOK = Backoff(tries=2)  # the run itself has more patience
@@ -229,8 +233,9 @@ class _Stop:
 
 @contextmanager
 def _stoppable() -> Iterator[_Stop]:
-    """SIGINT and SIGTERM ask the run to end well; a second one ends it at once. Neither loses anything.
+    """SIGHUP, SIGINT and SIGTERM ask the run to end well; a second one ends it at once. Neither loses anything.
 
+    A terminal that closes says SIGHUP more than once: that isn't impatience. What nohup told to ignore it does.
     The second is heard also where the event loop has no turn, since the log or a disk keeps it waiting.
     """
     loop = asyncio.get_running_loop()
@@ -238,6 +243,8 @@ def _stoppable() -> Iterator[_Stop]:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         if stop.exit_code is not None:
+            if number == signal.SIGHUP:
+                return
             with suppress(RuntimeError):  # it was just being written to
                 sys.stderr.flush()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -245,7 +252,8 @@ def _stoppable() -> Iterator[_Stop]:
         stop.exit_code = _STOPPED[signal.Signals(number)]
         loop.call_soon_threadsafe(stop.asked.set)
 
-    before = {number: signal.signal(number, on_signal) for number in _STOPPED}
+    heard = [number for number in _STOPPED if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield stop
     finally:

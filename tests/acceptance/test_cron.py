@@ -139,20 +139,38 @@ def test_a_run_that_was_killed_is_finished_by_the_next_and_starts_each_job_once(
     assert "Nothing to do: 10 done before." in desk.runner("run", ".", "-v").err
 
 
-def test_sigterm_ends_a_run_with_143_and_the_next_goes_on(desk: Desk) -> None:
+@pytest.mark.parametrize(("sent", "code"), [([signal.SIGTERM], 143), ([signal.SIGHUP, signal.SIGHUP], 129)])
+def test_a_signal_ends_a_run_well_and_the_next_goes_on(sent: list[signal.Signals], code: int, desk: Desk) -> None:
+    """A terminal that closes hangs up twice: the kernel says so, and the shell."""
     many(desk, 8, target="avif", size=(900, 700))
     with desk.start("run", ".", "--jobs", "1") as process:
         until(lambda: bool(desk.delivered()) or process.poll() is not None, what="the first result")
-        process.send_signal(signal.SIGTERM)
+        for number in sent:
+            process.send_signal(number)
+            time.sleep(0.1)
         out, err = process.communicate(timeout=30)
 
-    assert process.returncode == 143
+    assert process.returncode == code
+    assert desk.runner("log", "--format", "json").json["runs"][0]["exit_code"] == code
     assert out == ""
     assert len(err.splitlines()) <= 10
     assert "Traceback" not in err
     assert desk.runner("run", ".").code == 0
     assert len(desk.delivered()) == 8
     assert all(entry.starts <= 1 for entry in desk.book())
+
+
+def test_a_run_under_nohup_goes_on_when_the_terminal_closes(desk: Desk) -> None:
+    many(desk, 3, target="avif", size=(900, 700))
+    command = ["nohup", str(RUNNER), "run", ".", "--jobs", "1"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=desk.folder, env=desk.env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        until(lambda: bool(desk.delivered()) or process.poll() is not None, what="the first result")
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    assert len(desk.delivered()) == 3
 
 
 def test_two_runs_at_once_buy_nothing_twice(desk: Desk) -> None:
