@@ -294,7 +294,7 @@ def test_a_result_that_was_downloaded_too_often_is_not_said_to_have_left_the_ser
     desk.write("in/a.png", png())
     desk.write("a.recipe.toml", recipe_of("in/*.png"))
 
-    with faulty(desk, "download corrupt", "--max-downloads", "2") as shell:
+    with faulty(desk, "download corrupt #1-2", "--max-downloads", "2") as shell:
         first, last = shell.runner("run", "a.recipe.toml"), shell.runner("run", "a.recipe.toml")
         plan = shell.runner("plan", "a.recipe.toml")
 
