@@ -131,6 +131,8 @@ class Start:
             job = await self.work.find(job_id)
         except (RefusedError, OutcomeUnknownError) as unseen:
             raise OutcomeUnknownError(f"{error}; nor is the job shown ({unseen}); the next run asks again") from unseen
+        if job is None and not isinstance(error, RefusedError):  # two unlikely answers in a row: the next run asks both
+            raise OutcomeUnknownError(f"{error}; nor does the server know the job; the next run asks again") from error
         if job is None:
             raise await self.following.lost(job_id, attempt) from error
         return job
