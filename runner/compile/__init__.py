@@ -4,11 +4,12 @@ Three steps, so that only what is needed is listed and hashed: `items_of` names 
 `drafts_of` expands the recipe for each of them, `jobs_of` adds sizes and digests and computes the keys.
 """
 
+from runner.compile.clashes import shared_paths, shared_targets
 from runner.compile.destroying import destroying
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of, lacking
-from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of, shared_paths, shared_targets
+from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of
 from runner.compile.key import job_key
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
