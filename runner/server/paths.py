@@ -33,8 +33,12 @@ class Paths(Generic[T]):
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
+        self._written_out: dict[str, T] = {}  # those without values
 
     def add(self, pattern: str, target: T) -> None:
+        if "{" not in pattern:
+            self._written_out[pattern] = target
+            return
         node, names = self._root, []
         for part in pattern.split("/"):
             if not part.startswith("{"):
@@ -49,6 +53,8 @@ class Paths(Generic[T]):
 
     def find(self, path: str) -> tuple[T, dict[str, str]] | None:
         """What `path` is, and the values in it by name; None where it is nothing that was added."""
+        if (target := self._written_out.get(path)) is not None:
+            return target, {}
         node, values, parts = self._root, [], path.split("/")
         found = None
         for at, part in enumerate(parts):

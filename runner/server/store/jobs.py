@@ -14,9 +14,9 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 
@@ -50,8 +50,7 @@ Edit = Callable[[Job], Job]
 Listener = Callable[[Job | None, Job], None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a request needs of a job before it is let in, and the document most of them want."""
 
     account: str
@@ -95,7 +94,7 @@ class JobStore:
     def held(self, job_id: str) -> Held | None:
         found = self._recent.get(job_id) or self._stored(job_id)
         if self._late and found:
-            return replace(found, document=self._late.seen_by_now(job_id, found.document))
+            return found._replace(document=self._late.seen_by_now(job_id, found.document))
         return found
 
     def _stored(self, job_id: str) -> Held | None:
