@@ -77,12 +77,16 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planning:
-    """Recipes that can be used, and where their work is done and remembered."""
+    """Recipes that can be used, and where their work is done and remembered.
+
+    read_only  nothing is to be done
+    """
 
     recipes: tuple[Recipe, ...]
     warnings: tuple[Problem, ...]
     endpoint: ChosenEndpoint
     log: RunLog
+    read_only: bool = False
 
     def run_started(self, run_id: str) -> RunStarted:
         """The line that a run of these recipes begins with."""
@@ -151,7 +155,14 @@ class Planning:
         run_date = datetime.fromtimestamp(now, UTC).date().isoformat()
         names = frozenset(recipe.name for recipe in wanted)
         beside = whole.jobs_beside(names) if whole else ()
-        prepared = await prepare(wanted, endpoint=self.endpoint, log=self.log, run_date=run_date, beside=beside)
+        prepared = await prepare(
+            wanted,
+            endpoint=self.endpoint,
+            log=self.log,
+            run_date=run_date,
+            beside=beside,
+            secrets_may_lack=self.read_only,
+        )
         prepared = self._without_unserved(prepared)
         states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
         prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
@@ -247,6 +258,7 @@ def open_planning(
             warnings=tuple(one for one in loaded.problems if one.severity != "error"),
             endpoint=chosen,
             log=log,
+            read_only=read_only,
         )
 
 

@@ -39,6 +39,7 @@ from runner.recipe.model import Foreach, Loaded, Recipe
 from runner.resources import catalog_document
 from runner.runlog import RunLog
 from runner.wire.catalog import Catalog
+from runner.wire.secrets import Slot
 from runner.wire.values import Json, as_text
 
 HASHED_AT_ONCE = 4
@@ -109,8 +110,8 @@ async def prepare(
     """The jobs of `recipes`. `log` remembers digests, so that unchanged files aren't read again.
 
     beside            jobs of other recipes, which want their places as much
-    secrets_may_lack  whether a reference to an account's name that leads to nothing counts as it stands; else the
-                      item is refused, since nobody knows whose storage it means
+    secrets_may_lack  whether a reference to an account's name that leads to nothing counts as it stands, with a
+                      warning; else the item is refused, since nobody knows whose storage it means
 
     Buckets are listed, and web servers asked about sources with `revalidate`; nothing else leaves this machine.
     """
@@ -241,15 +242,28 @@ def _accounts(shelf: _Shelf, *, required: bool) -> Accounts:
     """What references to names of accounts stand for; where one is `required` and lacks, the draft is refused."""
     accounts = Accounts()
     lacking = [(draft, *lack) for draft, _ in shelf.drafts for lack in accounts.resolve(draft)]
-    for draft, slot, error in lacking if required else ():
-        place = draft.recipe.locate(slot)
-        message = f"{error}, and whose storage it is belongs to what the work is"
-        problem = Problem(place=place, code="unnamed-account", message=message, hint=error.hint, secret=True)
-        shelf.refuse(draft.address, problem)
+    for draft, slot, error in lacking:
+        problem = _unnamed(draft, slot, error, required=required)
+        if required:
+            shelf.refuse(draft.address, problem)
+        elif problem not in shelf.warnings:
+            shelf.warnings.append(problem)
     if required and lacking:
         refused = {draft.address for draft, *_ in lacking}
         shelf.drafts = [row for row in shelf.drafts if row[0].address not in refused]
     return accounts
+
+
+def _unnamed(draft: Draft, slot: Slot, error: InvalidError, *, required: bool) -> Problem:
+    said = "and whose storage it is belongs to what the work is"
+    return Problem(
+        place=draft.recipe.locate(slot),
+        severity="error" if required else "warning",
+        code="unnamed-account",
+        message=f"{error}, {said}" if required else f"{error}, {said}: until it is, done work looks new",
+        hint=error.hint,
+        secret=True,
+    )
 
 
 async def _revalidated(shelf: _Shelf) -> Mapping[str, str]:

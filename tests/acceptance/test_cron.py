@@ -139,11 +139,21 @@ def test_a_run_that_was_killed_is_finished_by_the_next_and_starts_each_job_once(
     assert "Nothing to do: 10 done before." in desk.runner("run", ".", "-v").err
 
 
+@contextlib.contextmanager
+def _heard(number: signal.Signals) -> Iterator[None]:
+    """What is started meanwhile isn't told to ignore the signal, even where we are (by nohup)."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize(("sent", "code"), [([signal.SIGTERM], 143), ([signal.SIGHUP, signal.SIGHUP], 129)])
 def test_a_signal_ends_a_run_well_and_the_next_goes_on(sent: list[signal.Signals], code: int, desk: Desk) -> None:
     """A terminal that closes hangs up twice: the kernel says so, and the shell."""
     many(desk, 8, target="avif", size=(900, 700))
-    with desk.start("run", ".", "--jobs", "1") as process:
+    with _heard(signal.SIGHUP), desk.start("run", ".", "--jobs", "1") as process:
         until(lambda: bool(desk.delivered()) or process.poll() is not None, what="the first result")
         for number in sent:
             process.send_signal(number)

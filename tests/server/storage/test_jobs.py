@@ -118,7 +118,7 @@ def test_several_results_on_one_name_are_numbered_and_a_folder_keeps_theirs(naug
 
         assert [one["status"] for one in done["conversion"][0]["output_target"]] == ["completed", "completed"]
         assert stored(naughty, "one") == ["name.v1-2.png", "name.v1-3.png", "name.v1.png"]
-        assert stored(naughty, "folder") == ["a-2.png", "a-3.png", "a.png"]
+        assert stored(naughty, "folder") == ["a-1.png", "a-2.png", "a-3.png"]
         assert naughty.remote.get("one/name.v1-2.png") == b"\xff\xd8\xff picture1"
 
     run(test, naughty.remote, converter=Copying(pages=3))
