@@ -34,7 +34,9 @@ NO_SCREENS = ("CMYK", "LAB")  # whose numbers mean nothing to who takes them for
 HALF = 128  # between all and nothing; of alpha, what is less is transparent where there is nothing between
 
 OVERSHOT = 1.5  # how far values pass a white of 1 when a picture is sharpened
-BRIGHTEST = 16.0  # and when it is brighter than white; were white at 255, all of it would be black
+UNDERSHOT = 0.5  # how far black is passed then, as a part of the highest value
+BRIGHTEST = 16.0  # how far white is passed by what is brighter; were white at 255, all of it would be black
+ROOM = 2**30  # half of what the numbers of a picture can be
 SEPIA = ("#1f1206", "#fbf0d9", "#9b7a52")  # black, white, middle
 FADED = (0.92, 0.06, 0.02, 24, 0.04, 0.86, 0.04, 18, 0.04, 0.10, 0.68, 22)
 
@@ -80,7 +82,13 @@ def scalable(picture: Image.Image, target: str) -> Image.Image:
     """`picture` in a mode that can be scaled and cropped: as it is where it's deep gray and `target` holds that."""
     ready = _in_usual_order(picture)
     deep = ready.mode in DEEP_GRAY and ready.mode in MODES[target]
-    return ready if deep and not has_alpha(ready) else workable(picture)
+    return ready if deep and not has_alpha(ready) and _has_room(ready) else workable(picture)
+
+
+def _has_room(picture: Image.Image) -> bool:
+    """Whether whole numbers of 32 bits can overshoot without becoming those of the other end."""
+    ends = picture.getextrema()
+    return picture.mode != "I" or all(abs(end) < ROOM for end in ends)  # type: ignore[arg-type]  # one band, two numbers
 
 
 def _in_usual_order(picture: Image.Image) -> Image.Image:
@@ -122,12 +130,12 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
 def _white(low: float, high: float, *, whole: bool) -> float | None:
     """Which value is white where `low` and `high` are the ends; None where that is the highest, and the lowest black.
 
-    whole  numbers, which don't count to 1; others pass it where a picture was sharpened, or is brighter than white
+    whole  numbers, which don't count to 1; others pass both ends where a picture was sharpened, or 1 where it shines
     """
-    if low < 0 or high > 65535:
+    if not whole and high <= OVERSHOT:
+        return 1.0 if low >= -UNDERSHOT * high else None
+    if low < 0 or high > 65535 or (not whole and high <= BRIGHTEST):
         return None
-    if not whole and high <= BRIGHTEST:
-        return 1.0 if high <= OVERSHOT else None
     return 255.0 if high <= 255 else 65535.0
 
 

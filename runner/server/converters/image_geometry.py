@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageMath
 
 from runner.wire.values import Json
 
@@ -176,7 +176,21 @@ def _to(picture: Image.Image, size: Size) -> Image.Image:
     if size == picture.size:
         return picture
     gap = None if picture.mode == "I;16" else 3.0  # by which Pillow can't reduce 16 bits
-    return picture.resize(size, resample=Image.Resampling.LANCZOS, reducing_gap=gap)
+    scaled = picture.resize(size, resample=Image.Resampling.LANCZOS, reducing_gap=gap)
+    return _within(picture, scaled) if picture.mode in ("I", "F") else scaled
+
+
+def _within(original: Image.Image, scaled: Image.Image) -> Image.Image:
+    """`scaled` without values past those of `original`: the filter overshoots, and only other modes end by themselves.
+
+    What is no number stays none.
+    """
+    low, high = original.getextrema()
+    below: Image.Image = ImageMath.lambda_eval(lambda given: (given["values"] < low) * 255, values=scaled)
+    above: Image.Image = ImageMath.lambda_eval(lambda given: (given["values"] > high) * 255, values=scaled)
+    scaled.paste(low, mask=below.convert("L"))
+    scaled.paste(high, mask=above.convert("L"))
+    return scaled
 
 
 def _cropped(picture: Image.Image, frame: Size) -> Image.Image:
