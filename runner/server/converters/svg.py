@@ -17,11 +17,13 @@ from xml.sax.saxutils import escape, quoteattr
 import resvg_py
 from PIL import Image
 
+from runner.server.converters.css_fonts import with_families, with_families_in_rules
 from runner.server.converters.fonts import Families, installed_families, with_general_family
 from runner.server.converters.protocol import UNREADABLE, ConversionError
 
 TEXT_BYTES = 64 * 1024 * 1024
 DEPTH = 500
+LARGEST, SMALLEST = 3e38, 2e-38  # numbers of a viewBox: the renderer counts with 32 bits
 DEFAULT_SIZE = (300.0, 150.0)  # what browsers take for a drawing without a size
 NO_FONT = "This machine has no font; text in a drawing isn't shown."
 UNITS = {"px": 1.0, "": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
@@ -75,7 +77,7 @@ class _Cleaner:
 
     def _end_style(self) -> None:
         if self._style is not None:
-            self._out.append(escape(_with_families("".join(self._style))))
+            self._out.append(escape(with_families_in_rules("".join(self._style))))
         self._style = None
 
 
@@ -157,11 +159,7 @@ def _is_drawing(value: str) -> bool:
 def _with_family(key: str, value: str) -> str:
     if key == "font-family":
         return with_general_family(value)
-    return _with_families(value) if key == "style" else value
-
-
-def _with_families(css: str) -> str:
-    return re.sub(r"(?i)\b(font(?:-family)?\s*:)([^;}!]+)", lambda found: found[1] + with_general_family(found[2]), css)
+    return with_families(value) if key == "style" else value
 
 
 def _natural_size(root: dict[str, str]) -> tuple[float, float]:
@@ -189,8 +187,9 @@ def _view_box(value: str) -> tuple[float, float] | None:
     numbers = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", value)
     if len(numbers) != 4:
         return None
-    width, height = float(numbers[2]), float(numbers[3])
-    return (width, height) if width > 0 and height > 0 else None
+    left, top, width, height = map(float, numbers)
+    usual = max(abs(left), abs(top), width, height) <= LARGEST and min(width, height) >= SMALLEST
+    return (width, height) if usual else None
 
 
 def _pixels(length: str) -> float | None:

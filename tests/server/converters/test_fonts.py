@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFont
 
+from runner.server.converters.css_fonts import with_families_in_rules
 from runner.server.converters.fonts import Families, installed_families, with_general_family
 from runner.server.converters.protocol import Product
 from runner.server.converters.svg import NO_FONT
@@ -60,6 +62,87 @@ def test_text_of_a_family_that_is_not_installed_is_of_one_like_it(
 
     assert picture.getbbox() is not None
     assert picture.tobytes() == wanted.tobytes()
+
+
+RED = "rect{fill:#f00}"
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        f"/* the font: Arial */{RED}",
+        f"{RED}/* font: x */ rect{{stroke:none}}",
+        ".font:first-child{fill:#f00}",
+        ".FONT:first-child, .font:first-child{fill:#f00}",
+        f"@font-face{{font-family:X;src:url(data:font/woff2;font:x)}}{RED}",
+        'rect{cursor:url("data:image/png;font:,}");fill:#f00}',
+        f".a{{font:1px X}}{RED}",
+        "rect{font-family:X!important;fill:#f00}",
+        f"<![CDATA[/* font: <Arial> */{RED}]]>",
+    ],
+)
+def test_what_only_looks_like_a_font_colours_as_before(sheet: str, convert: Convert, tmp_path: Path) -> None:
+    rect = '<g><rect class="font" width="40" height="40"/></g>'
+
+    picture = shown(
+        convert,
+        tmp_path,
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><style>{sheet}</style>{rect}</svg>',
+    )
+
+    assert picture.getpixel((20, 20)) == (255, 0, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (".a{font-family:X}", ".a{font-family:X, sans-serif}"),
+        (".a { FONT : 12px/1.5 X ; fill: red }", ".a { FONT : 12px/1.5 X, sans-serif; fill: red }"),
+        ("a{font:1px X}b{font:1px Y", "a{font:1px X, sans-serif}b{font:1px Y, sans-serif"),
+        ("a{font:1px 'A;b}' !important}", "a{font:1px 'A;b}', sans-serif!important}"),
+        ("a{/* why */font:1px X}", "a{/* why */font:1px X, sans-serif}"),
+        (
+            "@media screen{a{font:1px X}}b{font:1px Y}",
+            "@media screen{a{font:1px X, sans-serif}}b{font:1px Y, sans-serif}",
+        ),
+        ("@font-face{font-family:X}a{font:1px X}", "@font-face{font-family:X}a{font:1px X, sans-serif}"),
+        ("a{b:url(data:x;font:y);font:1px X}", "a{b:url(data:x;font:y);font:1px X, sans-serif}"),
+    ],
+)
+def test_fonts_in_rules_end_in_a_general_family(given: str, written: str) -> None:
+    assert with_families_in_rules(given) == written
+
+
+@pytest.mark.parametrize(
+    "css",
+    [
+        "/* font: X */",
+        "@font-face{font-family:X}",
+        "/* my */ @font-face /* font */ {font-family:X}",
+        "font:X;",
+        "@import url('data:text/css;font:X;')",
+        "font:X{}",
+        "a{b:'font:X;font:Y;'}",
+        "a{b:url(data:;font:X;)}",
+        'a{b:url( "data:;font:X;)" )}',
+        "a{b:(;font:X;)}",
+        "a{--font:X;font-size:9px;-x-font:Y}",
+        "a{font-family:X/* and more */}",
+        "a{font-family:X\\ }",
+        "a{b:(1;font:X}",
+    ],
+)
+def test_css_in_doubt_stays_as_it_is(css: str) -> None:
+    assert with_families_in_rules(css) == css
+
+
+@pytest.mark.parametrize("part", ["'", '"\\', "/*", "url(", "{font:", "a{font:x,", "a{/**/", "a{font: ", "a{font:x}"])
+def test_css_is_read_in_one_go_however_long(part: str) -> None:
+    began = time.process_time()
+
+    with_families_in_rules(part * 100_000)
+
+    assert time.process_time() - began < 5
 
 
 @needs_fonts

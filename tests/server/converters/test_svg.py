@@ -45,6 +45,12 @@ def rendered(product: Product) -> Image.Image:
         ('width="100000" height="100000"', {"width": 64}, (64, 64)),
         ("", {}, (300, 150)),
         ('viewBox="nonsense" width="-3" height="x"', {}, (300, 150)),
+        ('viewBox="0 0 1e999 3.3"', {}, (300, 150)),
+        ('viewBox="0 0 40 1e999" width="90"', {}, (90, 45)),
+        ('viewBox="1e999 0 40 20"', {}, (300, 150)),
+        ('viewBox="0 0 1e308 1e-308" height="50"', {}, (100, 50)),
+        ('viewBox="0 0 1e308 1e308"', {"dpi": 300}, (938, 469)),
+        ('viewBox="0 0 40 20" width="1e999"', {}, (40, 20)),
     ],
 )
 def test_a_drawing_has_its_own_size_or_the_one_asked_for(
