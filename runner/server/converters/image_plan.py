@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 
 from runner.server.converters import image_density, image_geometry, image_metadata
 from runner.server.converters.image_geometry import Density, Geometry, Size
-from runner.server.converters.image_source import ANIMATED, check_size, frame_numbers
+from runner.server.converters.image_source import ANIMATED, PAGED, check_size, frame_numbers
 from runner.server.converters.image_wishes import Wishes, wishes_of
 from runner.server.converters.image_write import FORMATS, check_side
 from runner.server.converters.protocol import Guards, Request, Source
@@ -73,15 +73,16 @@ def head_of(picture: Image.Image, source: Source, job: Job) -> Head:
         plays=_plays(picture, source),
         treated=changes_pixels(job) or image_metadata.is_lying(picture),
     )
-    check_result(image_geometry.result_size(job.geometry, head.size, head.density), job)
+    page = 1 if source.kind in PAGED and len(wanted) > 1 else None
+    check_result(image_geometry.result_size(job.geometry, head.size, head.density), job, page=page)
     _draft(picture, source, job, head)
     return head
 
 
-def head_of_page(picture: Image.Image, head: Head, job: Job) -> Head:
+def head_of_page(picture: Image.Image, head: Head, job: Job, page: int) -> Head:
     """`head` for the page at which the file stands. Raises ConversionError where guards refuse what becomes of it."""
     own = replace(head, size=_upright_size(picture, job), dpi=_upright_density(picture, job))
-    check_result(image_geometry.result_size(job.geometry, own.size, own.density), job)
+    check_result(image_geometry.result_size(job.geometry, own.size, own.density), job, page=page)
     return own
 
 
@@ -123,10 +124,11 @@ def _plays(picture: Image.Image, source: Source) -> int:
     return int(loop or 0)
 
 
-def check_result(size: Size, job: Job) -> None:
-    check_size(size, job.guards, what="The result would have")
+def check_result(size: Size, job: Job, *, page: int | None = None) -> None:
+    """Raises ConversionError where the result would be too large; `page` is told where it is one of several."""
+    check_size(size, job.guards, what=f"Page {page} of the result would have" if page else "The result would have")
     if job.target in FORMATS and (job.target != "ico" or job.geometry.resizes):
-        check_side(size, job.target)
+        check_side(size, job.target, page=page)
 
 
 def changes_pixels(job: Job) -> bool:

@@ -1,4 +1,4 @@
-"""What the image family makes from what; data only, so that the server reads it without image libraries."""
+"""What the image family makes from what; names and data only, so that the server reads it without image libraries."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ CONTENT_TYPES = {
     "tga": "image/x-tga",
     "pdf": "application/pdf",
 }
+
+
+def with_article(target: str) -> str:
+    return f"{'an' if target[0] in 'aeiou' else 'a'} {target}"
 
 
 def _picture(number: str, name: str, own: Schemas | None = None) -> Target:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from runner.server.converters.image_targets import with_article
 from runner.wire.values import Json
 
 # What a result can say, by its format; what isn't here can say nothing.
@@ -57,7 +58,9 @@ def unheld(wishes: Wishes, target: str) -> tuple[str, ...]:
     without_place = [name for name in wishes.texts if name not in held]
     warnings = []
     if without_place:
-        warnings.append(f"A {target} has no place for {_listed(without_place)}; the result is without.")
+        warnings.append(
+            f"{with_article(target).capitalize()} has no place for {_listed(without_place)}; the result is without."
+        )
     if wishes.unknown:
         known = _listed(["clear_all", *EXIF_TEXTS])
         warnings.append(f"Metadata can be {known}; {_listed(map(repr, wishes.unknown))} can't be written.")

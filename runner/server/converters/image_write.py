@@ -10,6 +10,7 @@ from PIL import Image
 
 from runner.server.converters.image_color import has_alpha
 from runner.server.converters.image_metadata import Metadata, finish, page_options, save_options
+from runner.server.converters.image_targets import with_article
 from runner.server.converters.protocol import TOO_LARGE, ConversionError
 from runner.wire.values import Json
 
@@ -51,14 +52,15 @@ FORMATS = {
 }
 
 
-def check_side(size: tuple[int, int], target: str) -> None:
-    """Raises ConversionError when the format can't hold a picture that large."""
+def check_side(size: tuple[int, int], target: str, *, page: int | None = None) -> None:
+    """Raises ConversionError when the format can't hold a picture that large; `page` is which of several it is."""
     side = FORMATS[target].side
     if max(size) <= side:
         return
+    where = f", as page {page} would be" if page else ""
     text = (
-        f"A {target} can't be {size[0]} x {size[1]} pixels large; its longest side is {side} pixels. "
-        "Choose a smaller width or height."
+        f"{with_article(target).capitalize()} can't be {size[0]} x {size[1]} pixels large{where}; "
+        f"its longest side is {side} pixels. Choose a smaller width or height."
     )
     raise ConversionError(TOO_LARGE, text, {"text_1": text})
 

@@ -28,7 +28,7 @@ from runner.server.converters.image_source import (
     open_picture,
     reading,
 )
-from runner.server.converters.image_targets import CONTENT_TYPES
+from runner.server.converters.image_targets import CONTENT_TYPES, with_article
 from runner.server.converters.image_wishes import unheld, wishes_of
 from runner.server.converters.image_write import FORMATS, Frame, write
 from runner.server.converters.protocol import Product, Request, Source
@@ -123,10 +123,10 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
         picture.load()
     head = head_of(picture, source, job)
     frames: list[Frame] = []
-    for number in head.wanted:
+    for page, number in enumerate(head.wanted, start=1):
         go_to(number, picture, job.guards)
         if source.kind in PAGED:
-            head = head_of_page(picture, head, job)
+            head = head_of_page(picture, head, job, page)
         shared = frames[0].metadata if frames and source.kind in ANIMATED else None
         frame = _frame(picture, source, job, head, shared)
         frames.append(replace(frame, still=head.still and not frames))
@@ -189,7 +189,7 @@ def _without_use(request: Request, index: int, target: str) -> tuple[str, ...]:
     dense = drawn or image_geometry.geometry_of(request.options).counts_with_density
     warnings = []
     if request.options.get("dpi") and not dense and not image_density.has_place(target):
-        warnings.append(f"A {target} has no place for a density; dpi changes nothing.")
+        warnings.append(f"{with_article(target).capitalize()} has no place for a density; dpi changes nothing.")
     if request.options.get("interlace") and target != "jpg":
         warnings.append(f"Only a jpg can be interlaced here; the {target} isn't.")
     return tuple(warnings)

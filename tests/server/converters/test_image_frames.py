@@ -231,6 +231,23 @@ def test_the_results_of_later_pages_are_limited_as_that_of_the_first(convert: Co
         with pytest.raises(ConversionError) as caught:
             convert("png", tmp_path / "a.tiff", guards=Guards(pixels=10_000_000), **options)
         assert caught.value.code == 6037
+        assert str(caught.value).startswith("Page 2 of the result would have ")
+
+
+@pytest.mark.parametrize(("tall", "where"), [(3, ", as page 4 would be"), (0, ", as page 1 would be"), (None, "")])
+def test_a_page_too_large_for_the_target_is_named(
+    tall: int | None, where: str, convert: Convert, tmp_path: Path
+) -> None:
+    pages = [Image.new("L", (50, 300) if number == tall else (120, 80)) for number in range(4)]
+    if tall is None:
+        pages = [Image.new("L", (50, 300))]
+    pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
+
+    with pytest.raises(ConversionError) as caught:
+        convert("ico", tmp_path / "a.tiff", width=77)
+
+    text = f"An ico can't be 77 x 462 pixels large{where}; its longest side is 256 pixels. "
+    assert str(caught.value) == f"{text}Choose a smaller width or height."
 
 
 def test_black_and_white_gray_and_coloured_pages_stay_together(convert: Convert, tmp_path: Path) -> None:
