@@ -20,7 +20,7 @@ _PIECE = re.compile(rf"(?is){_COMMENT}|{_TEXT}|{_ADDRESS}|\\.|[{{}};()\[\]]")
 
 _FONT = re.compile(
     rf"""(?isx) ( (?: \s | {_COMMENT} )*+ font (?: -family )? \s* : )
-    ( (?: {_TEXT} | /(?!\*) | \\\S | [^"'/\\!] )++ )
+    ( (?: {_TEXT} | {_COMMENT} | /(?!\*) | \\\S | [^"'/\\!] )++ )
     ( !\s*important\s* )?"""
 )
 
@@ -42,7 +42,7 @@ def _rewritten(css: str, *, inside: bool) -> Iterator[str]:
         yield _declaration(part) if blocks[-1] and end != "{" else part
         yield end
         if end == "{":
-            blocks.append(not _without_comments(part).startswith("@"))
+            blocks.append(not _without_comments(part).lstrip().startswith("@"))
         elif end == "}" and len(blocks) > 1:
             blocks.pop()
 
@@ -66,8 +66,8 @@ def _declaration(part: str) -> str:
     found = _FONT.fullmatch(part)
     if not found:
         return part
-    return f"{found[1]}{with_general_family(found[2])}{found[3] or ''}"
+    return f"{found[1]}{with_general_family(_without_comments(found[2]))}{found[3] or ''}"
 
 
 def _without_comments(part: str) -> str:
-    return re.sub(rf"(?s){_COMMENT}", "", part).strip()
+    return re.sub(rf"(?s){_TEXT}|{_COMMENT}", lambda found: " " if found[0].startswith("/*") else found[0], part)
