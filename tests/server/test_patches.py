@@ -18,6 +18,11 @@ _MADE_OF = {
         }
     ],
 }
+_S3_OF_ANOTHER = {"output_target": [{**_S3, "credentials": {"accesskeyid": "b"}}]}
+
+
+def _with_options(conversion: dict[str, Any], **options: str) -> dict[str, Any]:
+    return {"conversion": [{"id": conversion["id"], "options": options}]}
 
 
 def test_a_patch_of_what_it_can_not_change_is_refused_and_nothing_is_changed(with_server: Any) -> None:
@@ -31,7 +36,13 @@ def test_a_patch_of_what_it_can_not_change_is_refused_and_nothing_is_changed(wit
             (of_job, {"conversion": {**known, "options": {"quality": 81}}}, "conversion"),
             (of_job, {"input": [{"source": "http://127.0.0.1:9/b.png"}]}, "input"),
             (of_job, {"input": [entry, {"source": "x", "type": "base64"}], "callback": "http://h/"}, "input"),
+            (of_job, _with_options(known, download_password="other"), "conversion"),
+            (of_job, _with_options(known, preset="no such"), "conversion"),
+            (of_job, {"conversion": [_S3_OF_ANOTHER]}, "conversion"),
+            (of_job, {"input": [{**entry, "credentials": {"u": 2}}]}, "input"),
+            (of_job, {"input": [{**entry, "credentials": {"u": 1, "more": 1}}]}, "input"),
             (of_conversion, {"target": "png", "options": {"quality": 81}}, "target"),
+            (of_conversion, _S3_OF_ANOTHER, "output_target"),
             (of_conversion, {"category": "document"}, "category"),
             (of_conversion, {"output_target": [{**_S3, "parameters": {"bucket": "c", "file": "f"}}]}, "output_target"),
             (of_input, {"source": "http://127.0.0.1:9/a.png?sig=2"}, "source"),
@@ -72,5 +83,39 @@ def test_a_whole_document_is_taken_back_as_it_was_read_or_made_of(with_server: A
         picture = {"type": "base64", "source": base64.b64encode(b"x" * 200).decode(), "filename": "a.png"}
         inline = await api.create(process=False, input=[picture])
         assert (await api.http.patch(f"/jobs/{inline['id']}", json={"input": [picture]})).status_code == 200
+
+    with_server(test)
+
+
+def test_a_job_never_starts_without_the_password_that_a_patch_of_it_asks_for(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        job = await api.staged("png")
+        await api.upload(job)
+        (known,) = job["conversion"]
+        wanted = {"process": True, **_with_options(known, download_password="geheim1")}
+
+        refused = await api.http.patch(f"/jobs/{job['id']}", json=wanted)
+        unstarted = (await api.get(job))["status"]["code"]
+        await api.http.patch(f"/jobs/{job['id']}/conversions/{known['id']}", json=wanted["conversion"][0])
+        accepted = await api.http.patch(f"/jobs/{job['id']}", json=wanted)
+        (output,) = (await api.ended(job))["output"]
+
+        assert (refused.status_code, unstarted, accepted.status_code) == (400, "ready", 200)
+        assert (await api.stranger.get(output["uri"])).status_code == 401
+        opened = await api.stranger.get(output["uri"], headers={"X-Oc-Download-Password": "geheim1"})
+        assert opened.status_code == 200
+
+    with_server(test)
+
+
+def test_a_document_with_a_preset_is_taken_back_as_it_was_read_or_made_of(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        preset = {"name": "small", "target": "jpg", "category": "image", "options": {"quality": 7}}
+        preset_id = (await api.http.post("/presets", json=preset)).json()["id"]
+        made_of = {"target": "jpg", "options": {"preset": preset_id}}
+        job = await api.create(process=False, conversion=[made_of])
+        for conversion in (made_of, job["conversion"][0]):
+            answer = await api.http.patch(f"/jobs/{job['id']}", json={"conversion": [conversion]})
+            assert answer.status_code == 200, answer.text
 
     with_server(test)

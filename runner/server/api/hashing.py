@@ -14,6 +14,7 @@ from runner.server.jobs.passwords import (
     may_set_passwords,
     new_salt,
     passwords_in,
+    salt_of,
     tries,
 )
 from runner.wire.values import Json
@@ -45,6 +46,12 @@ class Hashing:
             if is_among(await self._hashed(candidate, salt), same_salt):
                 return True
         return False
+
+    async def belonging(self, pairs: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Those of `pairs`, a password and a hash each, that belong together."""
+        return frozenset(
+            [(one, known) for one, known in set(pairs) if is_among(await self._hashed(one, salt_of(known)), [known])]
+        )
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from runner.server.api.house import House
 from runner.server.api.paging import page_number
 from runner.server.engine.admission import Asker, admit
 from runner.server.jobs.document import with_base
+from runner.server.jobs.fixed import Secrets, passwords_to_compare
 from runner.server.jobs.intake import Intake, asks_to_start, has_settings, new_job, patched_job, rotates_passwords
 from runner.server.jobs.lifecycle import ENDED, RUNNING, STAGED, STATUS, Phase
 from runner.server.jobs.limits import check_at_start, check_input_count
@@ -140,6 +142,8 @@ async def patch_job(house: House, request: Request) -> Response:
     body = await house.body(request)
     start = asks_to_start(body)
     hashed = await house.hashing.of(body)
+    passwords = await house.hashing.belonging(passwords_to_compare(house.job(request), body))
+    secrets = Secrets(credentials=partial(house.vault.get, job_id), passwords=passwords)
     repetition = house.config.assumptions.second_start if start and not has_settings(body) else "409"
 
     def edit(job: Job) -> Job:
@@ -151,7 +155,7 @@ async def patch_job(house: House, request: Request) -> Response:
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
         if start and not house.incoming.are_known(job):
             raise conflict("A file is still being uploaded to the job: start it when that upload has been answered")
-        return settle_within(patched_job(job, body, hashed=hashed), house.config.contract)
+        return settle_within(patched_job(job, body, hashed=hashed, secrets=secrets), house.config.contract)
 
     with house.starting(replace(house.job(request), process=start)):
         change = house.extend if has_settings(body) else house.jobs.change  # a start is never refused for its size

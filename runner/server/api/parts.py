@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -21,6 +22,7 @@ from runner.server.engine.arrivals import renamed
 from runner.server.engine.steps import with_unique_names
 from runner.server.jobs.document import conversion_document, input_document, output_document, with_base
 from runner.server.jobs.fields import fields_of
+from runner.server.jobs.fixed import Secrets
 from runner.server.jobs.intake import (
     OutputPatch,
     new_conversions,
@@ -72,10 +74,11 @@ def _keep(house: House, job_id: str, credentials: Mapping[str, JsonObject]) -> N
 async def patch_conversion(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
-    hashed = await house.hashing.of(body)
+    hashed, secrets = await house.hashing.of(body), Secrets(credentials=partial(house.vault.get, job_id))
 
     def edit(job: Job) -> Job:
-        patched = patched_conversion(_conversion(job, request), body, presets=house.presets_of(caller), hashed=hashed)
+        known, presets = _conversion(job, request), house.presets_of(caller)
+        patched = patched_conversion(known, body, presets=presets, hashed=hashed, secrets=secrets)
         require_staged(job, "The conversion")
         return replace(job, conversions=_replaced(job.conversions, patched, lambda one: one.id))
 

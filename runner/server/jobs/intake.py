@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from runner.server.answers import conflict, invalid
 from runner.server.jobs.fields import Fields, fields_of
-from runner.server.jobs.fixed import check_conversion, check_input, check_job
+from runner.server.jobs.fixed import Secrets, check_conversion, check_input, check_job
 from runner.server.jobs.ids import new_id, new_token
 from runner.server.jobs.limits import KNOWN, MOST_OUTPUT_TARGETS, MOST_PASSWORDS, check_conversion_count
 from runner.server.jobs.passwords import HashPassword
@@ -72,11 +72,11 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
     return Intake(job, credentials)
 
 
-def patched_job(job: Job, body: Json, *, hashed: HashPassword) -> Job:
+def patched_job(job: Job, body: Json, *, hashed: HashPassword, secrets: Secrets) -> Job:
     """`job` with the fields of a PATCH; raises ApiError 400 with every problem."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
-    check_job(job, fields)
+    check_job(job, fields, secrets)
     patched = replace(
         job,
         process=fields.flag("process", default=job.process),
@@ -136,11 +136,13 @@ def new_inputs(body: Json, *, now: float) -> tuple[list[Input], dict[str, JsonOb
     return made, credentials
 
 
-def patched_conversion(conversion: Conversion, body: Json, *, presets: FindPreset, hashed: HashPassword) -> Conversion:
+def patched_conversion(
+    conversion: Conversion, body: Json, *, presets: FindPreset, hashed: HashPassword, secrets: Secrets
+) -> Conversion:
     """`conversion` with other options or metadata; the options given replace those given before, the password aside."""
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
-    check_conversion(conversion, fields)
+    check_conversion(conversion, fields, secrets)
     if "options" in fields:
         given, password = _options(fields, hashed)
         given = with_preset(conversion.category, conversion.target, given, presets, fields)

@@ -29,6 +29,10 @@ def hash_password(password: str, salt: bytes) -> str:
     return f"{salt.hex()}:{digest.hex()}"
 
 
+def salt_of(hashed: str) -> bytes:
+    return bytes.fromhex(hashed.partition(":")[0])
+
+
 def hasher(salt: bytes, known: Mapping[str, str]) -> HashPassword:
     """Hashes under one salt, as a job has them; those in `known` cost nothing any more."""
     return lambda password: known.get(password) or hash_password(password, salt)
@@ -77,7 +81,7 @@ def tries(hashes: Iterable[str], given: str) -> Iterator[tuple[str, bytes, list[
     """
     by_salt: dict[bytes, list[str]] = {}
     for known in hashes:
-        by_salt.setdefault(bytes.fromhex(known.partition(":")[0]), []).append(known)
+        by_salt.setdefault(salt_of(known), []).append(known)
     candidates = dict.fromkeys([given, *(part.strip() for part in given.split(",")[:_MOST_TRIED])])
     for candidate in candidates:
         for salt, same_salt in by_salt.items():
