@@ -19,10 +19,14 @@ CONTENT = bytes(range(256)) * 4096
 HALF = len(CONTENT) // 2
 
 
-async def send(api: Any, job: dict[str, Any], first: int, end: int, content: bytes = CONTENT) -> httpx.Response:
+async def send(
+    api: Any, job: dict[str, Any], first: int, end: int, content: bytes = CONTENT, name: str = "a.jpg"
+) -> httpx.Response:
     """Bytes `first` up to `end` of `content`, as a chunk of it."""
     where = f"bytes {first}-{end - 1}/{len(content)}"
-    answer: httpx.Response = await api.upload(job, content[first:end], x_oc_upload_uuid="u", Content_Range=where)
+    answer: httpx.Response = await api.upload(
+        job, content[first:end], name=name, x_oc_upload_uuid="u", Content_Range=where
+    )
     return answer
 
 
@@ -166,6 +170,52 @@ def test_a_whole_upload_takes_the_place_of_chunks_under_the_same_id(with_server:
         assert list(api.opened.house.blobs.scratch("").iterdir()) == []
 
     with_server(test)
+
+
+def test_the_name_is_that_of_the_request_that_completes_an_upload_unless_a_patch_has_set_another(
+    with_server: Any,
+) -> None:
+    async def test(api: Any) -> None:
+        replaced, chunked, renamed = [await api.staged("png") for _ in range(3)]
+        await send(api, replaced, 0, HALF, name="half.jpg")
+        await api.upload(replaced, CONTENT, name="whole.jpg", x_oc_upload_uuid="u")
+        await send(api, chunked, 0, HALF, name="blob")
+        await send(api, chunked, HALF, len(CONTENT), name="real.jpg")
+        coming = (await send(api, renamed, 0, HALF, name="blob")).json()
+        await api.http.patch(f"/jobs/{renamed['id']}/input/{coming['id']}", json={"filename": "wanted"})
+        await send(api, renamed, HALF, len(CONTENT), name="real.jpg")
+
+        for job, name in ((replaced, "whole"), (chunked, "real"), (renamed, "wanted")):
+            done = await api.converted(job)
+            names = [done["input"][0]["filename"], done["output"][0]["filename"]]
+            assert names == [f"{name}.jpg", f"{name}.png"]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize("total", [len(CONTENT), 4096])  # a folder has 4096 bytes on many file systems
+@pytest.mark.parametrize("given_up_by", ["client", "retention"])
+def test_what_comes_of_an_upload_after_its_job_is_canceled_is_refused_for_that(
+    tmp_path: Path, given_up_by: str, total: int
+) -> None:
+    async def test() -> None:
+        async with api_of(tmp_path) as api:
+            content, job = CONTENT[:total], await api.staged()
+            await send(api, job, 0, 99, content)
+            await api.start(job)
+            if given_up_by == "client":
+                await api.http.delete(f"/jobs/{job['id']}")
+            else:
+                await cancel_forgotten(api.opened.house.jobs, before=time.time() + 1)
+
+            rest = await send(api, job, 99, total, content)
+            whole = await api.upload(job, content, x_oc_upload_uuid="u")
+
+            for answer in (rest, whole):
+                assert (answer.status_code, "the job is canceled" in answer.json()["message"]) == (409, True)
+            assert list(api.opened.house.blobs.scratch("").iterdir()) == []
+
+    asyncio.run(test())
 
 
 def test_a_job_that_waits_for_an_upload_ends_with_its_time(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _new_input(job_id: str, request: Request) -> Input:
 
 
 def _is_whole(known: Input | None) -> TypeGuard[Input]:
-    return known is not None and not is_arriving(known)
+    return known is not None and bool(known.blob)
 
 
 def _id_of_upload(job_id: str, upload_id: str) -> str:
@@ -192,7 +192,8 @@ async def _joined(house: House, job_id: str, entry: Input, chunk: Chunk, part: P
     await asyncio.to_thread(house.blobs.pour, part, collected, chunk.first)
     password = await _password_of_chunks(house, job, entry, got)
     if not await add_chunk(house.database, job_id, entry.id, chunk):
-        return await _announced_input(house, job_id, replace(entry, filename=clean_name(got.filename)), collected)
+        name = clean_name(got.filename)
+        return await _announced_input(house, job_id, replace(entry, filename=name, original=name), collected)
     whole = replace(got, size=chunk.total, checksum=await asyncio.to_thread(house.blobs.checksum, collected))
     whole = replace(whole, decrypt_password=password)
     taken = await asyncio.to_thread(_kept, house, job_id, entry, collected, whole)
@@ -284,7 +285,7 @@ async def _accepted(house: House, job_id: str, taken: Input, password: str) -> I
 
 def _as_patched(taken: Input, known: Input) -> Input:
     """`taken` with what was said of it while it came."""
-    own = known.filename == taken.original
+    own = known.filename == known.original
     return replace(
         taken,
         filename=taken.filename if own else shown_name(known.filename, taken.original, taken.kind),
