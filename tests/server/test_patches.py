@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pytest
+
 _S3 = {"type": "amazons3", "parameters": {"bucket": "b", "file": "f"}, "credentials": {"accesskeyid": "a"}}
 _MADE_OF = {
     "process": False,
@@ -117,5 +119,27 @@ def test_a_document_with_a_preset_is_taken_back_as_it_was_read_or_made_of(with_s
         for conversion in (made_of, job["conversion"][0]):
             answer = await api.http.patch(f"/jobs/{job['id']}", json={"conversion": [conversion]})
             assert answer.status_code == 200, answer.text
+
+    with_server(test)
+
+
+@pytest.mark.parametrize("lacks", ["conversion", "input", "the rest of an upload"])
+def test_a_document_of_a_job_that_waits_for_its_start_may_be_changed_and_sent_back(
+    with_server: Any, lacks: str
+) -> None:
+    async def test(api: Any) -> None:
+        job = await api.create(process=True, conversion=[{"target": "png"}] if lacks != "conversion" else [])
+        chunk = {"x_oc_upload_uuid": "u", "Content_Range": "bytes 0-0/2"} if lacks == "the rest of an upload" else {}
+        if lacks != "input":
+            await api.upload(job, b"x", **chunk)
+        path, read = f"/jobs/{job['id']}", await api.get(job)
+
+        changed = await api.http.patch(path, json={**read, "callback": "http://127.0.0.1:9/b"})
+        same = await api.http.patch(path, json=changed.json())
+        again = await api.start(job)
+
+        assert (changed.status_code, same.status_code, again.status_code) == (200, 200, 409)
+        now = await api.get(job)
+        assert (now["callback"], now["process"], now["status"]) == ("http://127.0.0.1:9/b", True, read["status"])
 
     with_server(test)

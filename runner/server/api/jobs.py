@@ -151,13 +151,14 @@ async def patch_job(house: House, request: Request) -> Response:
             return _started_before(job, repetition)
         if not rotates_passwords(body):
             require_staged(job, "The job")
-        if start and job.process:
+        if start and job.process and not has_settings(body):  # else it is a document that says what it is already
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
-        if start and not house.incoming.are_known(job):
+        if start and not job.process and not house.incoming.are_known(job):
             raise conflict("A file is still being uploaded to the job: start it when that upload has been answered")
         return settle_within(patched_job(job, body, hashed=hashed, secrets=secrets), house.config.contract)
 
-    with house.starting(replace(house.job(request), process=start)):
+    before = house.job(request)
+    with house.starting(replace(before, process=start and not before.process)):
         change = house.extend if has_settings(body) else house.jobs.change  # a start is never refused for its size
         job = await change(job_id, edit)
     return _document(house, request, job, 200, house.purse.headers(caller.account))
