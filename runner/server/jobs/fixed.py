@@ -138,7 +138,7 @@ def _within(wanted: Json, known: Mapping[str, Json]) -> bool:
 def _same_credentials(wanted: Json, known: Json) -> bool:
     """Those that the part has, or none: they are never shown."""
     has = as_object(known)
-    return all(name in has and has[name] == value for name, value in as_object(wanted).items())
+    return all(value is None or value == has.get(name) for name, value in as_object(wanted).items())
 
 
 def _same_targets(given: Json, conversion: Conversion, credentials: JsonObject) -> bool:
