@@ -1,7 +1,7 @@
 """What a run will do, and why: a pure function of jobs and of what is known about their keys."""
 
 from runner.compile import Job, Upload
-from runner.plan.actions import CHANGING, Action, Change, Credits, Plan, Sight, Step
+from runner.plan.actions import BUYING, CHANGING, Action, Change, Credits, Plan, Sight, Step
 from runner.plan.begun import with_begun
 from runner.plan.decide import make_plan
 from runner.plan.foresight import with_budgets, with_holders
@@ -12,6 +12,7 @@ from runner.plan.sequence import in_turn
 from runner.plan.wanted import files_here, is_delivered, wanted_paths
 
 __all__ = [
+    "BUYING",
     "CHANGING",
     "Action",
     "Change",

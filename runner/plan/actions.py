@@ -28,6 +28,7 @@ class Action(StrEnum):
     ORPHAN = "orphan"  # done by an earlier version of the recipe that no longer asks for it
 
 
+BUYING = frozenset({Action.RUN, Action.RESUME, Action.RETRY})
 CHANGING = frozenset({Action.RUN, Action.RESUME, Action.REDELIVER, Action.RETRY})
 
 

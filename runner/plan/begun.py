@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from runner.compile import Job
-from runner.plan.actions import Action, Plan, Step
+from runner.plan.actions import Action, Credits, Plan, Step
 from runner.state import KeyState
 
 
@@ -27,6 +27,7 @@ def _step(state: KeyState) -> Step:
         action=Action.RESUME,
         reason=f"job {state.job_id} was begun before the recipe changed, which no longer asks for it; "
         "what it cost is noted at its end, and its results are left alone",
+        credits=Credits(cap=state.cap, estimate=None),
         state=state,
     )
 

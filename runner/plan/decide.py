@@ -7,19 +7,17 @@ from dataclasses import replace
 
 from runner.compile import Job, TargetName, targets_of
 from runner.errors import ExitCode
-from runner.plan.actions import CHANGING, NOTHING, Action, Credits, Plan, Step, step_of
+from runner.plan.actions import BUYING, CHANGING, NOTHING, Action, Credits, Plan, Step, step_of
 from runner.plan.changes import causes, changes_between
 from runner.plan.conflicts import conflict, existing, held, left_alone, not_as_delivered
 from runner.plan.holdings import RecipeFile, copies_of, holdings_of
 from runner.plan.known import Disk, Known, Policy
 from runner.plan.previous import newest_by_address
 from runner.plan.wanted import is_below, wanted_paths
-from runner.state import DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
+from runner.state import UNDER_WAY, DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
 KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
-BOUGHT = frozenset({Stage.STARTING, Stage.STARTED})
-BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 
 def make_plan(
@@ -160,9 +158,8 @@ def _needs_its_job(step: Step, state: KeyState, known: Known) -> bool:
 def _going_on(job: Job, state: KeyState, known: Known) -> Step:
     if state.stage in UNBOUGHT:
         return _unbought(job, state, known)
-    if state.stage in BOUGHT:
-        reason = f"job {state.job_id} was started by an earlier run; its end was not seen"
-        return step_of(job, Action.RESUME, reason, state=state)
+    if state.stage in UNDER_WAY:
+        return _under_way(job, state)
     if state.stage is Stage.FAILED:
         return _failed(job, state, known)
     if state.stage is Stage.LOST:
@@ -198,6 +195,14 @@ def _unbought(job: Job, state: KeyState, known: Known) -> Step:
     if state.refusal:
         reason = f"the server refused it before; nothing was bought yet ({state.refusal})"
     return step_of(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
+
+
+def _under_way(job: Job, state: KeyState) -> Step:
+    """What it costs is booked at its end; the server keeps to the cap that it was made with."""
+    reason = f"job {state.job_id} was started by an earlier run; its end was not seen"
+    if state.stage is Stage.STARTING:
+        reason = f"whether job {state.job_id} was started isn't known; it may be bought already"
+    return step_of(job, Action.RESUME, reason, state=state, credits=Credits(cap=state.cap, estimate=None))
 
 
 def _failed(job: Job, state: KeyState, known: Known) -> Step:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runner.compile import Job
-from runner.plan.actions import CHANGING, NOTHING, Action, Plan, Step
-
-_BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
+from runner.plan.actions import BUYING, CHANGING, NOTHING, Plan, Step
+from runner.state import UNDER_WAY
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,8 +77,10 @@ def with_budgets(plan: Plan, used_today: Mapping[str, int]) -> Plan:
 
 def _told(step: Step, purses: dict[str, _Purse], used_today: Mapping[str, int]) -> Step:
     job, cap = step.job, step.credits.cap
-    if job is None or step.action not in _BUYING or step.credits == NOTHING or cap is None:
+    if job is None or step.action not in BUYING or step.credits == NOTHING or cap is None:
         return step
+    if step.state is not None and step.state.stage in UNDER_WAY:
+        return step  # it has its room already: what it may cost is reserved
     purse = purses.setdefault(job.recipe, _Purse.of(job, used_today.get(job.recipe, 0)))
     short = purse.take(cap)
     return replace(step, reason=f"{step.reason}; budget.{short} has no room for it now") if short else step

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from runner.plan import Action, Credits, Plan, Step
+from runner.plan import BUYING, Action, Credits, Plan, Step
 from runner.state import Stage
 
 _MARKS = {
@@ -66,7 +66,7 @@ _VERDICTS: dict[Literal["ok", "wrong", "unknown"], str] = {
 
 
 def _credits(plan: Plan) -> str:
-    buying = [step for step in plan.steps if step.action in (Action.RUN, Action.RETRY, Action.RESUME)]
+    buying = [step for step in (*plan.steps, *plan.begun) if step.action in BUYING]
     if not buying:
         return ""
     if any(step.credits.cap is None for step in buying):

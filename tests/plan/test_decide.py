@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from runner.compile import Job
 from runner.errors import ExitCode
-from runner.plan import CHANGING, Action, Disk, Plan, Policy, Step, make_plan
+from runner.plan import CHANGING, Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets
+from runner.recipe.model import Budget
+from runner.report.plans import plan_summary
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
 from tests.plan.conftest import make_job
 
@@ -71,7 +73,7 @@ TABLE = [
         Stage.STAGED, {"parked_until": NOW + 9e6}, EMPTY, None, {}, Action.RESUME, "interrupted", id="parked-by-a-clock"
     ),
     pytest.param(Stage.STAGED, {"parked_until": NOW - 1}, EMPTY, None, {}, Action.RESUME, "interrupted", id="due"),
-    pytest.param(Stage.STARTING, {}, EMPTY, None, {}, Action.RESUME, "job job-1 was started", id="starting"),
+    pytest.param(Stage.STARTING, {}, EMPTY, None, {}, Action.RESUME, "it may be bought already", id="starting"),
     pytest.param(Stage.STARTED, {}, EMPTY, None, {}, Action.RESUME, "end was not seen", id="started"),
     pytest.param(Stage.STARTED, {}, CHANGED, None, {}, Action.RESUME, "end was not seen", id="started-in-the-way"),
     pytest.param(Stage.FAILED, ERROR, EMPTY, None, {}, Action.BLOCKED, "(15: no such codec)", id="failed"),
@@ -400,6 +402,37 @@ def test_equal_work_interrupted_before_its_start_is_counted_once(job: Any) -> No
     plan = planned(first, second, states={first.key: state_of(first, Stage.STAGED)})
 
     assert [(one.action, one.credits.cap) for one in plan.steps] == [(Action.RESUME, 2), (Action.RESUME, 0)]
+
+
+@pytest.mark.parametrize("stage", [Stage.STARTING, Stage.STARTED])
+def test_what_is_under_way_may_still_cost_what_it_was_capped_at(job: Any, stage: Stage) -> None:
+    first, second = job("a.jpg", digest="same", cap=2), job("b.jpg", digest="same", cap=2)
+
+    capped = planned(first, second, states={first.key: state_of(first, stage, cap=5)})
+    uncapped = planned(first, states={first.key: state_of(first, stage)})
+
+    assert [one.credits.cap for one in capped.steps] == [5, 0]
+    assert plan_summary(capped) == "Plan: 2 to resume. Credits: at most 5."
+    assert "Credits: no cap" in plan_summary(uncapped)
+
+
+def test_what_is_under_way_for_an_earlier_recipe_may_still_cost_its_cap(job: Any) -> None:
+    before, now = job(quality=70), job(quality=80)
+    begun = {before.key: state_of(before, Stage.STARTED, cap=5)}
+
+    plan = with_begun(planned(now), begun, recipes=frozenset({"shop"}), jobs=[now])
+
+    assert plan_summary(plan) == "Plan: 1 to run, 1 to resume. Credits: at most 7."
+
+
+def test_what_is_reserved_already_takes_no_second_room_of_a_budget(job: Any) -> None:
+    begun, new = job("a.jpg", cap=3, budget=Budget(day=5)), job("b.jpg", cap=2, budget=Budget(day=5))
+
+    plan = planned(begun, new, states={begun.key: state_of(begun, Stage.STARTED, cap=3)})
+    told = with_budgets(plan, {"shop": 3})
+
+    assert told.notes == ()
+    assert [one.credits.cap for one in told.steps] == [3, 2]
 
 
 def test_equal_work_whose_first_address_is_blocked_is_bought_for_the_second(job: Any) -> None:
