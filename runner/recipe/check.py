@@ -11,7 +11,7 @@ import importlib
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from runner.errors import Place, Problem
 from runner.recipe.find import Found, default_name, find_recipes
 from runner.recipe.finding import Finding, Span
 from runner.recipe.layers import Files, Merged, merge_file
+from runner.recipe.overlay import at_overlay
 from runner.recipe.overrides import overridden
 from runner.recipe.paths import may_be_shown
 from runner.recipe.place import Layer, place_in, place_of
@@ -43,17 +44,18 @@ Build = Callable[[Merged, JsonObject, JsonObject, str], "Recipe | None"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What a command asks of all recipes alike."""
+    """What a command asks of all recipes alike; `all_profiles` where it is about what is written, not about one use."""
 
     catalog: Catalog
     profile: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     abilities: Abilities = ABLE
+    all_profiles: bool = False
 
     @property
     def is_as_written(self) -> bool:
-        """Whether recipes are meant as they stand: who asks for a profile or other values means no other profile."""
-        return self.profile is None and not self.overrides
+        """Whether every profile counts: who asks for a profile or other values means no other profile."""
+        return self.all_profiles and self.profile is None and not self.overrides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +93,7 @@ def check_recipes(
     abilities  what keeps whoever would do the work from it
     """
     found = find_recipes(paths)
-    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, abilities=abilities)
+    wanted = Wanted(catalog=catalog, profile=profile, overrides=overrides or {}, abilities=abilities, all_profiles=True)
     examined = _examine_all(found.files, wanted, processes or len(os.sched_getaffinity(0)))
     return Checked(problems=all_problems(found, examined, wanted), checked=len(found.files))
 
@@ -141,8 +143,8 @@ class Examiner:
         findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         if self.wanted.is_as_written:
-            for variant in merged.variants():
-                problems |= dict.fromkeys(self._variant(variant, file, name))
+            for profile, variant in merged.variants():
+                problems |= dict.fromkeys(self._in_profile(profile, variant, name, without=problems))
         recipe = None
         if not any(one.severity == "error" for one in problems):
             recipe = self.build(merged, _without_profiles(document), expanded.document, name)
@@ -156,11 +158,19 @@ class Examiner:
             recipe=recipe,
         )
 
-    def _variant(self, merged: Merged, file: Path, name: str) -> Iterator[Problem]:
-        """What is wrong with a profile: a check is for all that is written."""
-        expanded = expand_constants(merged.document or {}, name)
+    def _in_profile(
+        self, profile: str, merged: Merged, name: str, *, without: Collection[Problem]
+    ) -> Iterator[Problem]:
+        """What is wrong with a recipe under a profile and not `without` it, pointed at what the profile says there."""
+        file, document = merged.file, merged.document or {}
+        expanded = expand_constants(document, name)
         rules = rule_findings(expanded.document, file.parent, self.wanted.catalog)
-        yield from _placed(merged.layers, file, _at_most(itertools.chain(expanded.findings, rules), file))
+        findings = _at_most(itertools.chain(expanded.findings, rules), file)
+        at_profile = [at_overlay(one, document, profile) for one in findings]
+        placed = zip(_placed(merged.layers, file, findings), _placed(merged.layers, file, at_profile), strict=True)
+        for plain, problem in placed:
+            if plain not in without:
+                yield replace(problem, message=f"in profile {shown(profile)}: {problem.message}")
 
     def _judge(self, document: JsonObject, file: Path, name: str) -> Iterator[Finding]:
         if not self.is_valid(document):

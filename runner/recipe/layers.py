@@ -38,11 +38,11 @@ class Merged:
     literals: tuple[Finding, ...] = ()
     profiles: frozenset[str] = frozenset()
 
-    def variants(self) -> Iterator[Merged]:
-        """The same recipe under each of its profiles."""
+    def variants(self) -> Iterator[tuple[str, Merged]]:
+        """The same recipe under each of its profiles, with their names."""
         profiles = (self.document or {}).get("profile")
         for profile in profiles if isinstance(profiles, dict) else ():
-            yield _under(self, profile)
+            yield profile, _under(self, profile)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

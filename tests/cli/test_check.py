@@ -115,7 +115,9 @@ def test_set_and_profile_reach_the_recipes(folder: Path) -> None:
     assert _check(folder, "--set", "q=101").returncode == 5
     assert _check(folder, "--set", "q=100").returncode == 0
     assert "quality is 500" in _check(folder, "--profile", "bad").stderr
-    assert "quality is 500" in _check(folder).stderr  # a check without a wish is for all that is written
+    assert (
+        "in profile 'bad': quality is 500" in _check(folder).stderr
+    )  # a check without a wish is for all that is written
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,31 @@ def test_another_profile_is_never_laid_over_the_one_that_is_asked_for(folder: Pa
         done = _check(folder, *wish)
 
         assert (done.returncode, done.stderr) == (0, ""), wish
+
+
+def test_what_is_wrong_under_a_profile_names_it_at_what_it_says(folder: Path) -> None:
+    (folder / "good.recipe.toml").write_text(
+        GOOD + 'options = { width = "{vars.w}", height = 9 }\n[vars]\nw = 10\n[profile.fine.vars]\nw = 30\n'
+        '[profile.typ.vars]\nw = "abc"\n[[profile.flat.conversion]]\ntarget = "webp"\noptions.height = "x"\n'
+    )
+
+    done = _check(folder)
+
+    assert done.returncode == 5
+    assert "good.recipe.toml:11:5: error: in profile 'typ': width must be a number, not text" in done.stderr
+    assert "good.recipe.toml:14:18: error: in profile 'flat': height must be a number, not text" in done.stderr
+    assert done.stderr.count("error: ") == 2
+
+
+def test_what_is_wrong_with_and_without_profiles_is_told_once(folder: Path) -> None:
+    (folder / "good.recipe.toml").write_text(
+        GOOD + 'options = { quality = 500 }\n[profile.a]\ndeadline = "1h"\n[profile.b]\ndeadline = "2h"\n'
+    )
+
+    done = _check(folder)
+
+    assert done.stderr.count("quality is 500") == 1
+    assert "in profile" not in done.stderr
 
 
 def test_what_is_set_is_not_held_against_profiles_that_nobody_asked_for(folder: Path) -> None:

@@ -68,6 +68,18 @@ def test_a_first_plan_would_run_everything_and_starts_nothing(runner: Runner, sh
     assert not (shop.parent / "out").exists()
 
 
+def test_a_profile_that_nobody_asked_for_keeps_no_recipe_from_its_work(runner: Runner, shop: Path) -> None:
+    shop.write_text(f'{RECIPE}[profile.typ]\nconversion = [{{ target = "webp", options = {{ width = "abc" }} }}]\n')
+
+    plain, asked, checked = runner("plan", shop), runner("plan", shop, "--profile", "typ"), runner("check", shop)
+
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert "Plan: 2 to run." in plain.stdout
+    assert asked.returncode == 5
+    assert "error: width must be a number" in asked.stderr
+    assert "error: in profile 'typ': width must be a number" in checked.stderr
+
+
 def test_the_same_plan_is_the_same_bytes(runner: Runner, shop: Path, tmp_path: Path) -> None:
     one = runner("plan", shop, "--format", "json", PYTHONHASHSEED="1")
     two = runner("plan", "shop.recipe.toml", "--format", "json", cwd=tmp_path, PYTHONHASHSEED="2", TZ="Asia/Tokyo")

@@ -22,7 +22,7 @@ def _names(folder: str) -> list[str]:
 
 
 def _found(file: Path, catalog: Catalog) -> list[str]:
-    problems = load_recipes([file], catalog=catalog).problems
+    problems = check_recipes([file], catalog=catalog).problems
     return [f"{_elsewhere(p, file)}{p.place.line}:{p.place.column} {p.severity} {p.code}" for p in problems]
 
 
@@ -47,13 +47,17 @@ def test_invalid_recipe_gives_the_expected_findings(name: str, catalog: Catalog)
 
 @pytest.mark.parametrize("name", _names("invalid"))
 def test_no_secret_of_a_recipe_reaches_the_findings(name: str, catalog: Catalog) -> None:
-    problems = load_recipes([RECIPES / "invalid" / name], catalog=catalog).problems
+    problems = check_recipes([RECIPES / "invalid" / name], catalog=catalog).problems
 
     text = findings_text(problems, checked=1, color=True) + repr(findings_json(problems, 1)) + repr(problems)
     assert "hunter2" not in text
 
 
-def test_checking_finds_what_loading_finds(catalog: Catalog) -> None:
+def test_checking_finds_what_loading_finds_and_what_is_wrong_in_profiles(catalog: Catalog) -> None:
     folder = [RECIPES]
 
-    assert check_recipes(folder, catalog=catalog).problems == load_recipes(folder, catalog=catalog).problems
+    checked = check_recipes(folder, catalog=catalog).problems
+    plain = tuple(problem for problem in checked if not problem.message.startswith("in profile "))
+
+    assert plain == load_recipes(folder, catalog=catalog).problems
+    assert len(plain) < len(checked)
