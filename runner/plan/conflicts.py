@@ -92,13 +92,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def held(delivery: Delivery, job: Job, known: Known, state: KeyState) -> Step | None:
-    """What was delivered here and can't be again: another result has its place by now, or a folder."""
+    """What was delivered here and can't be again: another result has its place by now, a folder, or what was left."""
     for file in not_as_delivered(delivery, job, known.disk) if job.save.on_conflict != "rename" else ():
         whose = _whose(file.path, job, known)
         if whose:
             return _others(file.path, whose, job, known, state)
         if file.path in known.disk.folders:
             return _folder(file.path, job, state)
+        if not file.sha256 and (in_the_way := _in_the_way(file.path, job, known, state)):
+            return in_the_way
     return None
 
 

@@ -47,7 +47,7 @@ def make_plan(
     known = Known(
         states=states,
         previous=newest_by_address(states.values()),
-        delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state)),
+        delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state) if file.sha256),
         holdings=holdings_of(
             states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date, rivals=rivals
         ),

@@ -297,6 +297,27 @@ def test_what_was_delivered_here_is_blocked_where_another_result_has_its_place_b
     assert "holds the result of shop[b.jpg]; it is bought already" in got.reason
 
 
+@pytest.mark.parametrize(
+    ("on_conflict", "action", "words"),
+    [
+        ("error", Action.BLOCKED, f"{RESULT} is in the way; it is bought already; move it, or set"),
+        ("overwrite", Action.REDELIVER, "was left as it was"),
+        ("skip", Action.SKIP, "done"),
+        ("rename", Action.REDELIVER, "was left as it was"),
+    ],
+)
+def test_what_skip_left_alone_is_in_the_way_of_its_result_like_any_file_that_is_not_ours(
+    job: Any, on_conflict: str, action: Action, words: str
+) -> None:
+    one = job(on_conflict=on_conflict)
+    left = DeliveredFile(path=RESULT, size_bytes=0, sha256="", mtime_ns=0, inode=0)
+    ours = {"deliveries": {one.address: Delivery(save=one.save.path, files=(left,))}, "outputs": (OUTPUT,)}
+
+    got = step(one, state_of(one, Stage.FINISHED, **ours, **JUST_NOW), disk=CHANGED)
+
+    assert (got.action, words in got.reason) == (action, True), got.reason
+
+
 def test_an_intact_copy_at_another_address_is_delivered_after_the_server_has_forgotten(job: Any) -> None:
     before, renamed = job("b.jpg", digest="same"), job("a.jpg", digest="same")
     lies = DeliveredFile(path="/srv/shop/out/b.jpg.webp", size_bytes=3, sha256="0" * 64, mtime_ns=1, inode=1)
