@@ -46,7 +46,7 @@ def make_plan(
     compiled = frozenset(job.recipe for job in alive.values() if job is not None)
     known = Known(
         states=states,
-        previous=newest_by_address(states.values()),
+        previous=newest_by_address(states.values(), rivals),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state) if file.sha256),
         holdings=holdings_of(
             states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date, rivals=rivals
@@ -277,7 +277,7 @@ def _is_from_here(delivery: Delivery, job: Job) -> bool:
 
 def _missing(file: DeliveredFile, job: Job, disk: Disk) -> str:
     if not is_below(file.path, str(job.save.base)):
-        return f"it was delivered to {file.path}, outside of this project's {job.save.base}"
+        return f"it was delivered to {file.path}; the results of this recipe go below {job.save.base}"
     if file.path in disk.intact:
         return f"{file.path} holds the result of other work now"
     if not file.sha256:

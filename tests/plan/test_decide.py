@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runner.compile import Job
 from runner.errors import ExitCode
-from runner.plan import CHANGING, Action, Disk, Plan, Policy, Step, make_plan, with_begun, with_budgets
+from runner.plan import CHANGING, Action, Disk, Plan, Policy, RecipeFile, Step, make_plan, with_begun, with_budgets
 from runner.recipe.model import Budget
 from runner.report.plans import plan_summary
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
@@ -134,6 +134,25 @@ def test_work_is_compared_with_what_its_address_got_last(job: Any, swapped_at: f
     got = step(job(digest="one" if swapped_at else "two", quality=10), *states)
 
     assert [str(change) for change in got.changes] == ["conversion[0].options.quality: 80 -> 10"]
+
+
+@pytest.mark.parametrize(
+    ("rivals", "reason", "estimate"),
+    [
+        pytest.param((), "changed: conversion[0].options.quality: 70 -> 80", 3, id="moved"),
+        pytest.param([RecipeFile("shop", "x/shop.recipe.toml")], "new", None, id="still-there"),
+    ],
+)
+def test_what_another_recipe_of_the_name_got_is_not_compared_with(
+    job: Any, rivals: Sequence[RecipeFile], reason: str, estimate: int | None
+) -> None:
+    theirs, ours = job(quality=70), job(quality=80)
+    delivery = Delivery(save=SAVE, files=(), recipe_file="x/shop.recipe.toml")
+    state = state_of(theirs, Stage.FINISHED, deliveries={theirs.address: delivery}, spent=3)
+
+    got = step(ours, state, rivals=rivals)
+
+    assert (got.action, got.reason, got.credits.estimate) == (Action.RUN, reason, estimate)
 
 
 @pytest.mark.parametrize(("stage", "more", "disk", "policy", "recipe", "action", "words"), TABLE)
