@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from runner.wire.values import Json
 
 Row = dict[str, Json]
+
+_TOO_LARGE = "a number is too large; write it as a string"
+_MOST_DIGITS = 308  # any whole number of as many fits into a double
 
 
 def rows_of(name: str, table: str) -> Iterator[tuple[int, Row]]:
@@ -43,12 +47,14 @@ def _json_rows(name: str, table: str) -> Iterator[tuple[int, Row]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line, parse_constant=_no_number, object_pairs_hook=_each_once)
+            row = json.loads(line, parse_constant=_no_number, parse_int=_whole, object_pairs_hook=_each_once)
             _require_carriable(row)
         except _BadRow as error:
             raise ValueError(f"{name}:{number}: {error}") from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise ValueError(f"{name}:{number}: not JSON: {error}") from error
+        except RecursionError:
+            raise ValueError(f"{name}:{number}: nested too deeply") from None
         yield number, row
 
 
@@ -58,6 +64,12 @@ class _BadRow(ValueError):
 
 def _no_number(constant: str) -> Json:
     raise _BadRow(f"{constant} isn't a number in JSON; write null, or a number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS and math.isinf(float(digits)):
+        raise _BadRow(_TOO_LARGE)
+    return int(digits)
 
 
 def _each_once(pairs: Sequence[tuple[str, Json]]) -> Row:
@@ -75,7 +87,7 @@ def _require_carriable(row: Json) -> None:
     try:
         text = json.dumps(row, ensure_ascii=False, allow_nan=False)
     except ValueError:  # it was written as a number, and no double is as large
-        raise _BadRow("a number is too large; write it as a string") from None
+        raise _BadRow(_TOO_LARGE) from None
     try:
         text.encode()
     except UnicodeEncodeError:
