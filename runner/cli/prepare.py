@@ -26,11 +26,13 @@ from runner.compile import (
     items_of,
     jobs_of,
     lacking,
+    nothing_left,
     shared_paths,
     shared_targets,
     takes_options_from_items,
     to_revalidate,
     unfit,
+    unmatched,
 )
 from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
@@ -199,16 +201,12 @@ def _paths(recipe: Recipe, foreach: Foreach, project: Path, shelf: _Shelf) -> Se
         at = ("foreach", "files", found.pattern)
         shelf.refuse(f"{recipe.name}[{found.path}]", _input_problem(recipe, at, found))
     if listing.files:  # else there are no items, which is told as one problem
-        shelf.warnings += (_unmatched(recipe, number, foreach.patterns[number]) for number in listing.unmatched)
+        shelf.warnings += (unmatched(recipe, foreach, number) for number in listing.unmatched)
+    elif not listing.problems and len(listing.unmatched) < len(foreach.patterns):
+        shelf.refuse(recipe.name, nothing_left(recipe))
+        return None
     shelf.facts.update({fact.absolute: fact for fact in listing.files})
     return [fact.path for fact in listing.files] if listing.files or not listing.problems else None
-
-
-def _unmatched(recipe: Recipe, number: int, pattern: str) -> Problem:
-    """Beside patterns that find something one may find nothing today; it may also be misspelt."""
-    place = recipe.locate(("foreach", "files", number))
-    message = f"{pattern!r} matches no file in {recipe.folder}"
-    return Problem(place=place, severity="warning", code="no-match", message=message)
 
 
 def _table(recipe: Recipe, foreach: Foreach, shelf: _Shelf) -> str | None:

@@ -8,7 +8,7 @@ from runner.compile.clashes import shared_paths, shared_targets
 from runner.compile.destroying import destroying
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
-from runner.compile.items import Item, items_of, lacking
+from runner.compile.items import Item, items_of, lacking, nothing_left, unmatched
 from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of
 from runner.compile.key import job_key
 from runner.compile.revisions import asked_name, to_revalidate
@@ -37,6 +37,7 @@ __all__ = [
     "job_key",
     "jobs_of",
     "lacking",
+    "nothing_left",
     "output_conflicts",
     "shared_paths",
     "shared_targets",
@@ -44,4 +45,5 @@ __all__ = [
     "targets_of",
     "to_revalidate",
     "unfit",
+    "unmatched",
 ]

@@ -68,6 +68,20 @@ def lacking(recipe: Recipe, items: Sequence[Item]) -> Iterator[tuple[Item, Probl
             yield item, _problem(recipe, "unknown-name", message, hint="give it a value; null is one, too")
 
 
+def nothing_left(recipe: Recipe) -> Problem:
+    """What to say where the globs of `foreach.files` match, and `exclude` takes all of that out."""
+    place = recipe.locate(("foreach", "exclude"))
+    message = "exclude takes out all that foreach.files matches, so there is nothing to convert"
+    return Problem(place=place, code="no-items", message=message)
+
+
+def unmatched(recipe: Recipe, foreach: Foreach, number: int) -> Problem:
+    """Beside patterns that find something one may find nothing today; it may also be misspelt."""
+    place = recipe.locate(("foreach", "files", number))
+    message = f"{foreach.patterns[number]!r} matches no file in {recipe.folder}"
+    return Problem(place=place, severity="warning", code="no-match", message=message)
+
+
 def _items(foreach: Foreach, files: Sequence[str], table: str, objects: Sequence[tuple[str, str]]) -> Iterator[Item]:
     if foreach.kind == "files":
         return (Item(label=path, values=_listed_values(path)) for path in files)
@@ -131,7 +145,8 @@ def _no_items(recipe: Recipe, foreach: Foreach) -> Problem:
     if foreach.bucket is not None:
         what = f"prefix {foreach.bucket.parameters.get('prefix', '')!r}"
         hint = "whole names begin with `prefix`, and `match` and `exclude` look at whole names"
-    return _problem(recipe, "no-items", f"{what} gives no items, so there is nothing to convert", hint=hint)
+    gives = "give" if len(foreach.patterns) > 1 else "gives"
+    return _problem(recipe, "no-items", f"{what} {gives} no items, so there is nothing to convert", hint=hint)
 
 
 def _count(foreach: Foreach, count: int) -> str:

@@ -194,7 +194,7 @@ class _Search:
             self.problem(pattern, "not-a-file", "is a folder, not a file", _in_folder(pattern))
         elif hint := _spelling(pattern) or self._brackets(pattern, alone=alone):
             self.problem(pattern, "no-match", "matches no file", hint)
-        elif pattern and not alone and not is_magic(pattern):
+        elif pattern and not is_magic(pattern):
             self.take("/".join(pattern_parts(pattern)), missing=True)
         return self.met
 

@@ -116,7 +116,9 @@ def test_one_bad_input_is_named_at_its_place_and_the_others_are_compiled(runner:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        pytest.param(('"in/*"', '"on/*"'), "gives no items", id="matches-nothing"),
+        pytest.param(('"in/*"', '"on/*"'), "'on/*' gives no items", id="matches-nothing"),
+        pytest.param(('"in/*"', '"in/b1.png"'), "'in/b1.png' isn't there", id="misspelt-file"),
+        pytest.param(('"in/*"', '["in/*"]\nexclude = ["in"]'), "exclude takes out all that", id="all-excluded"),
         pytest.param(("webp", "wepb"), "did you mean 'webp'", id="misspelt"),
         pytest.param(("= 80", "= 2e400"), "overflowed", id="infinite"),
     ],

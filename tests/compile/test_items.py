@@ -96,7 +96,8 @@ def test_broken_tables_are_named_with_the_line(kitchen: Any, name: str, table: s
 @pytest.mark.parametrize(
     ("foreach", "words"),
     [
-        (Foreach(kind="files", patterns=("a/*.jpg", "b/*.png")), "'a/*.jpg', 'b/*.png' gives no items"),
+        (Foreach(kind="files", patterns=("a/*.jpg", "b/*.png")), "'a/*.jpg', 'b/*.png' give no items, so"),
+        (Foreach(kind="files", patterns=("a/*.jpg",)), "'a/*.jpg' gives no items, so"),
         (rows(), "orders.csv gives no items"),
     ],
 )
