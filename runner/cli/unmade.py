@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.compile.job import Upload
     from runner.server.converters.protocol import Target
 
-_KINDS = {"bin": "of an unknown kind"}
+_KINDS = {"bin": "of an unknown kind", "empty": "empty"}
 
 
 def unmade_here(category: str, target: str) -> str:
@@ -108,6 +108,8 @@ def _captured(engine: str) -> tuple[str, str]:
 def _name(entry: JsonObject) -> str:
     if entry.get("type") == "upload":
         return as_text(entry.get("source"))
+    if entry.get("type") == "base64":
+        return as_text(entry.get("filename"))
     return as_text(as_object(entry.get("parameters")).get("file")) if entry.get("type") == "cloud" else ""
 
 
@@ -181,13 +183,14 @@ def _written_at(job: Job, upload: Upload) -> int:
 
 
 def _unread_upload(upload: Upload, conversions: Sequence[JsonObject], *, several: bool) -> str:
-    """Files whose ending promises what can be read are believed: to look into each would take long."""
+    """Files whose ending promises what can be read are believed unless they are empty: to look into each would take
+    long."""
 
     def against(kind: str) -> str:
         reasons = (_against(kind, conversion, several=several) for conversion in conversions)
         return next(filter(None, reasons), "")
 
-    if not against(_claimed(upload.filename)):
+    if upload.content.size_bytes and not against(_claimed(upload.filename)):
         return ""
     from runner.server.converters.sniff import sniff
 

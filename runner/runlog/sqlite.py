@@ -116,7 +116,8 @@ class SqliteDatabase:
             raise LogNewer(
                 f"{self._path}: this run log was written by a newer runner (format {version}; this one knows "
                 f"{len(MIGRATIONS)}). Nothing was sent.",
-                hint="update this runner with `pip install --upgrade conversion-runner`, or name another --state",
+                hint="update this runner with `pip install --upgrade conversion-runner`; "
+                "with another --state all would be bought again",
             )
         if self._path is not None and self._path.stat().st_size <= QUICK_CHECK_MOST_BYTES:
             self._refuse_damage()

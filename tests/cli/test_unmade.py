@@ -31,6 +31,8 @@ def _recipe(folder: Path, name: str, source: str, more: str = "") -> Path:
         ({"type": "upload", "source": "a.docx"}, "pdf", "'a.docx' is docx by its ending"),
         ({"type": "upload", "source": "in/*.PDF"}, "png", "'in/*.PDF' is pdf by its ending"),
         ({"type": "cloud", "source": "ftp", "parameters": {"file": "a.csv"}}, "pdf", "'a.csv' is csv by its ending"),
+        ({"type": "base64", "source": "aGk=", "filename": "x.txt"}, "png", "'x.txt' is txt by its ending"),
+        ({"type": "base64", "source": "aGk="}, "png", ""),
         ({"source": "https://example.com/", "engine": "website"}, "pdf", "the engine 'website' gives html"),
         ({"source": "https://example.com/", "engine": "screenshot_pdf"}, "pdf", ""),
         ({"source": "https://example.com/", "engine": "screenshot"}, "pdf", ""),
@@ -103,9 +105,11 @@ def test_the_sides_are_those_at_which_pictures_are_refused() -> None:
 def test_check_warns_and_plan_blocks_before_anything_is_bought(tmp_path: Path, runner: Runner) -> None:
     (tmp_path / "report.docx").write_text("no picture")
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").write_bytes(b"")
     recipes = [
         _recipe(tmp_path, "read", "report.docx"),
         _recipe(tmp_path, "told", "a.jpg", "options = { quality = 80 }\n"),
+        _recipe(tmp_path, "void", "b.jpg"),
     ]
 
     checked, plan, run = (runner(command, *recipes) for command in ("check", "plan", "run"))
@@ -116,7 +120,8 @@ def test_check_warns_and_plan_blocks_before_anything_is_bought(tmp_path: Path, r
     assert "told.recipe.toml:6:13: warning: the local server has no option 'quality' for png" in checked.stderr
     assert "read.recipe.toml:3:10: error: the file is txt, and the local server makes no png from that" in plan.stderr
     assert "told.recipe.toml:6:13: error: the local server has no option 'quality' for png" in plan.stderr
-    assert "2 blocked" in plan.stdout
+    assert "void.recipe.toml:3:10: error: the file is empty, and the local server makes no png from that" in plan.stderr
+    assert "3 blocked" in plan.stdout
     assert (elsewhere.returncode, elsewhere.stderr) == (0, "")
     assert not (tmp_path / ".runner" / "server").exists()
 

@@ -148,6 +148,7 @@ def test_a_log_from_a_newer_runner_is_refused_with_advice_and_left_alone(tmp_pat
         open_log(place)
 
     assert "update this runner" in caught.value.hint
+    assert "with another --state all would be bought again" in caught.value.hint
     assert place.read_bytes() == before
 
 

@@ -235,7 +235,7 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
     if version > len(MIGRATIONS):
         raise StoreError(
             f"{path} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
-            "update the program, or give it another state folder"
+            "update the program: another state folder would know nothing of the jobs in this one"
         )
     with _transaction(connection):
         for step in MIGRATIONS[version:]:
