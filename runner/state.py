@@ -7,9 +7,11 @@ the last durable line of the current attempt; ARCHITECTURE.md draws how one foll
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
+
+from runner.wire.records import record
 
 # Nothing is set aside for longer; where more seems to be left, the clock was set back since.
 MOST_PARKED_S = 24 * 3600.0
@@ -34,7 +36,7 @@ class Stage(StrEnum):
 UNDER_WAY = frozenset({Stage.STARTING, Stage.STARTED})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class OutputRecord:
     """A file the API made. `checksum` is what the API says (MD5 hex or ""), `uri` where it was."""
 
@@ -46,7 +48,7 @@ class OutputRecord:
     conversion_index: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class StagedUpload:
     """A local file as it was sent; `path` is what the recipe calls it, `sha256` and `md5` hex."""
 
@@ -56,7 +58,7 @@ class StagedUpload:
     md5: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class DeliveredFile:
     """A result as we left it on disk; `path` is absolute, `sha256` hex.
 
@@ -70,7 +72,7 @@ class DeliveredFile:
     inode: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class Delivery:
     """The last delivery to one address: where it was asked to go (a template) and what lies there.
 
@@ -90,7 +92,7 @@ class Delivery:
         return self.files + self.earlier
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@record
 class KeyState:
     """The current attempt of a key.
 

@@ -13,7 +13,7 @@ EVERYTHING = {part.stem for part in PACKAGE.iterdir()} - {"py", "__init__", "__p
 
 MAY_IMPORT: dict[str, set[str]] = {
     "wire": set(),
-    "state": set(),
+    "state": {"wire"},
     "errors": set(),
     "resources": set(),
     "settings": {"errors"},

@@ -2,8 +2,6 @@
 
 A line says what is known from now on; it is written before the step that relies on it. Fields are only ever
 added, with a default, so that an old log stays readable. Secrets are references in every payload.
-
-They have no slots: orjson writes what has a `__dict__` several times as fast.
 """
 
 from __future__ import annotations
@@ -16,10 +14,11 @@ from typing import Any
 import orjson
 
 from runner.state import DeliveredFile, KeyState, OutputRecord, StagedUpload
+from runner.wire.records import record
 from runner.wire.values import JsonObject
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class RunStarted:
     """A run begins. `account` is the fingerprint of the API key, never the key."""
 
@@ -30,7 +29,7 @@ class RunStarted:
     recipes: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class RunEnded:
     """A run ends; `summary` counts its outcomes."""
 
@@ -39,7 +38,7 @@ class RunEnded:
     summary: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class KeyEvent:
     """What all lines about a key have in common; attempts count from 1."""
 
@@ -47,7 +46,7 @@ class KeyEvent:
     attempt: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Intent(KeyEvent):
     """We are going to do this work: `payload` is the expanded job document, `cap` its credits at most.
 
@@ -84,42 +83,42 @@ class Intent(KeyEvent):
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Created(KeyEvent):
     """An unstarted job is there; it costs nothing."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Abandoned(KeyEvent):
     """An unstarted job of ours was deleted or given up."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Staged(KeyEvent):
     """Every input is there, and what the API shows of it is what we sent."""
 
     uploads: tuple[StagedUpload, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Starting(KeyEvent):
     """The commit point: from here on the job may be bought."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Started(KeyEvent):
     """It is bought."""
 
     job_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Refused(KeyEvent):
     """The job or its start was definitely refused, so nothing was bought; `until` is when to try again, if known."""
 
@@ -128,7 +127,7 @@ class Refused(KeyEvent):
     until: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Finished(KeyEvent):
     """The job completed; its outputs are on the server for a while."""
 
@@ -136,7 +135,7 @@ class Finished(KeyEvent):
     outputs: tuple[OutputRecord, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Failed(KeyEvent):
     """The job ended without success."""
 
@@ -144,14 +143,14 @@ class Failed(KeyEvent):
     errors: tuple[JsonObject, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Lost(KeyEvent):
     """Bought, or perhaps bought, and gone from the server before its end was seen."""
 
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class Delivered(KeyEvent):
     """`save` is the template that the address asked for, `files` what lies there now.
 
@@ -164,7 +163,7 @@ class Delivered(KeyEvent):
     recipe_file: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@record
 class DeliveryFailed(KeyEvent):
     """The results are not at the address yet, and why; `gone` says that the server no longer has them, for good."""
 

@@ -306,7 +306,9 @@ def test_a_copy_of_a_project_gets_results_of_its_own_without_buying_and_both_are
     alone = desk.runner("run", ".", *log, "--format", "json")
 
     assert planned_there["action"] == "redeliver"
-    assert f"{desk.folder}/out/a/a.webp; the results of this recipe go below {copy.folder}/out" in planned_there["reason"]
+    assert (
+        f"{desk.folder}/out/a/a.webp; the results of this recipe go below {copy.folder}/out" in planned_there["reason"]
+    )
     assert (there.code, there.json["jobs"][0]["spent"]) == (0, 0)
     assert there.json["jobs"][0]["outputs"][0]["path"] == f"{copy.folder}/out/a/a.webp"
     for done in (here, alone):

@@ -5,29 +5,18 @@ Secrets are not in here: passwords of downloads are hashed, `sealed` marks what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar, dataclass_transform
 
 import orjson
 
 from runner.server.jobs.lifecycle import Phase
+from runner.wire.records import record
 from runner.wire.values import JsonObject
 
-T = TypeVar("T")
 
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-def _record(kind: type[T]) -> type[T]:
-    """A frozen dataclass for the type checker alone: what freezes it at run time takes a twentieth of every new job.
-
-    Without slots: orjson writes what has a `__dict__` three times as fast.
-    """
-    return dataclass(kw_only=True)(kind)
-
-
-@_record
+@record
 class Input:
     """`filename` is what is shown (a suggestion wins), `original` the file's own name; `kind` is sniffed.
 
@@ -56,7 +45,7 @@ class Input:
     modified_at: str = ""
 
 
-@_record
+@record
 class Conversion:
     """`given` holds the options as the client wrote them, `options` all of the target's with defaults."""
 
@@ -72,7 +61,7 @@ class Conversion:
     sealed: bool = False
 
 
-@_record
+@record
 class StepFile:
     """One file that a step made; `blob` names it in the blob store."""
 
@@ -84,7 +73,7 @@ class StepFile:
     metadata: JsonObject = field(default_factory=dict)
 
 
-@_record
+@record
 class Step:
     """One conversion of one input (or of all, where they are merged) that ended well or badly.
 
@@ -109,7 +98,7 @@ class Step:
         return self.conversion, self.inputs
 
 
-@_record
+@record
 class Output:
     """`downloads` and `in_parts` (bytes) count what was sent, as `downloads.py` has it."""
 
@@ -132,7 +121,7 @@ class Output:
 Moment = tuple[str, str]  # a status and when it began
 
 
-@_record
+@record
 class Job:
     """`passwords` are hashes; `history` says when it came into each status; times are as the API writes them.
 
