@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.session import Session
 
+from runner.server.storage.named_locks import NamedLocks
 from runner.server.storage.patience import retry_after_s
 from runner.server.storage.protocol import (
     FAILED,
@@ -51,6 +52,7 @@ _NOTHING_OF_THE_MACHINE = {
 # Making a session takes fifteen times as long as making a client; sessions are not for several threads at once.
 _session = boto3.Session(botocore_session=Session(session_vars=_NOTHING_OF_THE_MACHINE))
 _session_lock = threading.Lock()
+_names = NamedLocks()  # that a file in parts is about to get: not every store looks and gives in one step
 
 _CHUNK = 256 * 1024
 _PART_BYTES = 8 * 1024 * 1024
@@ -230,7 +232,8 @@ class S3Store:
         try:
             self._send_missing(upload, whole)
             parts = [{"PartNumber": number, "ETag": self._parts[number].etag} for number in sorted(self._parts)]
-            self._client.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
+            with _names.held((self._client.meta.endpoint_url, *sorted(self._object.items()))):
+                self._client.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
         except ClientError as error:
             if _code(error) != _NO_SUCH_UPLOAD:
                 raise
