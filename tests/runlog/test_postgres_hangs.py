@@ -185,13 +185,14 @@ def test_a_second_signal_ends_a_run_that_waits_for_its_log(
 
 
 PLANS_WHAT_IS_LOCKED = """
-import sys
+import signal, sys
 from runner.cli.looping import run_async
 from runner.runlog import open_log
 
 async def read():
     log.states()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell in the background has it ignored
 try:
     with open_log(sys.argv[1]) as log:
         run_async(read())
