@@ -6,29 +6,18 @@ import threading
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
+from runner.server.storage.sharing import Shared
+
 
 class NamedLocks:
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._wanted: dict[Hashable, tuple[threading.Lock, int]] = {}
+        self._locks: Shared[threading.Lock] = Shared(close=lambda _lock: None)
 
     @contextmanager
     def held(self, name: Hashable) -> Iterator[None]:
-        lock = self._want(name)
+        lock = self._locks.take(name, threading.Lock)
         try:
             with lock:
                 yield
         finally:
-            self._leave(name)
-
-    def _want(self, name: Hashable) -> threading.Lock:
-        with self._guard:
-            lock, users = self._wanted.get(name, (threading.Lock(), 0))
-            self._wanted[name] = lock, users + 1
-            return lock
-
-    def _leave(self, name: Hashable) -> None:
-        with self._guard:
-            lock, users = self._wanted.pop(name)
-            if users > 1:
-                self._wanted[name] = lock, users - 1
+            self._locks.give_back(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from runner.server.storage.protocol import Place, Site
@@ -29,9 +29,9 @@ class Shared(Generic[C]):
     def __init__(self, close: Callable[[C], None]) -> None:
         self._close = close
         self._lock = threading.Lock()
-        self._clients: dict[bytes, tuple[C, int]] = {}
+        self._clients: dict[Hashable, tuple[C, int]] = {}
 
-    def take(self, key: bytes, make: Callable[[], C]) -> C:
+    def take(self, key: Hashable, make: Callable[[], C]) -> C:
         """The client of `key`, made where there is none; whoever takes it gives it back."""
         with self._lock:
             known = self._clients.get(key)
@@ -39,7 +39,7 @@ class Shared(Generic[C]):
             self._clients[key] = client, known[1] + 1 if known else 1
             return client
 
-    def give_back(self, key: bytes) -> None:
+    def give_back(self, key: Hashable) -> None:
         with self._lock:
             client, users = self._clients.pop(key)
             if users > 1:

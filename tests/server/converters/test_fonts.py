@@ -17,7 +17,6 @@ from runner.server.converters.svg import NO_FONT
 
 Convert = Callable[..., list[Product]]
 HERE = installed_families()
-needs_fonts = pytest.mark.skipif(HERE is None, reason="no font is installed")
 
 
 def text_of(attributes: str, before: str = "") -> str:
@@ -35,7 +34,6 @@ def shown(convert: Convert, folder: Path, content: str) -> Image.Image:
         return picture.convert("RGBA")
 
 
-@needs_fonts
 @pytest.mark.parametrize(
     ("attributes", "kind"),
     [
@@ -148,7 +146,6 @@ def test_css_is_read_in_one_go_however_long(part: str) -> None:
     assert time.process_time() - began < 5
 
 
-@needs_fonts
 def test_text_of_a_drawing_within_a_drawing_is_shown(convert: Convert, tmp_path: Path) -> None:
     inner = b64encode(text_of('font-family="sans-serif"').encode()).decode()
     image = f'<{{0}}image href="data:image/svg+xml;base64,{inner}" width="120" height="30"/>'
