@@ -19,6 +19,15 @@ _WHOLE = "leave it out for the whole bucket, or at FTP for the folder that the l
 _USERINFO = re.compile(r"://[^/?#\s]*:[^/?#\s]*@")
 
 
+def place_findings(name: Json, entry: JsonObject, at: Steps, *, as_input: bool) -> Iterator[Finding]:
+    """What is wrong with an entry at the provider of that name; of one that nobody knows, its open secrets alone."""
+    provider = find_provider(name, as_input=as_input) if isinstance(name, str) else None
+    if provider is not None:
+        yield from provider_findings(provider, entry, at, as_input=as_input)
+    else:
+        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
+
+
 def provider_findings(provider: Provider, entry: JsonObject, at: Steps, *, as_input: bool) -> Iterator[Finding]:
     """Parameters and credentials of an entry against what its provider takes."""
     if provider.open:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.recipe.credentials import find_provider, open_secrets, plain_credentials, provider_findings, url_secret
+from runner.recipe.credentials import find_provider, place_findings, plain_credentials, url_secret
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.paths import inside_project, negated
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
@@ -111,9 +111,4 @@ def _credentials(entry: JsonObject, kind: str, at: Steps) -> Iterator[Finding]:
             message = "an input of type 'gdrive_picker' needs the credential 'token'"
             yield Finding(path=at, key=True, code="missing-key", message=message)
         return
-    source = entry.get("source")
-    provider = find_provider(source, as_input=True) if isinstance(source, str) else None
-    if provider is not None:
-        yield from provider_findings(provider, entry, at, as_input=True)
-    else:
-        yield from open_secrets(entry.get("credentials"), (*at, "credentials"))
+    yield from place_findings(entry.get("source"), entry, at, as_input=True)

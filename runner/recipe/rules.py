@@ -6,12 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner.recipe.credentials import (
-    find_provider,
-    open_secrets,
-    provider_findings,
-    url_secret,
-)
+from runner.recipe.credentials import open_secrets, place_findings, provider_findings, url_secret
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.inputs import input_findings
 from runner.recipe.literals import literal_findings
@@ -161,13 +156,7 @@ def _conversion(entry: JsonObject, at: Steps, catalog: Catalog) -> Iterator[Find
     for index, target in enumerate(as_list(entry.get("output_target"))):
         if not isinstance(target, dict):
             continue
-        here: Steps = (*at, "output_target", index)
-        kind = target.get("type")
-        provider = find_provider(kind, as_input=False) if isinstance(kind, str) else None
-        if provider is not None:
-            yield from provider_findings(provider, target, here, as_input=False)
-        else:
-            yield from open_secrets(target.get("credentials"), (*here, "credentials"))
+        yield from place_findings(target.get("type"), target, (*at, "output_target", index), as_input=False)
 
 
 def _output_filename(entry: JsonObject, at: Steps) -> Iterator[Finding]:
