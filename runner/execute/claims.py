@@ -91,6 +91,11 @@ class Claims:
         """Keys that another run still held when the waiting was over, or that were never asked for."""
         return frozenset(self._contested) | frozenset(self._unasked)
 
+    @property
+    def held_elsewhere(self) -> frozenset[str]:
+        """Those of them that another run was seen to hold."""
+        return frozenset(self._contested)
+
     async def next(self) -> Claim | None:
         """The next key, or None when there is none left to have."""
         async with self._one_at_a_time:

@@ -22,6 +22,7 @@ from runner.execute.site import Site
 from runner.execute.trouble import as_outcome, cut_off, is_hopeless, must_wait, not_begun, untouched
 from runner.execute.unasked import see_to_its_end
 from runner.plan import CHANGING, Action, Holdings, Job, Plan, Policy, Step, make_plan
+from runner.runlog import LeaseLost
 from runner.state import KeyState
 
 CLAIM_AHEAD = 4
@@ -67,16 +68,20 @@ async def run_plan(
     patience = patience or Patience(left_s=limits.lock_wait_s)
     loop = asyncio.get_running_loop()
     run = _Run(site=site, limits=limits, holdings=plan.holdings.own(), began=loop.time(), undone=undone)
-    for groups in (*layers(plan.steps), {step.key: (step,) for step in plan.begun}):
+    begun = {step.key: (step,) for step in plan.begun}
+    # Nobody waits for what nobody asks for: whoever holds it sees to its end.
+    turns = [*((groups, patience) for groups in layers(plan.steps)), (begun, Patience(left_s=0.0))]
+    for groups, waits in turns:
         ready = run.without_waiting(groups, plan.steps)
         ahead = CLAIM_AHEAD * limits.jobs
         until = None if limits.deadline_s is None else run.began + limits.deadline_s
-        async with Claims(ready, site, ahead=ahead, patience=patience, lease_s=limits.lease_s, until=until) as claims:
+        async with Claims(ready, site, ahead=ahead, patience=waits, lease_s=limits.lease_s, until=until) as claims:
             await run.work_off(ready, claims, stop or asyncio.Event())
             run.left |= claims.unclaimed
+            run.held |= claims.held_elsewhere
         if run.stopped:
             break
-    steps = (*plan.steps, *plan.begun)
+    steps = (*plan.steps, *(step for step in plan.begun if step.key not in run.held))
     outcomes = tuple(run.outcome_of(step) for step in steps if step.action is not Action.ORPHAN)
     return Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=outcomes)
 
@@ -86,6 +91,7 @@ class _Run:
     """
     done      outcomes by address and key, as they come
     left      keys that another run held until the waiting was over, or that were never asked for
+    held      keys that another run was seen to hold, or has taken over though nobody asks for them
     hopeless  why no further job is begun, if there is a reason
     """
 
@@ -96,6 +102,7 @@ class _Run:
     undone: frozenset[str]
     done: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
     hopeless: RunnerError | None = None
     room: Room = field(default_factory=Room)
     stopped: bool = False
@@ -181,7 +188,11 @@ class _Run:
             edited = await asyncio.to_thread(edited_files, again) if again else ()
             outcomes = told_of(edited, await settlement.settle(decided, claim))
             return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
-        return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
+        try:
+            return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]
+        except LeaseLost:
+            self.held.add(claim.key)
+            return []
 
     async def _seen_to_its_end(self, step: Step, claim: Claim) -> Outcome:
         try:
@@ -189,6 +200,8 @@ class _Run:
                 return await see_to_its_end(self.site, step, claim)
         except TimeoutError:
             error: RunnerError = DeadlineReached("the deadline was reached while it was under way")
+        except LeaseLost:
+            raise
         except RunnerError as raised:
             error = raised
         self._note_failure(error)

@@ -52,6 +52,11 @@ class _Purse:
 
 def with_holders(plan: Plan, holders: Mapping[str, str]) -> Plan:
     """`plan`, told which of its work a run holds at the moment; `holders` says who, by key."""
+    begun = tuple(
+        replace(step, reason=f"{step.reason}; a run holds it now, and sees to that") if step.key in holders else step
+        for step in plan.begun
+    )
+    plan = replace(plan, begun=begun)
     held = {step.key: holders[step.key] for step in plan.steps if step.action in CHANGING and step.key in holders}
     if not held:
         return plan

@@ -21,7 +21,7 @@ class LeaseLost(LockedError):
 
     def __init__(self, key: str) -> None:
         super().__init__(
-            f"another run has taken over {key}. {UNSENT}",
+            f"another run has taken over this work. {UNSENT}",
             hint="this happens when a run was suspended; the other run finishes the work",
         )
         self.key = key

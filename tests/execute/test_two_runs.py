@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -16,6 +17,7 @@ from runner.runlog import RunStarted, kind_of, open_log
 from tests.execute.lab import Forge, Server, Web, judge, wait_for
 from tests.execute.outside import Order
 from tests.execute.scenarios import Scene, broken, many, two_conversions
+from tests.runlog.conftest import wait_until
 
 FAILED, LOCKED = 6, 75
 
@@ -94,6 +96,46 @@ def test_work_that_another_run_holds_is_left_to_it_with_exit_75(
     assert judge(server.state, scene.state, scene.out, crashes=0).starts == 1
 
 
+def test_work_that_nobody_asks_for_any_more_is_no_outcome_of_a_run_while_another_one_holds_it(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path, 604_000, web.url)
+    recipe = json.loads(scene.recipe.read_text())
+    patient = _second(scene, server, lock_wait_s=20.0)
+
+    with _halted(lanes[0], scene.order(server.base_url), "before GET /v2/jobs/*"):
+        scene.recipe.write_text(json.dumps({**recipe, "conversion": [{"target": "webp"}]}))
+        began = time.monotonic()
+        changed, again = lanes[1].run(patient), lanes[1].run(patient)
+        took_s = time.monotonic() - began
+    first = lanes[0].end()
+
+    assert changed.code == 0, (changed.outcome, changed.stderr)
+    assert [job["status"] for job in changed.jobs] == ["succeeded"]
+    assert (again.code, [job["status"] for job in again.jobs]) == (0, ["skipped"])
+    assert took_s < patient.lock_wait_s, "waited for what is none of its business"
+    assert first.code == 0, first.stderr
+    assert judge(server.state, scene.state, scene.out, crashes=0).starts == 2
+
+
+def test_work_that_nobody_asks_for_any_more_is_no_outcome_of_a_run_that_lost_it_to_another(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path, 605_000, web.url)
+    recipe = json.loads(scene.recipe.read_text())
+    lanes[0].run(replace(scene.order(server.base_url), point="before GET /v2/jobs/*"))
+    scene.recipe.write_text(json.dumps({**recipe, "conversion": [{"target": "webp"}]}))
+    short = replace(scene.order(server.base_url), lease_s=0.4, ordinal=2)
+
+    with _halted(lanes[0], short, "before Finished"):
+        wait_until(lambda: len(lanes[1].run(_second(scene, server, lock_wait_s=0.0)).jobs) == 2)
+    woken = lanes[0].end()
+
+    assert woken.code == 0, (woken.outcome, woken.stderr)
+    assert [job["status"] for job in woken.jobs] == ["succeeded"]
+    assert judge(server.state, scene.state, scene.out, crashes=1).wrong == []
+
+
 def test_the_work_of_a_killed_run_is_taken_over_at_once(
     server: Server, web: Web, lanes: list[Forge], tmp_path: Path
 ) -> None:
@@ -148,7 +190,7 @@ def test_a_suspended_run_that_lost_its_lease_notices_and_starts_nothing(
     assert second.code == 0, second.stderr
     assert woken.code == LOCKED, (woken.outcome, woken.stderr)
     assert [job["status"] for job in woken.jobs] == ["pending"]
-    assert "another run has taken over" in woken.jobs[0]["errors"][0]["message"]
+    assert woken.jobs[0]["errors"][0]["message"].startswith("another run has taken over this work. The line was not")
     verdict = judge(server.state, scene.state, scene.out, crashes=0)
     assert verdict.wrong + scene.wrong_files() == []
     assert verdict.starts == 1

@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 
 from runner.compile import Job
 from runner.errors import ExitCode
-from runner.plan import CHANGING, Action, Disk, Plan, Policy, RecipeFile, Step, make_plan, with_begun, with_budgets
+from runner.plan import (
+    CHANGING,
+    Action,
+    Disk,
+    Plan,
+    Policy,
+    RecipeFile,
+    Step,
+    make_plan,
+    with_begun,
+    with_budgets,
+    with_holders,
+)
 from runner.recipe.model import Budget
 from runner.report.plans import plan_summary
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
@@ -463,6 +475,17 @@ def test_what_is_under_way_for_an_earlier_recipe_may_still_cost_its_cap(job: Any
     plan = with_begun(planned(now), begun, recipes=frozenset({"shop"}), jobs=[now])
 
     assert plan_summary(plan) == "Plan: 1 to run, 1 to resume. Credits: at most 7."
+
+
+def test_work_for_an_earlier_recipe_that_a_run_holds_is_left_to_that_run(job: Any) -> None:
+    before, now = job(quality=70), job(quality=80)
+    begun = {before.key: state_of(before, Stage.STARTED)}
+
+    plan = with_begun(planned(now), begun, recipes=frozenset({"shop"}), jobs=[now])
+    told = with_holders(plan, {before.key: "pid 7 on here"})
+
+    assert told.begun[0].reason.endswith("; a run holds it now, and sees to that")
+    assert told.notes == ()
 
 
 def test_what_is_reserved_already_takes_no_second_room_of_a_budget(job: Any) -> None:
