@@ -6,13 +6,15 @@ Only commands that reach an endpoint import this: pydantic-settings costs more t
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from runner.errors import InvalidError
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 SETTINGS_FILE = "runner.toml"
+
+
+def _named_as_a_schema(name: str) -> str:
+    """`name`, where PostgreSQL takes it as it stands: it cuts off what is longer, and keeps pg_ for itself."""
+    if not re.fullmatch(r"(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}", name):
+        raise PydanticCustomError(
+            "schema_name",
+            "must be a name of at most 63 letters (a to z), digits and _, without a digit or pg_ in front",
+        )
+    return name
+
+
+SchemaName = Annotated[str, AfterValidator(_named_as_a_schema)]
 
 
 class LocalSettings(BaseModel):
@@ -43,6 +58,7 @@ class Settings(BaseSettings):
     state     where the run log and the local server keep theirs
     run_log   a postgresql:// URL for the run log, for machines that come and go; better in the
               environment (RUNNER_RUN_LOG) than in a file, since it may hold a password
+    run_log_schema  the schema of that database that holds it: projects that share a database need one each
     """
 
     model_config = SettingsConfigDict(
@@ -58,6 +74,7 @@ class Settings(BaseSettings):
     jobs: int = Field(default=8, ge=1, le=1024)
     state: Path | None = None
     run_log: SecretStr | None = None
+    run_log_schema: SchemaName | None = None
     local: LocalSettings = Field(default_factory=LocalSettings)
 
     @classmethod

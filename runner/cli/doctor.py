@@ -81,11 +81,10 @@ def doctor(
 def _rebuild_log(chosen: ChosenEndpoint) -> None:
     from datetime import UTC, datetime
 
-    from runner.cli.context import RUN_LOG
     from runner.errors import InvalidError, counted
     from runner.runlog.salvage import salvage
 
-    place = chosen.log_place(RUN_LOG)
+    place = chosen.log_place
     if not isinstance(place, Path):
         raise InvalidError("the run log is in a database", hint="restore that from its backup")
     told = salvage(place, now=datetime.now(UTC))
@@ -144,18 +143,16 @@ def _here(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
 
 
 def _log(chosen: ChosenEndpoint) -> Iterator[tuple[str, Verdict, str]]:
-    from runner.cli.context import RUN_LOG
     from runner.errors import RunnerError
-    from runner.runlog import open_log
 
     try:
-        with open_log(chosen.log_place(RUN_LOG), read_only=True) as log:
+        with chosen.open_log(read_only=True) as log:
             damage = log.check()
             runs = log.runs(limit=1) if not damage else []
     except RunnerError as error:
-        yield "run log", "wrong", str(error)
+        yield "run log", "wrong", f"{error} ({error.hint})" if error.hint else str(error)
         return
-    where = chosen.log_said(RUN_LOG)
+    where = chosen.log_said
     if damage:
         more = f" (and {len(damage) - _DAMAGE_MOST} more)" if len(damage) > _DAMAGE_MOST else ""
         yield "run log", "wrong", f"{where}: {'; '.join(damage[:_DAMAGE_MOST])}{more}"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runner.cli.context import find_project, find_settings_file, find_state
+from runner.cli.context import RUN_LOG, find_project, find_settings_file, find_state
 from runner.compile import HOSTED, LOCAL, endpoint_name
 from runner.compile.endpoints import HOSTED_URL
 from runner.errors import AuthenticationError, InvalidError
-from runner.runlog import RunLog
+from runner.runlog import DEFAULT_SCHEMA, RunLog, open_log
 
 if TYPE_CHECKING:
     from runner.settings import Settings
@@ -29,7 +29,8 @@ class ChosenEndpoint:
     base_url  "" for the embedded server
     said      whether somebody chose it by name or address: a flag or a setting
     by_key    whether nothing but a key says so, which may lie in an environment for other reasons
-    run_log   URL of a database that holds the run log, instead of a file in `state`
+    run_log   URL of a database that holds the run log, or path of a file, instead of the file in `state`
+    run_log_schema  the schema of that database, where one is named
     local     the [local] settings, for the embedded server
     """
 
@@ -42,20 +43,39 @@ class ChosenEndpoint:
     state: Path
     jobs: int = 8
     run_log: str = field(default="", repr=False)
+    run_log_schema: str = ""
     local: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def embedded(self) -> bool:
         return not self.base_url
 
-    def log_place(self, name: str) -> Path | str:
-        """Where the run log is: a file in the state folder, or the URL or file that the setting `run_log` names."""
-        return self.run_log if "://" in self.run_log else self.state / (self.run_log or name)
+    @property
+    def log_place(self) -> Path | str:
+        """Where the run log is: a file in the state folder, or the URL or file that the setting `run_log` names.
 
-    def log_said(self, name: str) -> str:
+        Raises InvalidError where a schema is named and no database: a log that is made elsewhere knows nothing, and
+        cron loses its environment.
+        """
+        if self.run_log_schema and not self.run_log:
+            raise InvalidError(
+                f"run_log_schema is '{self.run_log_schema}', but no run_log (RUNNER_RUN_LOG) says in which database "
+                "that is; nothing was done",
+                hint="set RUNNER_RUN_LOG to the postgresql:// URL, or to .runner/runs.db if that file is meant",
+            )
+        return self.run_log if "://" in self.run_log else self.state / (self.run_log or RUN_LOG)
+
+    @property
+    def log_said(self) -> str:
         """`log_place` for people: a URL may hold a password."""
-        place = self.log_place(name)
-        return str(place) if isinstance(place, Path) else "the database of RUNNER_RUN_LOG"
+        place = self.log_place
+        if isinstance(place, str):
+            return f"the database of RUNNER_RUN_LOG, schema {self.run_log_schema or DEFAULT_SCHEMA}"
+        return f"{place} (a file: run_log_schema says nothing)" if self.run_log_schema else str(place)
+
+    def open_log(self, *, read_only: bool = False) -> RunLog:
+        """Raises what opening a run log raises, and what `log_place` does."""
+        return open_log(self.log_place, schema=self.run_log_schema or DEFAULT_SCHEMA, read_only=read_only)
 
     @property
     def account(self) -> str:
@@ -119,6 +139,7 @@ def choose_endpoint(
         else Path(os.path.abspath(project / settings.state)),
         jobs=settings.jobs,
         run_log=_run_log(settings.run_log.get_secret_value() if settings.run_log else "", project),
+        run_log_schema=settings.run_log_schema or "",
         local=settings.local.model_dump(exclude_none=True),
     )
 

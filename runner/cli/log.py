@@ -48,16 +48,14 @@ def log(run_id: str | None, key: str | None, limit: int, state: Path | None, sty
 
     Exits 0, or 5 when there is no such run or the run log can't be read.
     """
-    from runner.cli.context import RUN_LOG
     from runner.cli.endpoint import choose_endpoint
-    from runner.runlog import open_log
 
     chosen = choose_endpoint((Path.cwd(),), endpoint=None, state=state, need_key=False)
     place = _Place(
-        said=chosen.log_said(RUN_LOG) if chosen.run_log else str(chosen.state),
+        said=chosen.log_said if chosen.run_log else str(chosen.state),
         advice="" if chosen.run_log or state else ELSEWHERE,
     )
-    with open_log(chosen.log_place(RUN_LOG), read_only=True) as opened:
+    with chosen.open_log(read_only=True) as opened:
         if key is not None:
             _show_lines(opened, key, run_id, place, style)
         elif run_id is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from runner.cli.context import RUN_LOG, keep_out_of_git
+from runner.cli.context import keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there, rivals
 from runner.cli.prepare import Prepared, Refusal, load, prepare
@@ -34,7 +34,7 @@ from runner.plan import (
     with_holders,
 )
 from runner.recipe.model import Recipe
-from runner.runlog import RunLog, RunStarted, open_log
+from runner.runlog import RunLog, RunStarted
 from runner.state import UNDER_WAY, KeyState, Stage, recipe_named_in
 
 # What may be there when other recipes are done.
@@ -251,7 +251,7 @@ def open_planning(
     chosen = choose_endpoint(paths, endpoint=endpoint, state=state)
     if not read_only:
         keep_out_of_git(chosen.state)
-    with open_log(chosen.log_place(RUN_LOG), read_only=read_only) as log:
+    with chosen.open_log(read_only=read_only) as log:
         chosen.check_against(log)
         yield Planning(
             recipes=loaded.recipes,

@@ -38,12 +38,10 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown all the
     same, and --offline asks nothing else.
     """
-    from runner.cli.context import RUN_LOG
     from runner.cli.endpoint import choose_endpoint
-    from runner.runlog import open_log
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
-    with open_log(chosen.log_place(RUN_LOG), read_only=True) as log:
+    with chosen.open_log(read_only=True) as log:
         document = _document(log, endpoint=chosen.name)
         today = datetime.now(UTC).date()
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent

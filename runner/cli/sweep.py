@@ -43,15 +43,13 @@ def sweep(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, s
     Exits 0; 3 for a wrong or missing key; 5 when the run log can't be used (--dry-run lists what the account holds
     before it says so); 8 when the endpoint doesn't answer.
     """
-    from runner.cli.context import RUN_LOG
     from runner.cli.endpoint import choose_endpoint
-    from runner.runlog import LogCorrupt, open_log
+    from runner.runlog import LogCorrupt
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state)
     try:
-        place = chosen.log_place(RUN_LOG)
         # A log that isn't there has nothing to sweep, and looking makes none.
-        with open_log(place, read_only=_is_missing(place)) as log:
+        with chosen.open_log(read_only=_is_missing(chosen.log_place)) as log:
             chosen.check_against(log)
             ours = [left for left in log.unstarted() if (left.endpoint, left.account) == (chosen.name, chosen.account)]
             found = run_async(_sweep(chosen, log, ours, dry_run=dry_run))

@@ -44,9 +44,11 @@ from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.opening import memory_log, open_log
 from runner.runlog.owner import Owner
 from runner.runlog.pledge import Pledge
+from runner.runlog.postgres_schema import DEFAULT_SCHEMA
 from runner.state import StagedUpload
 
 __all__ = [
+    "DEFAULT_SCHEMA",
     "FOLLOWS",
     "Abandoned",
     "AlreadyStarting",

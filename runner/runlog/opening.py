@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.errors import InvalidError
 from runner.runlog.database import Clock, Database
 from runner.runlog.log import RunLog
+from runner.runlog.postgres_schema import DEFAULT_SCHEMA
 from runner.runlog.sqlite import SqliteDatabase
 
 # Servers, by the scheme of their URL; their modules are only imported when asked for, for their drivers are extras.
@@ -15,15 +16,18 @@ _SERVERS = {"postgresql": "runner.runlog.postgres", "postgres": "runner.runlog.p
 _CLOCK = Clock()
 
 
-def open_log(where: Path | str, *, read_only: bool = False, clock: Clock = _CLOCK) -> RunLog:
+def open_log(
+    where: Path | str, *, schema: str = DEFAULT_SCHEMA, read_only: bool = False, clock: Clock = _CLOCK
+) -> RunLog:
     """The run log at a path (the database file, made if missing) or a `postgresql://` URL.
 
+    schema      in which it lies on a server; a file has none
     read_only   change nothing; a log that isn't there reads as an empty one
 
     Raises LogUnusable and its kind: damaged, newer than this runner, no rights, no space, not reachable.
     """
     if isinstance(where, str) and "://" in where:
-        return RunLog(_server(where, read_only=read_only, clock=clock), clock=clock)
+        return RunLog(_server(where, schema=schema, read_only=read_only, clock=clock), clock=clock)
     return RunLog(SqliteDatabase(Path(where), clock=clock, read_only=read_only), clock=clock)
 
 
@@ -32,7 +36,7 @@ def memory_log(*, clock: Clock = _CLOCK) -> RunLog:
     return RunLog(SqliteDatabase(None, clock=clock), clock=clock)
 
 
-def _server(url: str, *, read_only: bool, clock: Clock) -> Database:
+def _server(url: str, *, schema: str, read_only: bool, clock: Clock) -> Database:
     scheme = url.partition("://")[0].lower()
     if scheme not in _SERVERS:
         raise InvalidError(
@@ -45,5 +49,5 @@ def _server(url: str, *, read_only: bool, clock: Clock) -> Database:
             f"a run log on PostgreSQL needs {error.name}, which isn't installed",
             hint="pip install 'conversion-runner[postgres]'",
         ) from error
-    database: Database = module.open_database(url, read_only=read_only, clock=clock)
+    database: Database = module.open_database(url, schema=schema, read_only=read_only, clock=clock)
     return database

@@ -7,6 +7,7 @@ they become visible, as in a file. A writer that is suspended in its turn is thr
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import socket
 import threading
 import time
@@ -22,7 +23,7 @@ from runner.runlog.owner import Owner
 from runner.runlog.postgres_address import require_an_address
 from runner.runlog.postgres_connection import Line, Silence
 from runner.runlog.postgres_faults import LOCK_TIMEOUT_S, damaged, explained
-from runner.runlog.postgres_schema import MIGRATIONS, SCHEMA
+from runner.runlog.postgres_schema import DEFAULT_SCHEMA, MIGRATIONS, quoted
 from runner.runlog.postgres_soundness import may_not_make, unsound
 from runner.runlog.sqlite import SqliteDatabase
 
@@ -33,10 +34,10 @@ SILENT_MOST_S = LOCK_TIMEOUT_S + 5.0
 TURN_AGAIN_S = 1.0
 BUSY_S = 30.0
 SUSPENDED_MOST_S = 10
-_TURN = 0x6376726C  # the advisory lock's number in this database
+_TURN = 0x6376726C  # the number of the advisory lock, in each database, for the default schema
 
 _LOCAL = (
-    f"SET LOCAL search_path TO {SCHEMA}; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT_S}s'; "
+    f"SET LOCAL search_path TO {{schema}}; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT_S}s'; "
     # A role's own limit would end the wait for our turn, which has one already.
     "SET LOCAL statement_timeout TO 0; "
     f"SET LOCAL idle_in_transaction_session_timeout TO '{SUSPENDED_MOST_S}s'; "
@@ -44,18 +45,18 @@ _LOCAL = (
 # Whatever the database's own default is: what was committed while we waited for our turn must be seen.
 _BEGIN_WRITING = (
     f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {_LOCAL} SET LOCAL synchronous_commit TO on; "
-    f"SET LOCAL lock_timeout TO '{{turn_ms}}ms'; SELECT pg_advisory_xact_lock({_TURN})"
+    f"SET LOCAL lock_timeout TO '{{turn_ms}}ms'; SELECT pg_advisory_xact_lock({{turn}})"
 )
 _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_LOCAL}"
 
 
-def open_database(url: str, *, read_only: bool, clock: Clock) -> Database:
-    """The run log at `url`. Read-only and not there yet, it is an empty one in memory.
+def open_database(url: str, *, schema: str = DEFAULT_SCHEMA, read_only: bool, clock: Clock) -> Database:
+    """The run log in `schema` of the database at `url`. Read-only and not there yet, it is an empty one in memory.
 
     Raises InvalidError for what is no address; what opening raises otherwise names hosts, never passwords.
     """
     require_an_address(url)
-    database = PostgresDatabase(url, read_only=read_only)
+    database = PostgresDatabase(url, schema=schema, read_only=read_only)
     try:
         return _ready(database, clock=clock)
     except BaseException:
@@ -74,7 +75,7 @@ def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
         )
     if database.read_only and version == 0:
         with database.reading() as tx:
-            lacking = may_not_make(tx)
+            lacking = may_not_make(tx, database.schema)
         database.close()
         return _NotThereYet(lacking, clock=clock)
     if version < len(MIGRATIONS) and not database.read_only:
@@ -113,10 +114,12 @@ class PostgresDatabase:
         self,
         url: str,
         *,
+        schema: str = DEFAULT_SCHEMA,
         read_only: bool,
         silent_most_s: float = SILENT_MOST_S,
         turn_most_s: float = LOCK_TIMEOUT_S,
     ) -> None:
+        self.schema = schema
         self.read_only = read_only
         self._turn_most_s = turn_most_s
         self._busy_until = 0.0
@@ -129,7 +132,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Transaction]:
-        with self._write_lock, explained(sending=True):
+        with self._write_lock, explained(self.schema, sending=True):
             connection = self._begin_writing()
             try:
                 # Statements are sent without waiting for the ones before: most of them have nothing to tell.
@@ -143,7 +146,11 @@ class PostgresDatabase:
     def _begin_writing(self) -> psycopg.Connection:
         turn_s = TURN_AGAIN_S if time.monotonic() < self._busy_until else self._turn_most_s
         try:
-            return self._writer.begin(_BEGIN_WRITING.format(turn_ms=int(turn_s * 1000)))
+            return self._writer.begin(
+                _BEGIN_WRITING.format(
+                    schema=quoted(self.schema), turn_ms=int(turn_s * 1000), turn=_turn_of(self.schema)
+                )
+            )
         except errors.LockNotAvailable:
             self._busy_until = time.monotonic() + BUSY_S
             raise
@@ -163,8 +170,8 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with self._read_lock, explained(sending=False):
-            connection = self._reader.begin(_BEGIN_READING)
+        with self._read_lock, explained(self.schema, sending=False):
+            connection = self._reader.begin(_BEGIN_READING.format(schema=quoted(self.schema)))
             try:
                 yield _PostgresTransaction(connection)
             finally:
@@ -184,7 +191,7 @@ class PostgresDatabase:
 
     def check(self) -> tuple[str, ...]:
         with self.reading() as tx:
-            return unsound(tx)
+            return unsound(tx, self.schema)
 
     def encoding(self) -> str:
         with self.reading() as tx:
@@ -193,7 +200,7 @@ class PostgresDatabase:
     def version(self) -> int:
         """The format of what is there, 0 where nothing is."""
         with self.reading() as tx:
-            names = (f"{SCHEMA}.format", f"{SCHEMA}.events")
+            names = [f"{quoted(self.schema)}.{table}" for table in ("format", "events")]
             marked, made = tx.rows("SELECT to_regclass(?) IS NOT NULL, to_regclass(?) IS NOT NULL", names)[0]
             if made and not marked:
                 raise damaged("table format is missing", "Nothing was sent.")
@@ -203,7 +210,8 @@ class PostgresDatabase:
 
     def migrate(self) -> None:
         with self.writing() as tx:
-            tx.run(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            if tx.rows("SELECT to_regnamespace(?) IS NULL", (quoted(self.schema),))[0][0]:
+                tx.run(f"CREATE SCHEMA {quoted(self.schema)}")
             tx.run("CREATE TABLE IF NOT EXISTS format (version INTEGER NOT NULL)")
             # Read again under the lock: another process may have done it while we waited.
             found = tx.rows("SELECT version FROM format")
@@ -218,6 +226,13 @@ class PostgresDatabase:
         with self._read_lock, self._write_lock:
             self._reader.close()
             self._writer.close()
+
+
+def _turn_of(schema: str) -> int:
+    """The number of the lock by which writers of this schema take turns: those of another don't wait for them."""
+    if schema == DEFAULT_SCHEMA:
+        return _TURN
+    return int.from_bytes(hashlib.sha256(schema.encode()).digest()[:8], signed=True)
 
 
 class _PostgresTransaction:

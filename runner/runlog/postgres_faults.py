@@ -11,7 +11,6 @@ import psycopg
 from psycopg import errors
 
 from runner.runlog.faults import UNSENT, LogBusy, LogCorrupt, LogUnreachable, LogUnusable
-from runner.runlog.postgres_schema import SCHEMA
 
 LOCK_TIMEOUT_S = 30
 
@@ -63,7 +62,7 @@ class ServerSilent(psycopg.OperationalError):
 
 
 @contextlib.contextmanager
-def explained(*, sending: bool) -> Iterator[None]:
+def explained(schema: str, *, sending: bool) -> Iterator[None]:
     """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password."""
     unsent = UNSENT if sending else "Nothing was sent."
     try:
@@ -78,7 +77,7 @@ def explained(*, sending: bool) -> Iterator[None]:
     except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
         raise LogUnusable(
             f"PostgreSQL refuses to write the run log ({_first_line(error)}). {unsent}",
-            hint=f"grant the user CREATE on the database, or rights on the schema {SCHEMA}",
+            hint=f"grant the user CREATE on the database, or rights on the schema {schema}",
         ) from error
     except (errors.DataCorrupted, errors.IndexCorrupted) as error:
         raise damaged(_first_line(error), unsent) from error

@@ -1,11 +1,11 @@
-"""The tables in PostgreSQL, in a schema of their own. A step that was released is never edited.
+"""The tables in PostgreSQL, in a schema of their own for each project. A step that was released is never edited.
 
 Which table follows from which is said beside the tables of SQLite.
 """
 
 from __future__ import annotations
 
-SCHEMA = "conversion_runner"
+DEFAULT_SCHEMA = "conversion_runner"
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -85,6 +85,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
 )
+
+
+def quoted(name: str) -> str:
+    """`name` as SQL takes it for exactly that, whatever it is: a word of its own, with capitals, with quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
 
 # What all steps together make, as `postgres_soundness` finds it.
 PARTS = (

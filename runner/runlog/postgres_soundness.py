@@ -7,7 +7,7 @@ trigger off to repair something, or gave a new user rights on half of the tables
 from __future__ import annotations
 
 from runner.runlog.database import Transaction
-from runner.runlog.postgres_schema import PARTS, RIGHTS, SCHEMA
+from runner.runlog.postgres_schema import PARTS, RIGHTS, quoted
 
 # Names of indexes are nobody's business: what an index is on tells whether it does its work.
 _THERE = """
@@ -32,19 +32,23 @@ WHERE relnamespace = to_regnamespace(?) AND NOT tgisinternal AND tgenabled IN ('
 """
 
 
-def unsound(tx: Transaction) -> tuple[str, ...]:
+def unsound(tx: Transaction, schema: str) -> tuple[str, ...]:
     """What is missing or not as it was made, and what this user may not do."""
-    there = {str(row[0]) for row in tx.rows(_THERE, (SCHEMA,) * 4)}
+    there = {str(row[0]) for row in tx.rows(_THERE, (quoted(schema),) * 4)}
     gone = [part for part in PARTS if part not in there]
     tables = {part.removeprefix("table ") for part in gone if part.startswith("table ")}
     told = [f"{part} {_fate(part)}" for part in gone if part.startswith("table ") or _table_of(part) not in tables]
-    return (*told, *_may_not(tx, [table for table in RIGHTS if table not in tables]), *_is_standby(tx))
+    return (*told, *_may_not(tx, schema, [table for table in RIGHTS if table not in tables]), *_is_standby(tx))
 
 
-def may_not_make(tx: Transaction) -> tuple[str, ...]:
-    """Why this user can't make the tables, where they aren't there yet."""
-    allowed = tx.rows("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]
-    lacking = () if allowed else ("this user may not CREATE a schema in the database",)
+def may_not_make(tx: Transaction, schema: str) -> tuple[str, ...]:
+    """Why this user can't make the tables, where they aren't there yet. An administrator may have made the schema."""
+    if tx.rows("SELECT to_regnamespace(?) IS NULL", (quoted(schema),))[0][0]:
+        allowed = tx.rows("SELECT has_database_privilege(current_database(), 'CREATE')")[0][0]
+        lacking = () if allowed else ("this user may not CREATE a schema in the database",)
+    else:
+        allowed = tx.rows("SELECT has_schema_privilege(?, 'CREATE')", (schema,))[0][0]
+        lacking = () if allowed else (f"this user may not CREATE tables in the schema {schema}",)
     return (*lacking, *_is_standby(tx))
 
 
@@ -61,10 +65,10 @@ def _fate(part: str) -> str:
     return "is missing or switched off" if part.startswith("trigger ") else "is missing or was changed"
 
 
-def _may_not(tx: Transaction, tables: list[str]) -> list[str]:
+def _may_not(tx: Transaction, schema: str, tables: list[str]) -> list[str]:
     asked = [(table, right) for table in tables for right in RIGHTS[table]]
     columns = ", ".join("has_table_privilege(?, ?)" for _ in asked)
-    named = [value for table, right in asked for value in (f"{SCHEMA}.{table}", right)]
+    named = [value for table, right in asked for value in (f"{quoted(schema)}.{table}", right)]
     allowed = tx.rows(f"SELECT {columns}", named)[0] if asked else ()
     return [
         f"this user may not {right} on {table}"

@@ -224,7 +224,10 @@ def test_flags_go_before_environment_before_file_before_defaults(
         ("jobs = 0", "runner.toml:1:8: error: jobs must be at least 1"),
         ("[local]\nworkers = 'canary'", "runner.toml:2:11: error: workers must be a whole number"),
         ("[local]\nworker = 'canary'", "runner.toml:2:1: error: unknown setting 'worker'; did you mean 'workers'?"),
-        ("endpoint = 1\nxyz = 'canary'", "there are 'base_url', 'endpoint', 'jobs', 'local', 'run_log', 'state'"),
+        (
+            "endpoint = 1\nxyz = 'canary'",
+            "there are 'base_url', 'endpoint', 'jobs', 'local', 'run_log', 'run_log_schema', 'st",
+        ),
         ("endpoint = 1\njobs = 'canary'", "runner.toml:1:12: error: endpoint must be text"),
         ("api_key = 'canary'", "runner.toml: api_key is a secret"),
         ("api_key = 'canary", "runner.toml:1:"),
@@ -265,6 +268,35 @@ def test_a_run_log_that_is_no_address_and_no_database_is_refused_without_being_s
     assert "run_log (RUNNER_RUN_LOG) is neither a postgresql:// URL nor a database" in wrong.stderr
     assert "canary" not in wrong.stderr
     assert {path.name for path in recipe.parent.iterdir()} <= {recipe.name, "in", "a.png"}
+
+
+@pytest.mark.parametrize("name", ["", "1shop", "shop-canary", "pg_canary", "a.canary", '"canary"', "canarü", "s" * 64])
+def test_a_schema_of_the_run_log_is_a_name_as_postgresql_has_them(runner: Runner, recipe: Path, name: str) -> None:
+    by_variable = runner("plan", recipe, RUNNER_RUN_LOG="other.db", RUNNER_RUN_LOG_SCHEMA=name)
+    (recipe.parent / "runner.toml").write_text(f"run_log_schema = '{name}'\n")
+    in_file = runner("plan", recipe, RUNNER_RUN_LOG="other.db")
+
+    assert (by_variable.returncode, in_file.returncode) == (5, 5)
+    assert "RUNNER_RUN_LOG_SCHEMA must be a name of at most 63 letters" in by_variable.stderr
+    assert "runner.toml:1:18: error: run_log_schema must be a name of at most 63 letters" in in_file.stderr
+    assert "canar" not in by_variable.stderr + in_file.stderr
+
+
+def test_a_schema_without_a_database_is_an_environment_that_was_lost(runner: Runner, recipe: Path) -> None:
+    (recipe.parent / "runner.toml").write_text("run_log_schema = 'shop'\n")
+
+    run, plan = runner("run", recipe), runner("plan", recipe)
+    doctor = runner("doctor", recipe)
+    check, compiled = runner("check", recipe), runner("compile", recipe)
+    meant = runner("plan", recipe, RUNNER_RUN_LOG=".runner/runs.db")
+
+    for done in (run, plan):
+        assert done.returncode == 5
+        assert "run_log_schema is 'shop', but no run_log (RUNNER_RUN_LOG) says in which database" in done.stderr
+    assert doctor.returncode == 6
+    assert "!!  run log                       run_log_schema is 'shop', but no run_log" in doctor.stdout
+    assert (check.returncode, compiled.returncode, meant.returncode) == (0, 0, 0)
+    assert not (recipe.parent / ".runner" / "runs.db").exists()
 
 
 @pytest.mark.parametrize("toml", [b"jobs = 'canary'", b"api_key = '\xffcanary'", b"[[["])

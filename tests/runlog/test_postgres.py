@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -160,7 +161,7 @@ def guarded_server(postgres_server: str) -> Iterator[str]:
         connection.execute("REVOKE CONNECT ON DATABASE barred FROM public")
         rules.write_text(
             "local all guarded scram-sha-256\nlocal all rejected reject\n"
-            "local all tests,kept_out,crowded,nobody_here,limited trust\n",
+            "local all tests,kept_out,crowded,nobody_here,limited,tenant trust\n",
             encoding="ascii",
         )
         connection.execute("SELECT pg_reload_conf()")
@@ -331,6 +332,77 @@ def test_runs_share_a_log_behind_a_pooler_that_gives_each_transaction_another_co
         asyncio.run(both(first, second))
 
         assert len(first.states()) == len(second.states()) == 16
+
+
+def test_projects_in_schemas_of_one_database_know_nothing_of_each_other(postgres_url: str) -> None:
+    """Names that need their quotes: with a capital, and a word of SQL's."""
+    names = ["conversion_runner", "Shop_2", "order"]
+
+    async def work(log: RunLog) -> None:
+        fences = await log.claim("abcde", Owner.this_process())
+        for key, fence in fences.items():
+            await log.append(_intent(key), run_id="run", fence=fence, budget=_BUDGET)
+
+    with ExitStack() as stack:
+        logs = [stack.enter_context(open_log(postgres_url, schema=name)) for name in names]
+        for log in logs:
+            asyncio.run(work(log))
+
+        assert [log.reserved("r") for log in logs] == [5, 5, 5]
+        assert [len(list(log.events())) for log in logs] == [5, 5, 5]
+        assert [log.check() for log in logs] == [(), (), ()]
+
+
+def test_projects_in_schemas_of_one_database_write_without_waiting_for_each_other(postgres_url: str) -> None:
+    with open_log(postgres_url, schema="shop") as log, open_log(postgres_url, schema="mail") as other:
+        with other._db.writing() as tx:
+            tx.rows("SELECT 1")
+            writing = threading.Thread(target=append_one, args=(log,))
+            writing.start()
+            writing.join(20)
+
+            assert not writing.is_alive()
+        assert len(list(log.events())) == 1
+
+
+def test_a_schema_that_was_made_for_a_user_is_enough_to_begin(postgres_url: str) -> None:
+    theirs = postgres_url.replace("tests@", "tenant@")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS tenant")
+        connection.execute("CREATE ROLE tenant LOGIN")
+        connection.execute("CREATE SCHEMA shop")
+        connection.execute("GRANT USAGE ON SCHEMA shop TO tenant")
+        with open_log(theirs, schema="shop", read_only=True) as log:
+            lacking = log.check()
+        connection.execute("GRANT CREATE ON SCHEMA shop TO tenant")
+        with open_log(theirs, schema="shop", read_only=True) as log:
+            allowed = log.check()
+        with open_log(theirs, schema="shop") as log:
+            append_one(log)
+        connection.execute("DROP OWNED BY tenant CASCADE")
+        connection.execute("DROP ROLE tenant")
+
+    assert lacking == ("this user may not CREATE tables in the schema shop",)
+    assert allowed == ()
+
+
+def test_a_project_names_its_schema_in_its_settings(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = RunStarted(run_id="20261130T100000-aaaaaa", endpoint="local", account="a", command="run", recipes=("r",))
+    with open_log(postgres_url, schema="shop") as log:
+        asyncio.run(log.append(begun, run_id=begun.run_id))
+    monkeypatch.setenv("RUNNER_RUN_LOG", postgres_url)
+
+    shown = {}
+    for name in ("shop", "mail"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "runner.toml").write_text(f"run_log_schema = '{name}'\n", encoding="ascii")
+        monkeypatch.chdir(tmp_path / name)
+        listed = CliRunner().invoke(log_command, ["--format", "json"])
+        shown[name] = [run["run_id"] for run in json.loads(listed.stdout)["runs"]]
+
+    assert shown == {"shop": [begun.run_id], "mail": []}
 
 
 _BUDGET = BudgetGuard(recipe="r", run_id="run", run_limit=5, day_limit=None)

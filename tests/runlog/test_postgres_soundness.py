@@ -83,7 +83,7 @@ def test_doctor_tells_of_a_whole_log_that_it_is_sound(
     with psycopg.connect(postgres_url) as connection:
         connection.execute("CREATE INDEX of_theirs ON conversion_runner.events (at)")
 
-    assert before[1:] == ("ok", "the database of RUNNER_RUN_LOG: no runs yet")
+    assert before[1:] == ("ok", "the database of RUNNER_RUN_LOG, schema conversion_runner: no runs yet")
     assert _examined(postgres_url, tmp_path, monkeypatch)[1] == "ok"
 
 
