@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from typing import Literal
 
 import psycopg
 from psycopg import errors
@@ -121,6 +122,7 @@ class PostgresDatabase:
     ) -> None:
         self.schema = schema
         self.read_only = read_only
+        self._right: Literal["read", "write"] = "read" if read_only else "write"
         self._turn_most_s = turn_most_s
         self._busy_until = 0.0
         self.machine = socket.gethostname()
@@ -170,7 +172,7 @@ class PostgresDatabase:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Transaction]:
-        with self._read_lock, explained(self.schema, sending=False):
+        with self._read_lock, explained(self.schema, sending=False, right=self._right):
             connection = self._reader.begin(_BEGIN_READING.format(schema=quoted(self.schema)))
             try:
                 yield _PostgresTransaction(connection)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import psycopg
 from psycopg import errors
@@ -62,8 +63,11 @@ class ServerSilent(psycopg.OperationalError):
 
 
 @contextlib.contextmanager
-def explained(schema: str, *, sending: bool) -> Iterator[None]:
-    """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password."""
+def explained(schema: str, *, sending: bool, right: Literal["read", "write"] = "write") -> Iterator[None]:
+    """Foreign errors become ours, here and nowhere else. psycopg's messages never hold the password.
+
+    right  what is wanted of the log in `schema`
+    """
     unsent = UNSENT if sending else "Nothing was sent."
     try:
         yield
@@ -75,10 +79,7 @@ def explained(schema: str, *, sending: bool) -> Iterator[None]:
     except errors.DiskFull as error:
         raise LogUnusable(f"PostgreSQL has no space left. {unsent}", hint="make room, and run again") from error
     except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction) as error:
-        raise LogUnusable(
-            f"PostgreSQL refuses to write the run log ({_first_line(error)}). {unsent}",
-            hint=f"grant the user CREATE on the database, or rights on the schema {schema}",
-        ) from error
+        raise _no_right(_first_line(error), schema, right, unsent) from error
     except (errors.DataCorrupted, errors.IndexCorrupted) as error:
         raise damaged(_first_line(error), unsent) from error
     except (errors.DataError, errors.NotSupportedError, errors.ProgrammingError) as error:
@@ -88,6 +89,19 @@ def explained(schema: str, *, sending: bool) -> Iterator[None]:
         ) from error
     except psycopg.OperationalError as error:
         raise _not_connected(error, unsent) from error
+
+
+def _no_right(why: str, schema: str, right: Literal["read", "write"], unsent: str) -> LogUnusable:
+    if right == "read":
+        return LogUnusable(
+            f"PostgreSQL doesn't let this user read the run log ({why}). {unsent}",
+            hint=f"grant the user USAGE on the schema {schema} and SELECT on its tables",
+        )
+    return LogUnusable(
+        f"PostgreSQL refuses to write the run log ({why}). {unsent}",
+        hint=f"grant the user USAGE on the schema {schema} and SELECT, INSERT, UPDATE and DELETE on its tables; or, "
+        "where it isn't there yet, CREATE on the database",
+    )
 
 
 def damaged(why: str, unsent: str) -> LogCorrupt:

@@ -252,6 +252,33 @@ def test_a_database_user_without_rights_is_told_what_to_grant(postgres_url: str)
     assert "grant the user" in caught.value.hint
 
 
+def test_a_database_user_who_only_looks_is_told_what_reading_takes(postgres_url: str) -> None:
+    theirs = postgres_url.replace("tests@", "tenant@")
+    said = []
+
+    def look() -> None:
+        with pytest.raises(LogUnusable, match=r"doesn't let this user read the run log .*Nothing was sent") as caught:
+            open_log(theirs, schema="shop", read_only=True)
+        said.append((str(caught.value), caught.value.hint))
+
+    open_log(postgres_url, schema="shop").close()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS tenant")
+        connection.execute("CREATE ROLE tenant LOGIN")
+        look()
+        connection.execute("GRANT USAGE ON SCHEMA shop TO tenant")
+        look()
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA shop TO tenant")
+        with open_log(theirs, schema="shop", read_only=True) as log:
+            assert log.states() == {}
+        connection.execute("DROP OWNED BY tenant")
+        connection.execute("DROP ROLE tenant")
+
+    assert "(permission denied for schema shop)" in said[0][0]
+    assert "(permission denied for table format)" in said[1][0]
+    assert {hint for _, hint in said} == {"grant the user USAGE on the schema shop and SELECT on its tables"}
+
+
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_that_cannot_keep_every_name_is_refused_before_anything_is_made(
     postgres_url: str, encoding: str
