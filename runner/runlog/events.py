@@ -1,18 +1,19 @@
 """The lines of the run log: one frozen value for every kind, to and from JSON.
 
 A line says what is known from now on; it is written before the step that relies on it. Fields are only ever
-added, with a default, so that an old log stays readable. Secrets are references in every payload.
+added, with a default, so that an old log stays readable, and with a step in MIGRATIONS, so that an old runner leaves a
+new log alone. Secrets are references in every payload.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import orjson
 
+from runner.runlog.unknown import made, newer
 from runner.state import DeliveredFile, KeyState, OutputRecord, StagedUpload
 from runner.wire.records import record
 from runner.wire.values import JsonObject
@@ -234,19 +235,19 @@ def event_body(event: Event) -> str:
 
 
 def read_event(kind: str, body: str | bytes) -> Event:
-    """The event that `event_body` wrote. Fields nobody knows are ignored, a kind nobody knows is a LookupError."""
-    event_type = EVENT_KINDS[kind]
+    """The event that `event_body` wrote. Raises LogNewer for kinds and fields that this runner doesn't know."""
+    if kind not in EVENT_KINDS:
+        raise newer(f"the kind of line {kind}")
+    event_type: Callable[..., Event] = EVENT_KINDS[kind]
     document: JsonObject = orjson.loads(body)
-    known = _FIELDS[kind]
-    values: dict[str, Any] = {name: _value(name, document[name]) for name in known if name in document}
-    return event_type(**values)
+    return made(event_type, {name: _value(name, value) for name, value in document.items()})
 
 
 def _value(name: str, value: object) -> object:
     if not isinstance(value, list):
         return value
-    record = _RECORDS.get(name)
-    return tuple(value) if record is None else tuple(record(**row) for row in value)
+    kind = _RECORDS.get(name)
+    return tuple(value) if kind is None else tuple(made(kind, row) for row in value)
 
 
 _RECORDS: dict[str, type[OutputRecord] | type[DeliveredFile] | type[StagedUpload]] = {
@@ -258,6 +259,3 @@ _KIND_OF: dict[type[Event], str] = {
     each: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", each.__name__).lower() for each in EVENT_TYPES
 }
 EVENT_KINDS: dict[str, type[Event]] = {name: each for each, name in _KIND_OF.items()}
-_FIELDS: dict[str, tuple[str, ...]] = {
-    name: tuple(one.name for one in fields(each)) for name, each in EVENT_KINDS.items()
-}

@@ -9,6 +9,7 @@ from typing import Literal
 
 from runner.errors import InvalidError, LockedError, QuotaError, UnreachableError, counted
 
+UPDATE = "update this runner with `pip install --upgrade conversion-runner`"
 UNSENT = "The line was not written, so nothing that depends on it was sent."
 
 

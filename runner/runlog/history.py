@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from runner.runlog.database import Database, Transaction, Value
 from runner.runlog.events import (
+    EVENT_KINDS,
     Abandoned,
     Created,
     Event,
@@ -91,7 +92,8 @@ def _spent(event: Event) -> int:
 def events(
     db: Database, *, run_id: str | None, key: str | None, kinds: frozenset[str] | None, after_seq: int
 ) -> Iterator[StoredEvent]:
-    """Lines in their order, a page at a time; what is written meanwhile is seen as well."""
+    """Lines in their order, a page at a time; what is written meanwhile is seen as well. Raises LogNewer for kinds that
+    this runner doesn't know, whatever is asked for: they may say more of it."""
     wanted: list[tuple[str, Value]] = [("run_id", run_id), ("key", key)]
     chosen = [(column, value) for column, value in wanted if value is not None]
     where = "".join(f" AND {column} = ?" for column, _ in chosen)
@@ -100,7 +102,7 @@ def events(
         with db.reading() as tx:
             rows = tx.rows(sql, (after_seq, *(value for _, value in chosen), _AT_ONCE))
         for seq, at, run, fence, kind, body in rows:
-            if kinds is None or kind in kinds:
+            if kinds is None or kind in kinds or kind not in EVENT_KINDS:
                 yield stored_event((seq, at, run, fence, kind, body))
         if len(rows) < _AT_ONCE:
             return

@@ -181,8 +181,17 @@ class RunLog:
             return digests.recall(tx, self._db, paths)
 
     def check(self) -> tuple[str, ...]:
-        """What is wrong with the stored data; empty when it is sound. Reads all of it."""
-        return self._db.check()
+        """What is wrong with the stored data; empty when it is sound. Reads all of it. Raises LogNewer."""
+        return self._db.check() or self._unreadable()
+
+    def _unreadable(self) -> tuple[str, ...]:
+        try:
+            self.states()
+            for _ in self.events():
+                pass
+        except (LookupError, TypeError, ValueError) as error:
+            return (f"not all that it holds can be read ({error})",)
+        return ()
 
     # The end
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import errors
 
 from runner.runlog.database import Clock, Database, Row, Transaction, Value
-from runner.runlog.faults import LogNewer, LogUnreachable, LogUnusable
+from runner.runlog.faults import UPDATE, LogNewer, LogUnreachable, LogUnusable
 from runner.runlog.owner import Owner
 from runner.runlog.postgres_address import require_an_address
 from runner.runlog.postgres_connection import Line, Silence
@@ -72,7 +72,7 @@ def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
         raise LogNewer(
             f"the run log on PostgreSQL was written by a newer runner (format {version}; this one knows "
             f"{len(MIGRATIONS)}). Nothing was sent.",
-            hint="update this runner with `pip install --upgrade conversion-runner`",
+            hint=f"{UPDATE}; another database or schema knows nothing of what was bought",
         )
     if database.read_only and version == 0:
         with database.reading() as tx:
@@ -80,8 +80,22 @@ def _ready(database: PostgresDatabase, *, clock: Clock) -> Database:
         database.close()
         return _NotThereYet(lacking, clock=clock)
     if version < len(MIGRATIONS) and not database.read_only:
-        database.migrate()
+        _migrate(database, version)
     return database
+
+
+def _migrate(database: PostgresDatabase, version: int) -> None:
+    """Who may work on a log need not be who may change what it is."""
+    try:
+        database.migrate()
+    except LogUnusable as error:
+        if version == 0 or not isinstance(error.__cause__, errors.InsufficientPrivilege):
+            raise
+        raise LogUnusable(
+            f"the run log on PostgreSQL has format {version}, and this user may not give it that of this runner, "
+            f"{len(MIGRATIONS)} ({error.__cause__}). Nothing was sent.",
+            hint=f"run once as the user who owns the tables in the schema {database.schema}",
+        ) from error
 
 
 def _require_utf8(encoding: str) -> None:

@@ -1,6 +1,6 @@
 """The tables in PostgreSQL, in a schema of their own for each project. A step that was released is never edited.
 
-Which table follows from which is said beside the tables of SQLite.
+Which table follows from which, and when to add a step, is said beside the tables of SQLite.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (machine, path)
         )""",
     ),
+    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe; keys hold accounts.
+    (),
 )
 
 

@@ -6,8 +6,10 @@ trigger off to repair something, or gave a new user rights on half of the tables
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
 from runner.runlog.database import Transaction
-from runner.runlog.postgres_schema import PARTS, RIGHTS, quoted
+from runner.runlog.postgres_schema import MIGRATIONS, PARTS, RIGHTS, quoted
 
 # Names of indexes are nobody's business: what an index is on tells whether it does its work.
 _THERE = """
@@ -38,7 +40,8 @@ def unsound(tx: Transaction, schema: str) -> tuple[str, ...]:
     gone = [part for part in PARTS if part not in there]
     tables = {part.removeprefix("table ") for part in gone if part.startswith("table ")}
     told = [f"{part} {_fate(part)}" for part in gone if part.startswith("table ") or _table_of(part) not in tables]
-    return (*told, *_may_not(tx, schema, [table for table in RIGHTS if table not in tables]), *_is_standby(tx))
+    rights = {table: wanted for table, wanted in RIGHTS.items() if table not in tables}
+    return (*told, *_may_not(tx, schema, rights), *_may_not_migrate(tx, schema, rights), *_is_standby(tx))
 
 
 def may_not_make(tx: Transaction, schema: str) -> tuple[str, ...]:
@@ -65,8 +68,18 @@ def _fate(part: str) -> str:
     return "is missing or switched off" if part.startswith("trigger ") else "is missing or was changed"
 
 
-def _may_not(tx: Transaction, schema: str, tables: list[str]) -> list[str]:
-    asked = [(table, right) for table in tables for right in RIGHTS[table]]
+def _may_not_migrate(tx: Transaction, schema: str, tables: Collection[str]) -> Iterator[str]:
+    """Why this user can't bring an older log to the format of this runner, where it is one."""
+    version = tx.rows("SELECT version FROM format")[0][0] if "format" in tables else len(MIGRATIONS)
+    if version < len(MIGRATIONS) and _may_not(tx, schema, {"format": ("UPDATE",)}):
+        yield (
+            f"it has format {version}, and this user may not give it that of this runner, {len(MIGRATIONS)}: run once "
+            "as the user who owns its tables"
+        )
+
+
+def _may_not(tx: Transaction, schema: str, rights: Mapping[str, Sequence[str]]) -> list[str]:
+    asked = [(table, right) for table, wanted in rights.items() for right in wanted]
     columns = ", ".join("has_table_privilege(?, ?)" for _ in asked)
     named = [value for table, right in asked for value in (f"{quoted(schema)}.{table}", right)]
     allowed = tx.rows(f"SELECT {columns}", named)[0] if asked else ()

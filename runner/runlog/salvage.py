@@ -22,7 +22,7 @@ import apsw
 from runner.runlog import ledger
 from runner.runlog.database import Clock, Row, Transaction
 from runner.runlog.events import KeyEvent, StoredEvent
-from runner.runlog.faults import LogBusy, LogNewer, LogUnusable, OutOfOrder
+from runner.runlog.faults import UPDATE, LogBusy, LogNewer, LogUnusable, OutOfOrder
 from runner.runlog.fold import follow, follow_leniently
 from runner.runlog.gathered import Gathered
 from runner.runlog.owner import Life, OwnerLocks
@@ -146,7 +146,7 @@ def _refuse_newer(path: Path, *, named: Path) -> None:
             raise LogNewer(
                 f"{named}: this run log was written by a newer runner (format {version}; this one knows "
                 f"{len(MIGRATIONS)}), which alone can rebuild it. Nothing was changed.",
-                hint="update this runner with `pip install --upgrade conversion-runner`",
+                hint=UPDATE,
             )
 
 
@@ -226,7 +226,8 @@ def _last_line(connection: apsw.Connection) -> int | None:
 
 def _make(path: Path, remains: _Remains) -> Salvaged:
     tables = remains.tables
-    events = list(_events(tables["events"]))
+    spoilt = _spoilt(remains)
+    events = list(_events(tables["events"], spoilt))
     lost = _lost(remains, events)
     database = SqliteDatabase(path, clock=Clock())
     try:
@@ -237,7 +238,7 @@ def _make(path: Path, remains: _Remains) -> Salvaged:
             gathered.flush(tx)
             readable = {stored.seq for stored in events}
             tables["events"] = [row for row in tables["events"] if row[0] in readable]
-            states, guessed = _states(tables, events)
+            states, guessed = _states(tables, events, spoilt)
             fences = {key: fence for key, fence, _ in tables["keys"]}
             # Above whatever fence was given out before: nobody of then may write.
             tables["keys"] = [
@@ -250,9 +251,15 @@ def _make(path: Path, remains: _Remains) -> Salvaged:
     return Salvaged(lines=len(events), lost=lost, keys=len(states), guessed=tuple(sorted(guessed)), backup=path)
 
 
-def _events(rows: Iterable[Row]) -> Iterator[StoredEvent]:
+def _spoilt(remains: _Remains) -> tuple[type[Exception], ...]:
+    """What reading half a body raises. What looks like a newer runner's in a sound file is just that, and isn't left
+    out."""
+    return (LookupError, TypeError, ValueError, *(() if remains.is_sound else (LogNewer,)))
+
+
+def _events(rows: Iterable[Row], spoilt: tuple[type[Exception], ...]) -> Iterator[StoredEvent]:
     for seq, at, run_id, fence, kind, _key, body in rows:
-        with contextlib.suppress(LookupError, TypeError, ValueError):  # half a body
+        with contextlib.suppress(*spoilt):
             yield ledger.stored_event((seq, at, run_id, fence, kind, body))
 
 
@@ -263,7 +270,9 @@ def _insert(tx: Transaction, table: str, columns: Sequence[str], rows: Iterable[
             tx.run(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)  # noqa: S608
 
 
-def _states(tables: Mapping[str, Iterable[Row]], events: Iterable[StoredEvent]) -> tuple[dict[str, KeyState], set[str]]:
+def _states(
+    tables: Mapping[str, Iterable[Row]], events: Iterable[StoredEvent], spoilt: tuple[type[Exception], ...]
+) -> tuple[dict[str, KeyState], set[str]]:
     """What is known of each key, and of which some lines are missing."""
     followed, guessed = _followed(events)
     for key, attempt, job_id, refused in tables["starts"]:
@@ -273,7 +282,7 @@ def _states(tables: Mapping[str, Iterable[Row]], events: Iterable[StoredEvent]) 
             followed[key] = replace(known, stage=Stage.STARTING, job_id=job_id)
             guessed.add(key)
     for key, _fence, text in tables["keys"]:
-        with contextlib.suppress(LookupError, TypeError, ValueError):
+        with contextlib.suppress(*spoilt):
             if text is not None:
                 followed[key] = read_state(text)
                 guessed.discard(key)

@@ -1,13 +1,17 @@
-"""A folded state as one line of JSON, kept beside the events so that nobody has to fold a million of them."""
+"""A folded state as one line of JSON, kept beside the events so that nobody has to fold a million of them.
+
+What it holds is part of the log's format: MIGRATIONS says what else goes with a change.
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
+from runner.runlog.unknown import newer, unknown_fields
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage, StagedUpload
 from runner.wire.values import JsonObject
 
@@ -17,7 +21,17 @@ def write_state(state: KeyState) -> str:
 
 
 def read_state(text: str | bytes) -> KeyState:
-    document: JsonObject = orjson.loads(text)
+    """Raises LogNewer for what this runner doesn't know."""
+    try:
+        return _state(orjson.loads(text))
+    except (LookupError, TypeError) as error:
+        # Only now: this runs for every key of the log.
+        for what in _unknown(orjson.loads(text)):
+            raise newer(what) from error
+        raise
+
+
+def _state(document: JsonObject) -> KeyState:
     document["stage"] = _STAGES[document["stage"]]
     document["addresses"] = frozenset(document["addresses"])
     document["errors"] = tuple(document["errors"])
@@ -40,13 +54,23 @@ def read_states(rows: Iterable[tuple[str, str]]) -> dict[str, KeyState]:
 
 
 def _delivery(row: JsonObject) -> Delivery:
-    return Delivery(
-        save=row["save"],
-        files=tuple([DeliveredFile(**each) for each in row["files"]]),
-        earlier=tuple([DeliveredFile(**each) for each in row.get("earlier", ())]),
-        at=row.get("at", 0.0),
-        recipe_file=row.get("recipe_file", ""),
-    )
+    row["files"] = tuple([DeliveredFile(**each) for each in row["files"]])
+    row["earlier"] = tuple([DeliveredFile(**each) for each in row.get("earlier", ())])
+    return Delivery(**row)
+
+
+def _unknown(document: JsonObject) -> Iterator[str]:
+    """What of a state this runner doesn't know, in the words of an error."""
+    if document["stage"] not in _STAGES:
+        yield f"the stage {document['stage']}"
+    parts: list[tuple[type, JsonObject]] = [(KeyState, document)]
+    parts += [(OutputRecord, row) for row in document["outputs"]]
+    parts += [(StagedUpload, row) for row in document["uploads"]]
+    for delivery in document["deliveries"].values():
+        parts += [(Delivery, delivery), *((DeliveredFile, row) for row in delivery["files"])]
+        parts += [(DeliveredFile, row) for row in delivery.get("earlier", ())]
+    for kind, row in parts:
+        yield from (f"field {name} of {kind.__name__}" for name in unknown_fields(kind, row))
 
 
 _STAGES = {stage.value: stage for stage in Stage}

@@ -18,7 +18,7 @@ from typing import Literal
 import apsw
 
 from runner.runlog.database import Clock, Row, Transaction, Value
-from runner.runlog.faults import UNSENT, LogBusy, LogCorrupt, LogNewer, LogUnusable
+from runner.runlog.faults import UNSENT, UPDATE, LogBusy, LogCorrupt, LogNewer, LogUnusable
 from runner.runlog.owner import Owner, OwnerLocks
 from runner.runlog.sqlite_schema import APPLICATION_ID, MIGRATIONS
 
@@ -116,8 +116,7 @@ class SqliteDatabase:
             raise LogNewer(
                 f"{self._path}: this run log was written by a newer runner (format {version}; this one knows "
                 f"{len(MIGRATIONS)}). Nothing was sent.",
-                hint="update this runner with `pip install --upgrade conversion-runner`; "
-                "with another --state all would be bought again",
+                hint=f"{UPDATE}; with another --state all would be bought again",
             )
         if self._path is not None and self._path.stat().st_size <= QUICK_CHECK_MOST_BYTES:
             self._refuse_damage()

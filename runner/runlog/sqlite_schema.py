@@ -1,5 +1,9 @@
 """The tables in SQLite, and how an old log becomes a new one. A step that was released is never edited.
 
+How many steps there are is the log's format, the same in PostgreSQL, by which an older runner leaves a newer log alone.
+So whatever else the log holds counts as well: a change of states, lines or the rules for keys adds a step to both, an
+empty one where the tables stay.
+
 `events` is the truth. `keys.state`, `starts`, `money` and `runs` follow from it and can be made again.
 """
 
@@ -85,4 +89,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (machine, path)
         ) STRICT""",
     ),
+    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe; keys hold accounts.
+    (),
 )
