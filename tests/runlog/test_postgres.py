@@ -392,6 +392,20 @@ def test_projects_in_schemas_of_one_database_write_without_waiting_for_each_othe
         assert len(list(log.events())) == 1
 
 
+def test_a_schema_that_is_renamed_takes_its_log_along(postgres_url: str) -> None:
+    with open_log(postgres_url) as log:
+        append_one(log)
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("ALTER SCHEMA conversion_runner RENAME TO shop")
+
+    with open_log(postgres_url, schema="shop") as log:
+        append_one(log)
+
+        assert (len(list(log.events())), log.check()) == (2, ())
+        with pytest.raises(LogUnusable, match="append-only"), log._db.writing() as tx:
+            tx.rows("DELETE FROM events")
+
+
 def test_a_schema_that_was_made_for_a_user_is_enough_to_begin(postgres_url: str) -> None:
     theirs = postgres_url.replace("tests@", "tenant@")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
