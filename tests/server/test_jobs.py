@@ -227,10 +227,26 @@ def test_jobs_are_listed_newest_first_fifty_a_page(with_server: Any) -> None:
     with_server(test)
 
 
-@pytest.mark.parametrize("page", ["0", "-1", "x", "1.5", "²", "9" * 40])
+@pytest.mark.parametrize(
+    "page", ["0", "0.0", "-1", "x", "1.5", "1.", ".0", "1e0", "²", "9" * 40, "1" + "." + "0" * 40 + "1"]
+)
 def test_what_is_no_page_is_refused(with_server: Any, page: str) -> None:
     async def test(api: Any) -> None:
         assert (await api.http.get("/jobs", params={"page": page})).status_code == 400
+
+    with_server(test)
+
+
+def test_a_page_may_have_a_point_and_an_empty_one_counts_as_not_given(with_server: Any) -> None:
+    async def test(api: Any) -> None:
+        await api.create(process=False)
+        await api.http.post("/presets", json={"name": "small", "target": "jpg", "options": {}})
+        for path in ("/jobs", "/conversions", "/presets"):
+            everything = await api.http.get(path)
+            for query, same_as in (("page=1.0", "page=1"), ("page=2.00", "page=2"), ("page=", "")):
+                asked, expected = await api.http.get(f"{path}?{query}"), await api.http.get(f"{path}?{same_as}")
+                assert (asked.status_code, asked.json()) == (200, expected.json()), (path, query)
+            assert everything.json()
 
     with_server(test)
 
