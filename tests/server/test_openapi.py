@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from jsonschema import Draft4Validator
+from schemathesis.specs.openapi.definitions import OPENAPI_30, SWAGGER_20
 
 from runner.resources import openapi_document
 from runner.server.app import ROUTES
@@ -69,6 +70,18 @@ def test_the_older_form_has_what_older_clients_read(with_server: Any) -> None:
         assert "#/components/" not in text
         for name in set(re.findall(r"#/definitions/(\w+)", text)):
             assert name in shown["definitions"]
+
+    with_server(test)
+
+
+@pytest.mark.parametrize(("path", "specification"), [("/openapi.json", OPENAPI_30), ("/schema", SWAGGER_20)])
+def test_both_forms_are_what_their_specifications_ask_for(
+    with_server: Any, path: str, specification: dict[str, Any]
+) -> None:
+    async def test(api: Any) -> None:
+        shown = (await api.stranger.get(path)).json()
+
+        assert [one.message for one in Draft4Validator(specification).iter_errors(shown)] == []
 
     with_server(test)
 
