@@ -15,20 +15,29 @@ from jsonschema import Draft4Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_30, SWAGGER_20
 
 from runner.resources import openapi_document
+from runner.server.api.swagger import swagger_document
 from runner.server.app import ROUTES
 
 DOCUMENT = openapi_document()
+OLDER = swagger_document(DOCUMENT, "http://server.test/v2")
 CHECKER = Path(__file__).parents[2] / "tools" / "check_openapi.py"
 # Not of the API: for whoever runs the server.
 OPERATING = {("GET", "/health"), ("GET", "/metrics")}
 
 
-def operations() -> dict[tuple[str, str], dict[str, Any]]:
+def operations(document: dict[str, Any] = DOCUMENT) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (method.upper(), path): operation
-        for path, methods in DOCUMENT["paths"].items()
+        for path, methods in document["paths"].items()
         for method, operation in methods.items()
     }
+
+
+def response_of(method: str, path: str, status: str) -> dict[str, Any]:
+    known: dict[str, Any] = operations()[method, path]["responses"][status]
+    if "$ref" in known:
+        known = DOCUMENT["components"]["responses"][known["$ref"].rpartition("/")[2]]
+    return known
 
 
 def test_the_document_and_the_server_know_the_same_paths() -> None:
@@ -86,6 +95,34 @@ def test_both_forms_are_what_their_specifications_ask_for(
     with_server(test)
 
 
+def test_the_older_form_says_what_is_sent_and_what_comes_back() -> None:
+    files = {("GET", "/dl/local/download-file/{output_id}/{filename}")}
+    forms = {("POST", "/dl/local/upload-file/{job_id}")}
+
+    for (method, path), older in operations(OLDER).items():
+        place = (method, path)
+        for status, response in older["responses"].items():
+            content = response_of(method, path, status).get("content")
+            assert ("schema" in response) is bool(content), (place, status)
+            assert (response.get("schema") == {"type": "file"}) is (place in files and status in ("200", "206"))
+        assert older.get("consumes") == (["multipart/form-data"] if place in forms else None)
+        assert older.get("produces") == (["application/octet-stream", "application/json"] if place in files else None)
+        assert any(one["in"] == "body" for one in older["parameters"]) is (
+            "requestBody" in operations()[place] and place not in forms
+        )
+
+
+def test_the_older_form_calls_each_key_security_or_a_parameter_and_never_both() -> None:
+    names = {name: scheme["name"] for name, scheme in OLDER["securityDefinitions"].items()}
+
+    for place, older in operations(OLDER).items():
+        headers = [one["name"] for one in older["parameters"] if one["in"] == "header"]
+        keys = [names[name] for alternative in older["security"] for name in alternative]
+        assert not set(headers) & set(keys), place
+        asked = [one["$ref"].rpartition("/")[2] for one in operations()[place]["parameters"] if "$ref" in one]
+        assert {names[one] for one in asked if one in names} <= {*headers, *keys}, place
+
+
 class Witness:
     """Holds every answer against the document, and notes which operations were seen."""
 
@@ -107,13 +144,14 @@ class Witness:
     def _check(self, method: str, path: str, response: httpx.Response) -> None:
         responses = operations()[method, path]["responses"]
         assert str(response.status_code) in responses, f"{method} {path}: {response.status_code} {response.text}"
-        known = responses[str(response.status_code)]
-        if "$ref" in known:
-            known = DOCUMENT["components"]["responses"][known["$ref"].rpartition("/")[2]]
+        known = response_of(method, path, str(response.status_code))
         assert response.headers["X-Request-Id"]
         schema = known.get("content", {}).get("application/json", {}).get("schema")
         if schema is not None:
             Draft4Validator({"allOf": [schema], "components": DOCUMENT["components"]}).validate(response.json())
+            if not ("oneOf" in schema and isinstance(response.json(), list)):  # the older form has no alternatives
+                older = operations(OLDER)[method, path]["responses"][str(response.status_code)]["schema"]
+                Draft4Validator({"allOf": [older], "definitions": OLDER["definitions"]}).validate(response.json())
 
 
 def test_every_answer_around_a_whole_job_is_as_the_document_says(with_server: Any) -> None:
