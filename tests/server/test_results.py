@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from runner.server.book import read_book
 from runner.server.config import Contract
 from runner.server.jobs.credits import credits_of
+from runner.server.jobs.record import Job
 from runner.wire.names import clean_name, unique_names
 
 
@@ -103,6 +106,70 @@ def test_whatever_output_filename_says_becomes_a_name(with_server: Any, given: s
         assert [one["filename"] for one in done["output"]] == [named]
 
     with_server(test)
+
+
+@pytest.mark.parametrize(
+    ("named", "given", "renamed"),
+    [
+        ("a.png", "b", "b.png"),
+        ("a.png", "a.png", "a.png"),
+        ("a.png", "b.png", "b.png"),
+        ("a.png", "B.PNG", "B.png"),
+        ("a.png", " in/a/b.png ", "b.png"),
+        ("a.png", "b.jpg", "b.jpg.png"),
+        ("a.png", "b.png.png", "b.png.png"),
+        ("a.png", "png", "png.png"),
+        ("a.png", ".png", ".png.png"),
+        ("a.png", "", "a.png"),
+        ("a.png", "..", "a.png"),
+        ("v1.2.png", "v1.3", "v1.3.png"),
+        ("x" * 250 + ".png", "x" * 250 + ".png", "x" * 250 + ".png"),
+    ],
+)
+@pytest.mark.parametrize("whose", ["one", "all"])
+def test_a_patch_names_an_output_with_or_without_its_extension(
+    with_server: Any, named: str, given: str, renamed: str, whose: str
+) -> None:
+    async def test(api: Any) -> None:
+        done = await api.converted(await job_with(api, ["a.jpg"], "png", options={"output_filename": Path(named).stem}))
+        (output,) = done["output"]
+        assert output["filename"] == named
+
+        path = f"/jobs/{done['id']}/output" + (f"/{output['id']}" if whose == "one" else "")
+        answer = (await api.http.patch(path, json={**output, "filename": given})).json()
+
+        assert (answer if whose == "one" else answer[0]) == {
+            **output,
+            "filename": renamed,
+            "uri": output["uri"].rpartition("/")[0] + f"/{renamed}",
+        }
+
+    with_server(test)
+
+
+def test_documents_of_outputs_without_an_extension_or_of_equal_names_are_taken_back_as_they_are(
+    with_server: Any,
+) -> None:
+    async def test(api: Any) -> None:
+        done = await api.converted(
+            await job_with(api, ["a.jpg", "a.jpg"], "png", options={"allow_multiple_outputs": True})
+        )
+        await api.opened.house.jobs.change(done["id"], _without_extension_of_the_last)
+        outputs = (await api.get(done))["output"]
+        assert [one["filename"] for one in outputs] == ["a.png", "a-2"]
+
+        for one in outputs:
+            assert (await api.http.patch(f"/jobs/{done['id']}/output/{one['id']}", json=one)).json() == one
+        plain = await api.http.patch(f"/jobs/{done['id']}/output/{outputs[1]['id']}", json={"filename": "b.png"})
+
+        assert plain.json()["filename"] == "b.png"
+
+    with_server(test)
+
+
+def _without_extension_of_the_last(job: Job) -> Job:
+    *others, last = job.outputs
+    return replace(job, outputs=(*others, replace(last, filename=Path(last.filename).stem)))
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ from runner.server.jobs.lifecycle import RUNNING
 from runner.server.jobs.limits import check_conversion_count, check_input_count, check_patch_count
 from runner.server.jobs.record import Conversion, Input, Job, Output
 from runner.server.jobs.staging import require_staged, settle, settle_within
+from runner.wire.names import clean_name, plain_name
 from runner.wire.values import Json, JsonObject, as_list
 
 T = TypeVar("T")
@@ -258,9 +259,16 @@ def _with_patched_outputs(job: Job, ids: tuple[str, ...], patch: OutputPatch) ->
 
 
 def _patched_output(output: Output, patch: OutputPatch) -> Output:
-    if patch.stem:
-        output = replace(output, filename=patch.stem + PurePosixPath(output.filename).suffix)
+    output = replace(output, filename=_renamed(output.filename, patch.name))
     return output if patch.password is None else replace(output, password=patch.password)
+
+
+def _renamed(filename: str, name: str) -> str:
+    """`filename` as `name` says it, with its own extension: whether `name` has that one, too, is all the same."""
+    extension = PurePosixPath(filename).suffix
+    wanted = PurePosixPath(plain_name(name))
+    stem = clean_name(wanted.stem if wanted.suffix.lower() == extension.lower() else wanted.name)
+    return stem + extension if stem else filename
 
 
 def _conversion(job: Job, request: Request) -> Conversion:

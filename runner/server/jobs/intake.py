@@ -182,20 +182,20 @@ def patched_input(entry: Input, body: Json, *, now: float) -> tuple[Input, JsonO
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputPatch:
-    """`stem` is the new name without extension; `password` is hashed, None leaves it as it is."""
+    """`name` is the new one, with or without the extension; `password` is hashed, None leaves it as it is."""
 
-    stem: str | None
+    name: str
     password: str | None
 
 
 def output_patch(body: Json, *, hashed: HashPassword) -> OutputPatch:
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
-    stem = clean_name(fields.text("filename", most=_MOST_NAME)) if "filename" in fields else None
+    name = fields.text("filename", most=_MOST_NAME)
     password = _download_password(fields, hashed) if "download_password" in fields else None
     if problems:
         raise invalid(problems)
-    return OutputPatch(stem=stem, password=password)
+    return OutputPatch(name=name, password=password)
 
 
 _SETTINGS = (
