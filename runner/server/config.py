@@ -61,8 +61,8 @@ class CallbackRules:
 class Assumptions:
     """What the hosted API may do one way or the other; the first of each is what this server does by default.
 
-    second_start      a start of a job that was started: 409, or 200 with the job as it is, or what else is said before
-                      anybody looks at the job
+    second_start      a start of a staged job that was started: 409, or 200 with the job as it is, or what else is said
+                      before anybody looks at the job; one that starts by itself is told no other way than 200
     list              `GET /jobs` shows all jobs, those that have not ended, or none (204)
     checksum          how checksums are made; none: they are empty
     idempotency       whether `Idempotency-Key` is honoured

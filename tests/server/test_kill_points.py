@@ -207,7 +207,8 @@ def check_results(http: httpx.Client, scene: Scene) -> None:
             content = http.get(output["uri"]).content
             assert hashlib.md5(content, usedforsecurity=False).hexdigest() == output["checksum"]
             check_pictures(content)
-        assert http.patch(f"/jobs/{job_id}", json={"process": True}).status_code == 409
+        again = http.patch(f"/jobs/{job_id}", json={"process": True})
+        assert again.status_code in (200, 409)  # by whether it starts by itself; `check_book` sees that it started once
 
 
 def check_pictures(content: bytes) -> None:

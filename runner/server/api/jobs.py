@@ -141,17 +141,21 @@ async def patch_job(house: House, request: Request) -> Response:
     caller, job_id = house.entered(request)
     body = await house.body(request)
     start = asks_to_start(body)
+    only_start = start and not has_settings(body)
     hashed = await house.hashing.of(body)
     passwords = await house.hashing.belonging(passwords_to_compare(house.job(request), body))
     secrets = Secrets(credentials=partial(house.vault.get, job_id), passwords=passwords)
-    repetition = house.config.assumptions.second_start if start and not has_settings(body) else "409"
+    repetition = house.config.assumptions.second_start if only_start else "409"
 
     def edit(job: Job) -> Job:
+        if only_start and job.self_starting and job.phase is not Phase.CANCELED:
+            patched_job(job, body, hashed=hashed, secrets=secrets)  # refuses what else the request may name
+            return job
         if repetition != "409" and (job.process or job.phase not in STAGED):
             return _started_before(job, repetition)
         if not rotates_passwords(body):
             require_staged(job, "The job")
-        if start and job.process and not has_settings(body):  # else it is a document that says what it is already
+        if only_start and job.process:  # else it is a document that says what it is already
             raise conflict("The job is to be processed already; it starts when nothing is missing any more")
         if start and not job.process and not house.incoming.are_known(job):
             raise conflict("A file is still being uploaded to the job: start it when that upload has been answered")

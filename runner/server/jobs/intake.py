@@ -49,6 +49,7 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
     job_id = new_id()
     conversions, inputs = fields.array("conversion"), fields.array("input")
     check_conversion_count(len(conversions))
+    process = fields.flag("process", default=True)
     job = Job(
         id=job_id,
         token=new_token(job_id),
@@ -56,7 +57,8 @@ def new_job(body: Json, *, account: str, key_id: str, now: float, presets: FindP
         key_id=key_id,
         created_at=at,
         modified_at=at,
-        process=fields.flag("process", default=True),
+        process=process,
+        self_starting=process,
         fail_on_input_error=fields.flag("fail_on_input_error", default=True),
         fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=True),
         notify_status=fields.flag("notify_status", default=False),
@@ -77,9 +79,11 @@ def patched_job(job: Job, body: Json, *, hashed: HashPassword, secrets: Secrets)
     problems: dict[str, str] = {}
     fields = Fields(body, "", problems)
     check_job(job, fields, secrets)
+    process = fields.flag("process", default=job.process)
     patched = replace(
         job,
-        process=fields.flag("process", default=job.process),
+        process=process,
+        self_starting=job.self_starting and process,
         fail_on_input_error=fields.flag("fail_on_input_error", default=job.fail_on_input_error),
         fail_on_conversion_error=fields.flag("fail_on_conversion_error", default=job.fail_on_conversion_error),
         notify_status=fields.flag("notify_status", default=job.notify_status),

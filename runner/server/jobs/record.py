@@ -125,7 +125,8 @@ Moment = tuple[str, str]  # a status and when it began
 class Job:
     """`passwords` are hashes; `history` says when it came into each status; times are as the API writes them.
 
-    key_id  the account's key that made it, for statistics
+    key_id         the account's key that made it, for statistics
+    self_starting  made with `process: true` and never staged since; records of earlier versions don't say
     """
 
     id: str
@@ -136,6 +137,7 @@ class Job:
     key_id: str = ""
     phase: Phase = Phase.STAGED_INCOMPLETE
     process: bool = True
+    self_starting: bool = False
     fail_on_input_error: bool = True
     fail_on_conversion_error: bool = True
     notify_status: bool = False
