@@ -400,6 +400,25 @@ def test_what_isnt_served_here_is_accepted_and_fails_with_a_reason(with_server: 
     with_server(test)
 
 
+def test_an_empty_choice_counts_as_not_given(with_server: Any, web: Any) -> None:
+    web.pages["/a.jpg"] = (200, {}, b"x")
+    entry = {"source": f"{web.url}/a.jpg", "type": "", "engine": "", "filename": "", "content_type": ""}
+
+    async def test(api: Any) -> None:
+        job = await api.create(input=entry, conversion={"category": "", "target": "png"}, callback="")
+        done = await api.ended(job)
+        preset = {"name": "small", "target": "jpg", "options": {}, "scope": ""}
+        made = (await api.http.post("/presets", json=preset)).json()
+        await api.http.patch(f"/presets/{made['id']}", json={"scope": "public"})
+        kept = await api.http.patch(f"/presets/{made['id']}", json={"scope": ""})
+
+        assert done["status"]["code"] == "completed"
+        assert [(one["type"], one["engine"]) for one in done["input"]] == [("remote", "auto")]
+        assert (made["scope"], kept.json()["scope"]) == ("private", "public")
+
+    with_server(test)
+
+
 def test_missing_inputs_are_warnings_where_the_job_says_so(with_server: Any, web: Any) -> None:
     web.pages["/a.jpg"] = (200, {}, b"x")
 

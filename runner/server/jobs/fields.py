@@ -1,6 +1,7 @@
 """Reading a request's JSON leniently and completely: every problem is collected, none stops the reading.
 
-`[]` counts as `{}`, a bare object as an array of one, strings of digits as numbers, null as not given.
+`[]` counts as `{}`, a bare object as an array of one, strings of digits as numbers, null as not given,
+as does "" where one of some words is meant.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Fields:
         return value
 
     def choice(self, name: str, default: str, choices: Collection[str]) -> str:
-        value = self.text(name, default)
+        value = self.text(name) or default
         if value not in choices:
             self.wrong(name, f"must be one of {', '.join(choices)}")
             return default
