@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.server.config import Assumptions
+from runner.wire.status import INFO, StatusCode
 from tests.server.post_office import api_of
 
 JOB_FIELDS = {
@@ -423,10 +424,17 @@ def test_jobs_that_wait_for_a_worker_say_so_or_what_old_clients_know(tmp_path: P
             await api.until(jobs[1], lambda one: one.phase == "processing")
             read = [(await api.get(job))["status"]["code"] for job in jobs]
             lists = {name: await api.http.get("/jobs", params={"status": name}) for name in ("queued", "processing")}
-            return said, read, {name: len(one.json()) for name, one in lists.items()}
+            counts = {name: len(one.json()) for name, one in lists.items()}
+            histories = [(await api.http.get(f"/jobs/{job['id']}/history")).json() for job in jobs]
+            assert all(row["info"] == INFO[StatusCode(row["status"])] for rows in histories for row in rows)
+            numbers = [[row["id"].rpartition("-")[2] for row in rows] for rows in histories]
+            assert numbers == [[str(number) for number, _ in enumerate(rows, start=1)] for rows in histories]
+            return said, read, counts, [[row["status"] for row in rows] for rows in histories]
 
-    said, read, counts = asyncio.run(test())
+    said, read, counts, histories = asyncio.run(test())
     assert (said, read) == (["queued"] * 4, ["processing"] * 2 + ["queued"] * 2)
     assert counts == {"queued": 2, "processing": 2}
+    assert histories == [["incomplete", "ready", "queued", "processing"]] * 2 + [["incomplete", "ready", "queued"]] * 2
     old = asyncio.run(test(assumptions=Assumptions(queued="processing")))
-    assert old == (["processing"] * 4, ["processing"] * 4, {"queued": 0, "processing": 4})
+    assert old[:3] == (["processing"] * 4, ["processing"] * 4, {"queued": 0, "processing": 4})
+    assert old[3] == [["incomplete", "ready", "processing"]] * 4

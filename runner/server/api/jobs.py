@@ -197,7 +197,7 @@ async def job_history(house: House, request: Request) -> Response:
     return json_answer(
         [
             {"id": f"{job.id}-{number}", "status": status, "info": INFO[StatusCode(status)], "created_at": at}
-            for number, (status, at) in enumerate(job.history, start=1)
+            for number, (status, at) in enumerate(house.jobs.history(job), start=1)
         ]
     )
 

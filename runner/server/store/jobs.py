@@ -16,6 +16,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 import apsw
@@ -106,6 +108,11 @@ class JobStore:
     def render(self, job: Job) -> bytes:
         """The document of `job` as clients see it, but for the server's address."""
         return render(job, self._shown_as)
+
+    def history(self, job: Job) -> list[Moment]:
+        """What clients see of the statuses of `job`, and since when: two that are shown as one are one."""
+        shown = ((self._shown_as.get(StatusCode(status), status), at) for status, at in job.history)
+        return [next(alike) for _, alike in groupby(shown, key=itemgetter(0))]
 
     def load(self, job_id: str) -> Job | None:
         row = self._db.row("select record from jobs where id = ?", (job_id,))
