@@ -52,9 +52,9 @@ def _operation(operation: JsonObject, known: JsonObject) -> JsonObject:
 
 
 def _given(operation: JsonObject, known: JsonObject) -> list[JsonObject]:
-    """Its parameters without cookies, which the older form has not, and without what it says as security:
+    """Its parameters, without cookies, which the older form has not, and without the keys that it names as security.
 
-    there clients refuse a header that is both.
+    Clients of the older form refuse a header that is both (bravado does).
     """
     keys = {known["securitySchemes"][name]["name"] for one in operation["security"] for name in one}
     given = [_found(one, known["parameters"]) for one in operation["parameters"]]
