@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from runner.cli.context import keep_out_of_git
@@ -101,7 +101,7 @@ class Planning:
     def foresee(self, planned: Planned) -> Planned:
         """`planned`, with what a run would meet that the plan itself can't decide."""
         planned = self._in_turn(planned)
-        today = date.fromisoformat(planned.run_date)
+        today = self.log.today()
         budgets = (one.name for one in planned.recipes if one.budget)
         used = {
             name: booked.spent + booked.reserved

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,7 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
     with chosen.open_log(read_only=True) as log:
         document = _document(log, endpoint=chosen.name)
-        today = datetime.now(UTC).date()
+        today = log.today()
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
     unanswered = None
     if not offline and not chosen.embedded:

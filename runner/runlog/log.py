@@ -157,6 +157,11 @@ class RunLog:
         with self._db.reading() as tx:
             return money.credits_of(tx, recipe=recipe, day=day, run_id=run_id, endpoint=endpoint, account=account)
 
+    def today(self) -> date:
+        """The day (UTC) that a start would be booked to now, by the clock that all users of this log share."""
+        with self._db.reading() as tx:
+            return money.utc_day(self._db.now(tx))
+
     def spent(self, recipe: str | None = None, day_utc: date | None = None, *, run_id: str | None = None) -> int:
         return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).spent
 

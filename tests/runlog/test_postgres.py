@@ -21,6 +21,7 @@ from runner.cli.log import log as log_command
 from runner.errors import ExitCode, InvalidError, RunnerError
 from runner.runlog import (
     BudgetGuard,
+    Clock,
     Created,
     Intent,
     LogNewer,
@@ -41,6 +42,17 @@ def test_a_newer_log_on_postgresql_is_refused_with_advice(postgres_url: str) -> 
 
     with pytest.raises(LogNewer, match=r"format 99"):
         open_log(postgres_url)
+
+
+def test_today_is_the_day_of_the_server(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        row = connection.execute("SELECT (now() AT TIME ZONE 'UTC')::date").fetchone()
+
+    with open_log(postgres_url, clock=Clock(now=lambda: 0.0)) as log:
+        today = log.today()
+
+    assert row is not None
+    assert today == row[0]
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
