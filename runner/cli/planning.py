@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runner.cli.context import keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
+from runner.cli.former_keys import under_known_key
 from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there, rivals
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
@@ -164,7 +165,11 @@ class Planning:
             secrets_may_lack=self.read_only,
         )
         prepared = self._without_unserved(prepared)
-        states, disk = self._looked_at(prepared.jobs, names, run_date=run_date)
+        everything = self.log.states()
+        prepared = replace(prepared, jobs=tuple(under_known_key(job, everything) for job in prepared.jobs))
+        states, others = known_states(everything, prepared.jobs, names)
+        del everything  # of a million keys, others would take their room beside it
+        states, disk = self._looked_at(prepared.jobs, states, others, run_date=run_date)
         prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
         prepared = prepared.without(destroying(prepared.jobs, state=self.endpoint.state, run_date=run_date))
         made = make_plan(
@@ -198,10 +203,9 @@ class Planning:
         )
 
     def _looked_at(
-        self, jobs: Sequence[Job], names: frozenset[str], *, run_date: str
-    ) -> tuple[Mapping[str, KeyState], Disk]:
+        self, jobs: Sequence[Job], states: dict[str, KeyState], others: Mapping[str, KeyState], *, run_date: str
+    ) -> tuple[dict[str, KeyState], Disk]:
         """What is known of the jobs and their places, with results of other recipes only where they lie at those."""
-        states, others = known_states(self.log.states(), jobs, names)
         disk = look(jobs, states, run_date=run_date)
         in_the_way = self._asked_for(delivered_to(disk.taken, others))
         if not in_the_way:

@@ -16,6 +16,7 @@ from runner.compile.save import SaveTo, save_to
 from runner.compile.targets import Target, targets_of
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
+from runner.wire.accounts import accounts_named
 from runner.wire.formats import file_ending
 from runner.wire.names import clean_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
@@ -79,6 +80,20 @@ class Job:
     day_budget: int | None = None
     after: tuple[str, ...] = field(default=())
     recipe_file: str = ""
+
+    @property
+    def former_key(self) -> str:
+        """The key that old logs have for this work, whoever's storage it means; "" where that makes no difference."""
+        if not accounts_named(self.payload):
+            return ""
+        return job_key(
+            self.payload,
+            digests={upload.input_index: upload.content.sha256 for upload in self.uploads},
+            revisions=self.revisions,
+            endpoint=self.endpoint,
+            epoch=self.draft.recipe.epoch,
+            accounts=None,
+        )
 
     def payload_for(self, *, run_date: str) -> JsonObject:
         """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests and revisions noted at the inputs."""

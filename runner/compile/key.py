@@ -30,13 +30,14 @@ def job_key(
     revisions: Mapping[int, str] | None = None,
     endpoint: str,
     epoch: int,
-    accounts: Mapping[str, str] = NO_ACCOUNTS,
+    accounts: Mapping[str, str] | None = NO_ACCOUNTS,
 ) -> str:
     """Name the work in `payload`: "k1:" and 64 hex digits, the same on every machine.
 
     digests    sha256 in hex of each uploaded input, by its index
     revisions  which version of it is meant, of inputs where that is known
-    accounts   what references to the names of accounts stand for, by `reference_name`; without it the reference counts
+    accounts   what references to the names of accounts stand for, by `reference_name`; without it the reference counts;
+               None where no account counts, as in keys of old logs
     The order of options is irrelevant; the order of inputs and conversions counts.
 
     Source: RFC 8785 (JSON canonicalization).
@@ -46,7 +47,9 @@ def job_key(
         for index, entry in enumerate(as_list(payload.get("input")))
     ]
     work = {
-        b"conversion": _conversions.canonical(payload.get("conversion"), accounts),
+        b"conversion": (_conversions if accounts is not None else _former).canonical(
+            payload.get("conversion"), accounts
+        ),
         b"endpoint": _canonical(endpoint),
         b"epoch": _canonical(epoch),
         b"input": b"[" + b",".join(inputs) + b"]",
@@ -69,7 +72,7 @@ def _canonical(value: Json) -> bytes:
 _canonical_text = lru_cache(maxsize=256)(rfc8785.dumps)
 
 
-def _input(entry: JsonObject, digest: str | None, revision: str | None, accounts: Mapping[str, str]) -> bytes:
+def _input(entry: JsonObject, digest: str | None, revision: str | None, accounts: Mapping[str, str] | None) -> bytes:
     kind, options = entry.get("type", "remote"), entry.get("options")
     account = _account(entry.get("source"), entry, accounts) if kind == "cloud" else {}
     work = {b"account": _canonical(account["account"])} if account else {}
@@ -95,9 +98,9 @@ class _Conversions:
     """Remembers the last that it was asked about: the items of a recipe mostly share the very same object."""
 
     def __init__(self) -> None:
-        self._last: tuple[Json, Mapping[str, str], bytes] = (None, NO_ACCOUNTS, b"[]")
+        self._last: tuple[Json, Mapping[str, str] | None, bytes] = (None, NO_ACCOUNTS, b"[]")
 
-    def canonical(self, conversions: Json, accounts: Mapping[str, str]) -> bytes:
+    def canonical(self, conversions: Json, accounts: Mapping[str, str] | None) -> bytes:
         last, with_accounts, found = self._last
         if conversions is not last or accounts is not with_accounts:
             found = rfc8785.dumps([_conversion(as_object(entry), accounts) for entry in as_list(conversions)])
@@ -105,10 +108,10 @@ class _Conversions:
         return found
 
 
-_conversions = _Conversions()
+_conversions, _former = _Conversions(), _Conversions()
 
 
-def _conversion(entry: JsonObject, accounts: Mapping[str, str]) -> JsonObject:
+def _conversion(entry: JsonObject, accounts: Mapping[str, str] | None) -> JsonObject:
     return {
         "category": entry.get("category"),
         "target": entry.get("target"),
@@ -118,15 +121,15 @@ def _conversion(entry: JsonObject, accounts: Mapping[str, str]) -> JsonObject:
     }
 
 
-def _target(entry: JsonObject, accounts: Mapping[str, str]) -> JsonObject:
+def _target(entry: JsonObject, accounts: Mapping[str, str] | None) -> JsonObject:
     kind = entry.get("type")
     return {"type": kind, "parameters": as_object(entry.get("parameters")), **_account(kind, entry, accounts)}
 
 
-def _account(provider: Json, entry: JsonObject, accounts: Mapping[str, str]) -> JsonObject:
+def _account(provider: Json, entry: JsonObject, accounts: Mapping[str, str] | None) -> JsonObject:
     """Whose storage it is, as a member of its entry, where the provider has accounts and one is given."""
     given = account_of(provider, entry.get("credentials"))
-    if not given:
+    if not given or accounts is None:
         return {}
     return {"account": accounts.get(reference_name(given), given) if is_reference(given) else given}
 

@@ -42,11 +42,15 @@ def _moved(before: KeyState, job: Job) -> Iterator[str]:
 
 
 def _unseen(before: KeyState, job: Job) -> str:
-    """What makes other work and stands in no payload: what a reference to an account's name stands for."""
+    """What makes other work and stands in no payload."""
+    if before.key == job.former_key:
+        return "how keys are made (whose storage it is counts by now)"
+    if not before.endpoint or before.epoch is None:
+        return "endpoint or epoch (an old log doesn't say which)"
     references = dict.fromkeys(reference_name(reference) for _, reference in account_references(job.payload))
-    if references and before.endpoint and before.epoch is not None:
+    if references:
         return f"the account that {', '.join(references)} names"
-    return "endpoint or epoch (an old log doesn't say which)"
+    return "how it is written (a file's own name as `filename`, say), or how keys are made"
 
 
 def _walk(before: Json, after: Json, path: str) -> Iterator[Change]:

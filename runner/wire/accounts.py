@@ -29,6 +29,12 @@ def account_references(job: JsonObject) -> Iterator[tuple[Slot, JsonObject]]:
             yield (*slot, "credentials", _credential(provider)), as_object(given)
 
 
+def accounts_named(job: JsonObject) -> tuple[Json, ...]:
+    """The accounts, or the references that stand for them, of all cloud entries of a job document that name one."""
+    given = (account_of(provider, entry.get("credentials")) for _, provider, entry in _entries(job))
+    return tuple(one for one in given if one)
+
+
 def _credential(provider: Json) -> str:
     known = PROVIDERS.get(provider) if isinstance(provider, str) else None
     return known.account if known else ""

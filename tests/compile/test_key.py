@@ -160,6 +160,16 @@ def test_a_reference_to_an_account_is_the_name_it_stands_for() -> None:
     assert len({*literal, key(azure(None), digests={})}) == 3
 
 
+def test_the_key_of_an_old_log_counts_no_account() -> None:
+    former = "k1:d2a6ecc8b1f22f6a15fbdcf87937fda9d4f65e754cc88720563a1467e357439b"  # as it was made before
+
+    at = ("conversion", 0, "output_target", 0, "credentials", "username")
+    keys = [key(payload, accounts=None) for payload in (WORK, changed(*at, to="you"))]
+
+    assert keys == [former, former]
+    assert key() != former
+
+
 def test_accounts_count_for_inputs_and_targets_each() -> None:
     one, other = azure("a"), azure("b")
 
