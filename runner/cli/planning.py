@@ -49,6 +49,7 @@ class Planned:
 
     compiled  all jobs, also those of recipes beside and what is refused
     absent    by address, what is refused since something isn't there
+    seen_to   the last line of the run log that the plan is sure to have seen
     """
 
     plan: Plan
@@ -58,6 +59,7 @@ class Planned:
     warnings: tuple[Problem, ...]
     run_date: str
     absent: Mapping[str, Problem] = field(default_factory=dict)
+    seen_to: int = 0
 
     def of(self, names: Collection[str]) -> Planned:
         """What is planned for these recipes alone."""
@@ -165,7 +167,7 @@ class Planning:
             secrets_may_lack=self.read_only,
         )
         prepared = self._without_unserved(prepared)
-        everything = self.log.states()
+        seen_to, everything = self.log.last_seq(), self.log.states()
         prepared = replace(prepared, jobs=tuple(under_known_key(job, everything) for job in prepared.jobs))
         states, others = known_states(everything, prepared.jobs, names)
         del everything  # of a million keys, others would take their room beside it
@@ -181,6 +183,7 @@ class Planning:
             policy=policy,
             account=self.endpoint.account,
             rivals=rivals(prepared.jobs, states.values(), self.endpoint.project),
+            beside=others.values(),
             asked={
                 **(whole.asked_beside(names) if whole else {}),
                 **dict.fromkeys(one.address for one in prepared.refusals),
@@ -188,7 +191,7 @@ class Planning:
         )
         plan = with_begun(
             replace(made, steps=_with_refused(made.steps, prepared.refusals)),
-            self._under_way(states),
+            self._under_way(states, made),
             recipes=names,
             jobs=prepared.jobs,
         )
@@ -199,6 +202,7 @@ class Planning:
             problems=tuple(dict.fromkeys(one.problem for one in prepared.refusals)),  # one may refuse many addresses
             warnings=(*self.warnings, *prepared.warnings),
             run_date=run_date,
+            seen_to=seen_to,
             absent={one.address: one.problem for one in prepared.refusals if one.problem.code in _ABSENT},
         )
 
@@ -218,9 +222,11 @@ class Planning:
         there = recipes_there(self.endpoint.project) if states else None
         return states if there is None else of_recipes(there | {recipe.name for recipe in self.recipes}, states)
 
-    def _under_way(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
-        """What was started here and not seen to end. Where all of `states` have ended nothing is asked of the log."""
-        if all(state.stage not in UNDER_WAY for state in states.values()):
+    def _under_way(self, states: Mapping[str, KeyState], plan: Plan) -> Mapping[str, KeyState]:
+        """What was started here and not seen to end. Where all of `states` have ended, and nothing of `plan` waits for
+        other work, nothing is asked of the log."""
+        ended = all(state.stage not in UNDER_WAY for state in states.values())
+        if ended and not any(step.awaits for step in plan.steps):
             return {}
         return self.log.under_way(endpoint=self.endpoint.name, account=self.endpoint.account)
 

@@ -32,6 +32,7 @@ from runner.execute.outcome import Outcome, Report
 from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
+from runner.execute.rivals import Rivals
 from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
@@ -156,22 +157,23 @@ async def _run_levels(
     """Recipes that come after others are planned anew when those are done: their inputs may only be there now. What all
     the others ask for is planned with: each level may do what the whole plan lets it."""
     names = levels({recipe.name: recipe.after for recipe in planning.recipes})
-    if len(names) == 1:
-        return await run_plan(planned.plan, site, limits, stop=stop), planned.problems
-    began = time.monotonic()
     patience = Patience(left_s=limits.lock_wait_s)
+    if len(names) == 1:
+        report = await _run_in_turn(planning, planned, site, limits, stop, patience=patience)
+        return report, planned.problems
+    began = time.monotonic()
     outcomes: list[Outcome] = []
     problems: list[Problem] = []
     undone: frozenset[str] = frozenset()
     part = planned
     for level in names:
-        recipes = [recipe for recipe in planning.recipes if recipe.name in level]
-        anew = planning.plan_to_run(limits.policy, recipes, beside=part)
+        recipes, before = [recipe for recipe in planning.recipes if recipe.name in level], part
+        anew = planning.plan_to_run(limits.policy, recipes, beside=before)
         left = _after(limits, began)
         # Without the time to plan, what was planned at first is what isn't begun any more.
         part = await _unless_stopped(anew, stop=stop, within_s=left.deadline_s) or planned.of(level)
         left = _after(limits, began)
-        report = await run_plan(part.plan, site, left, stop=stop, undone=undone, patience=patience)
+        report = await _run_in_turn(planning, part, site, left, stop, patience=patience, undone=undone, beside=before)
         outcomes += report.outcomes
         problems += part.problems
         undone |= {
@@ -181,6 +183,41 @@ async def _run_levels(
         }
     report = Report(run_id=site.run_id, endpoint=site.api.endpoint.name, outcomes=tuple(outcomes))
     return report, tuple(dict.fromkeys(problems))
+
+
+async def _run_in_turn(
+    planning: Planning,
+    planned: Planned,
+    site: Site,
+    limits: Limits,
+    stop: asyncio.Event,
+    *,
+    patience: Patience,
+    undone: frozenset[str] = frozenset(),
+    beside: Planned | None = None,
+) -> Report:
+    """Run the plan; what waits for work under way, which may take a name that it wants, is planned anew after that."""
+    began = time.monotonic()
+    report = await run_plan(planned.plan, site, limits, stop=stop, undone=undone, patience=patience)
+    waiting = {step.address for step in planned.plan.steps if step.awaits}
+    if not waiting:
+        return report
+    anew = planning.plan_to_run(limits.policy, planned.recipes, beside=beside)
+    left = _after(limits, began)
+    try:
+        then = await _unless_stopped(anew, stop=stop, within_s=left.deadline_s)
+    except RunnerError:  # what was done is told all the same, and what waits is blocked as it was planned
+        then = None
+    if then is None:
+        return report
+    steps = tuple(step for step in then.plan.steps if step.address in waiting)
+    left = _after(limits, began)
+    later = await run_plan(
+        replace(then.plan, steps=steps, begun=()), site, left, stop=stop, undone=undone, patience=patience
+    )
+    by_address = {one.address: one for one in later.outcomes}
+    outcomes = tuple(by_address.get(one.address, one) if one.wanted else one for one in report.outcomes)
+    return replace(report, outcomes=outcomes)
 
 
 @asynccontextmanager
@@ -209,6 +246,7 @@ async def _open_site(
                     sleep=asyncio.sleep,
                     progress=progress,
                     pace=Pace(wishes.jobs),
+                    rivals=Rivals(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
                     durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
 

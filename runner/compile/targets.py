@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.compile.naming import bought_stem
 from runner.wire.accounts import account_of, reference_name
@@ -33,6 +33,17 @@ class TargetName:
         name = next((name for name in ("bucket", "container", "host") if name in known), "")
         held = f", {name} {known[name]!r}" if name else ""
         return f"{title}{held}, file {self.file!r}"
+
+    @property
+    def anywhere(self) -> TargetName:
+        """The same name in whatever account."""
+        return replace(self, holder=tuple(member for member in self.holder if member[0] != "account"))
+
+    def may_be(self, other: TargetName) -> bool:
+        """Whether both can be one object: what an account's name is behind a reference, nobody knows."""
+        accounts = {dict(one.holder).get("account", "") for one in (self, other)}
+        is_known = not any(account.startswith("{") for account in accounts)
+        return self.anywhere == other.anywhere and (len(accounts) == 1 or not is_known)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

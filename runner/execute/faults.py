@@ -16,6 +16,10 @@ class ParkedError(QuotaError):
     """Refused for want of credits or capacity; nothing is known to be bought, and the work waits for a later run."""
 
 
+class OvertakenError(ApiError):
+    """Another run was the first to commit to work whose result has the same name at an output target."""
+
+
 class UnfollowedError(QuotaError):
     """A job runs, and the server won't tell us how it is (402, 429): the next run asks again."""
 

@@ -218,7 +218,7 @@ class _Run:
             plan = self._plan_of(steps, self._states_of_recipes(steps) | states, policy)
             self.holdings.learn(plan.holdings)
         addresses = {step.address for step in steps}
-        return tuple(step for step in plan.steps if step.address in addresses)
+        return tuple(_not_unseen(step) for step in plan.steps if step.address in addresses)
 
     def _states_of_recipes(self, steps: Sequence[Step]) -> dict[str, KeyState]:
         recipes = {recipe_of(step) for step in steps}
@@ -258,6 +258,13 @@ def _is_as_seen(planned: KeyState | None, now: KeyState | None) -> bool:
     """Whether a key is where the plan saw it: what a person allowed was meant for that, and not for another attempt
     that another run made meanwhile."""
     return (planned and (planned.stage, planned.attempt)) == (now and (now.stage, now.attempt))
+
+
+def _not_unseen(step: Step) -> Step:
+    """Only a plan looks whether a name at an output target is free: here it isn't known."""
+    if not step.held:
+        return step
+    return replace(step, action=Action.BLOCKED, reason=f"{step.reason}; nothing was bought; run again to look")
 
 
 def _finds_something_there(step: Step) -> bool:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from posixpath import splitext
 
 from runner.client.errors import CorruptDownloadError, GoneError
-from runner.errors import AuthenticationError, DeadlineReached, ExitCode, RunnerError, counted
+from runner.errors import AuthenticationError, DeadlineReached, RunnerError, counted
 from runner.execute.claims import Claim
 from runner.execute.deliver import Deliverer, Laid
 from runner.execute.disk import is_intact
+from runner.execute.ended import as_failed, as_succeeded, name_is_taken
 from runner.execute.faults import MissingOutputsError, UndeliverableError, is_final, undelivered
 from runner.execute.following import Ended
-from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.outcome import Outcome
 from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
 from runner.execute.room import Room
@@ -166,7 +166,7 @@ class Settlement:
         if action is Action.REDELIVER and state is not None and ended.attempt == state.attempt:
             return ended
         bill.spent += ended.job.spent
-        while not ended.succeeded and ended.attempt <= purchase.work.job.retry:
+        while not ended.succeeded and ended.attempt <= purchase.work.job.retry and not name_is_taken(ended):
             state = self.site.log.states([purchase.work.job.key])[purchase.work.job.key]
             ended = await self._within_budget(purchase, Action.RETRY, state)
             bill.spent += ended.job.spent
@@ -190,7 +190,7 @@ class Settlement:
         self, step: Step, ended: Ended, claim: Claim, copies: Copies, *, spent: int, last: bool
     ) -> Outcome:
         if not ended.succeeded:
-            return _failed(step, ended, spent=spent)
+            return as_failed(step, ended, spent=spent)
         self.site.progress.state(step, "delivering")
         key, attempt, address = step.key, ended.attempt, step.address
         try:
@@ -208,7 +208,7 @@ class Settlement:
             key=key, attempt=attempt, address=address, save=job.save.path, files=files, recipe_file=job.recipe_file
         )
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
-        return _succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
+        return as_succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
 
     async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> list[Laid]:
         deliverer = Deliverer(
@@ -302,53 +302,3 @@ def _delivered_before(step: Step) -> dict[str, DeliveredFile]:
     """What this very work left at this address: it is delivered there again, not found in the way."""
     delivery = step.state.deliveries.get(step.address) if step.state else None
     return {file.path: file for file in delivery.files if file.sha256} if delivery else {}
-
-
-def _failed(step: Step, ended: Ended, *, spent: int) -> Outcome:
-    troubles = tuple(Trouble(code=error.code, message=error.message) for error in ended.job.errors)
-    return Outcome(
-        address=step.address,
-        key=step.key,
-        action=step.action,
-        status=Status.FAILED,
-        job_id=ended.job.id,
-        spent=spent,
-        errors=troubles or (Trouble(message=f"the job ended as '{ended.job.status}' and the API doesn't say why"),),
-        exit_code=ExitCode.FAILED,
-    )
-
-
-def _succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, spent: int) -> Outcome:
-    return Outcome(
-        address=step.address,
-        key=step.key,
-        action=step.action,
-        status=Status.SUCCEEDED,
-        job_id=ended.job.id,
-        spent=spent,
-        outputs=files,
-        warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
-        + tuple(_misnamed(ended, files)),
-    )
-
-
-SAME_ENDINGS = {"jpeg": "jpg", "tif": "tiff", "htm": "html"}
-
-
-def _ending(name: str) -> str:
-    ending = splitext(name)[1].lower().lstrip(".")
-    return SAME_ENDINGS.get(ending, ending)
-
-
-def _misnamed(ended: Ended, files: tuple[DeliveredFile, ...]) -> Iterator[Trouble]:
-    """Results whose name says another format than they have: several files of one conversion come packed."""
-    if len(files) != len(ended.job.outputs):
-        return
-    for output, file in zip(ended.job.outputs, files, strict=True):
-        ending, saved = _ending(output.filename), _ending(file.path)
-        if ending != saved:
-            yield Trouble(
-                message=f"{file.path} is called a {ending or 'file without an ending'} by the API",
-                hint="several files of one conversion come packed, unless merge or allow_multiple_outputs says "
-                "otherwise; {output.ext} in save.path names a result for what it is",
-            )

@@ -12,6 +12,7 @@ from runner.execute.durations import Durations
 from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
+from runner.execute.rivals import Rivals
 from runner.runlog import RunLog
 from runner.wire.values import Json, JsonObject
 
@@ -27,6 +28,7 @@ class Site:
     now       seconds since the epoch
     pace      how many started jobs the account bears
     durations how long jobs usually take
+    rivals    other runs on this log, None where there are none
     """
 
     api: ConversionApi
@@ -42,3 +44,4 @@ class Site:
     progress: Progress = field(default_factory=Silent)
     pace: Pace = field(default_factory=lambda: Pace(8))
     durations: Durations = field(default_factory=Durations)
+    rivals: Rivals | None = None

@@ -12,10 +12,11 @@ from http import HTTPStatus
 from runner.client.errors import ApiError, GoneError, OutcomeUnknownError, RefusedError
 from runner.client.pacing import MOST_WAIT_S, Backoff
 from runner.errors import RunnerError
-from runner.execute.faults import ParkedError
+from runner.execute.faults import OvertakenError, ParkedError
 from runner.execute.following import Ended, Following
 from runner.execute.parking import PARK_S, PARKED_STATUSES
 from runner.execute.work import Work
+from runner.plan import names_of_targets
 from runner.runlog import Event, Refused, Starting
 from runner.state import Stage
 from runner.wire import job as wire
@@ -79,6 +80,8 @@ class Start:
             self.work.say("starting")
             budget = None if again else self.work.budget()
             await self.work.log(*before, Starting(key=self.work.job.key, attempt=attempt, job_id=job_id), budget=budget)
+            if not again:
+                await self._give_way(attempt, payload)
             try:
                 started = await self.work.site.api.start_job(job_id)
             except RefusedError as error:
@@ -91,6 +94,16 @@ class Start:
                     raise
             self.work.site.pace.went_well()
             return await self.following.is_started(started, attempt=attempt, payload=payload, job_id=job_id)
+
+    async def _give_way(self, attempt: int, payload: JsonObject) -> None:
+        """Nothing is started whose target will refuse it, since another run has begun work for the same name."""
+        names, rivals = names_of_targets(payload), self.work.site.rivals
+        ahead = rivals.ahead(self.work.job.key, names) if names and rivals else None
+        if ahead is None:
+            return
+        message = f"job {ahead[1]}, which another run started meanwhile, stores its result as {ahead[0]}"
+        await self.work.log(Refused(key=self.work.job.key, attempt=attempt, status=0, message=message))
+        raise OvertakenError(f"{message}; nothing was bought", hint="run again when that job has ended")
 
     async def _refused(self, error: RefusedError, attempt: int) -> Exception:
         """A definite no: back to staged, and parked where it was for want of credits or capacity."""

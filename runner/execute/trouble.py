@@ -6,7 +6,14 @@ from dataclasses import replace
 
 from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownError, RefusedError, UsedUpError
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError, counted
-from runner.execute.faults import LostJobError, ParkedError, UndeliverableError, UnfollowedError, is_final
+from runner.execute.faults import (
+    LostJobError,
+    OvertakenError,
+    ParkedError,
+    UndeliverableError,
+    UnfollowedError,
+    is_final,
+)
 from runner.execute.outcome import Outcome, Report, Status, Trouble
 from runner.plan import Action, Plan, Step, files_here
 from runner.runlog import LogUnreachable, LogUnusable
@@ -16,6 +23,7 @@ from runner.wire.values import as_int
 _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (LostJobError, Status.LOST),
     (UndeliverableError, Status.BLOCKED),
+    (OvertakenError, Status.BLOCKED),
     (UnfollowedError, Status.PENDING),
     (QuotaError, Status.BLOCKED),
     (AuthenticationError, Status.PENDING),

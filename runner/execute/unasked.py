@@ -1,7 +1,7 @@
 """Work that was started before its recipe changed, and that nobody asks for any more.
 
-It was bought, so it is seen to its end: what it cost goes into the log. Nothing is bought here, and nothing delivered;
-what turns out never to have been started is deleted.
+It was bought, so it is seen to its end: what it cost goes into the log. Nothing is bought here, and nothing delivered
+but to the job's own output targets, where the server puts it; what turns out never to have been started is deleted.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from runner.execute.following import end_line
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import find_job, is_void
 from runner.execute.site import Site
-from runner.plan import Step
+from runner.plan import Step, results_left
 from runner.runlog import Abandoned, Event, Lost, Refused, Started
 from runner.state import UNDER_WAY, KeyState, Stage
 from runner.wire.job import Job
-
-UNASKED = "the recipe changed meanwhile and no longer asks for it"
 
 
 async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
@@ -31,7 +29,7 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
         return _outcome(step, Status.SKIPPED, said="another run has seen to it")
     job = await find_job(site.api, state.job_id, sleep=site.sleep)
     if job is not None and state.stage is Stage.STARTING:
-        job = await _started(site, job, state, claim)
+        job = await _started(site, step, job, state, claim)
         if job is None:
             return _outcome(step, Status.SKIPPED, said="it had not been started and was deleted")
         if job.is_unstarted:
@@ -41,12 +39,12 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
     if job is None:
         reason = f"job {state.job_id} was started, and the server no longer knows it"
         await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
-        raise LostJobError(f"{reason}; {UNASKED}")
+        raise LostJobError(f"{reason}; {step.cause}")
     await _log(site, claim, end_line(job, key=state.key, attempt=state.attempt))
-    return _ended(step, job)
+    return _ended(step, state, job)
 
 
-async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job | None:
+async def _started(site: Site, step: Step, job: Job, state: KeyState, claim: Claim) -> Job | None:
     """The job, if it was bought. What wasn't is deleted before the log says so: a start on its way meets nothing.
 
     Where the server doesn't delete it, it stays the one job that this work has: it may be started yet.
@@ -59,7 +57,7 @@ async def _started(site: Site, job: Job, state: KeyState, claim: Claim) -> Job |
     if shown is not None and shown.is_unstarted:
         return shown
     if shown is None or is_void(shown):
-        refused = Refused(key=state.key, attempt=state.attempt, status=0, message=UNASKED)
+        refused = Refused(key=state.key, attempt=state.attempt, status=0, message=step.cause)
         await _log(site, claim, refused, Abandoned(key=state.key, attempt=state.attempt, job_id=state.job_id))
         return None
     await _log(site, claim, Started(key=state.key, attempt=state.attempt, job_id=state.job_id))
@@ -76,9 +74,9 @@ async def _waited_for(site: Site, state: KeyState) -> Job | None:
         return await find_job(site.api, state.job_id, sleep=site.sleep)
 
 
-def _ended(step: Step, job: Job) -> Outcome:
+def _ended(step: Step, state: KeyState, job: Job) -> Outcome:
     if job.status == "completed":
-        return _outcome(step, Status.SUCCEEDED, said="its results were left on the server", spent=job.spent)
+        return _outcome(step, Status.SUCCEEDED, said=results_left(state, gone=True), spent=job.spent)
     troubles = tuple(Trouble(code=error.code, message=error.message) for error in job.errors)
     return _outcome(step, Status.FAILED, said=f"it ended as '{job.status}'", spent=job.spent, errors=troubles)
 
@@ -92,7 +90,7 @@ def _outcome(step: Step, status: Status, *, said: str, spent: int = 0, errors: t
         job_id=step.state.job_id if step.state else "",
         spent=spent,
         errors=errors or ((Trouble(message=said),) if status is Status.FAILED else ()),
-        warnings=(Trouble(message=f"{UNASKED}: {said}"),),
+        warnings=(Trouble(message=f"{step.cause}: {said}"),),
         exit_code=ExitCode.FAILED if status is Status.FAILED else ExitCode.OK,
         wanted=False,
     )

@@ -104,7 +104,8 @@ class Step:
     """What happens to one address. `job` is None for what isn't asked for any more; `state` is what was known.
 
     `exit_code` is what a run ends with for this step alone where the plan leaves it blocked or lost.
-    `held` are names of its targets that earlier work of ours holds.
+    `held` are names of its targets that earlier work of ours may hold; `awaits` is the key of work under way that it is
+    blocked for, which is about to take such a name. `cause` is why work that was begun isn't asked for any more.
     """
 
     address: str
@@ -117,6 +118,8 @@ class Step:
     state: KeyState | None = None
     exit_code: ExitCode = ExitCode.FAILED
     held: tuple[str, ...] = ()
+    awaits: str = ""
+    cause: str = ""
 
 
 def step_of(

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
-from runner.compile import Job, TargetName, targets_of
+from runner.compile import Job
 from runner.errors import ExitCode
 from runner.plan.actions import BUYING, CHANGING, NOTHING, Action, Credits, Plan, Step, step_of
 from runner.plan.changes import causes, changes_between
 from runner.plan.conflicts import conflict, existing, held, left_alone, not_as_delivered
 from runner.plan.holdings import RecipeFile, copies_of, holdings_of
-from runner.plan.known import Disk, Known, Policy
+from runner.plan.known import KEPT_ON_SERVER_S, Disk, Known, Policy
 from runner.plan.previous import newest_by_address
+from runner.plan.taken import FREE_IT, met_a_taken_name, names_taken, onto_taken
 from runner.plan.wanted import is_below, wanted_paths
 from runner.state import UNDER_WAY, DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
-KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
 UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 
 
@@ -31,6 +31,7 @@ def make_plan(
     account: str = "",
     asked: Mapping[str, Job | None] | None = None,
     rivals: Collection[RecipeFile] = (),
+    beside: Iterable[KeyState] = (),
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
@@ -39,6 +40,7 @@ def make_plan(
     account   fingerprint of the API key; "" where it isn't known yet
     asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
     rivals    other recipes that have the name of one of these
+    beside    all other work that is known, which may hold the same names at output targets
     """
     alive = dict(asked or {})
     alive.update((job.address, job) for job in jobs)
@@ -58,7 +60,7 @@ def make_plan(
         run_date=run_date,
     )
     decided = _keeping_copies([_step(job, known) for job in jobs], known)
-    steps = _onto_ours(tuple(_shared_purchases(decided)), known)
+    steps = onto_taken(tuple(_shared_purchases(decided)), known, beside)
     return Plan(steps=steps + tuple(_orphans(alive.keys(), recipes, known.previous)), holdings=known.holdings)
 
 
@@ -88,41 +90,6 @@ def _after_copies(step: Step, only: Mapping[str, Step], known: Known) -> Step:
             reason = f"{path} is the only copy of a result for {other.address}; run again when that is delivered"
             return replace(step, action=Action.BLOCKED, reason=reason, changes=(), credits=NOTHING)
     return step
-
-
-def _onto_ours(steps: Sequence[Step], known: Known) -> tuple[Step, ...]:
-    """Says of work that is bought where its target will refuse it: a result of earlier work has the name."""
-    wanted = {step.address: _names(step, known) for step in steps if step.action in BUYING}
-    if not any(wanted.values()):
-        return tuple(steps)
-    held = _names_held(known.states.values())
-    return tuple(
-        _told(step, [name for name in wanted.get(step.address, ()) if held.get(name, step.key) != step.key])
-        for step in steps
-    )
-
-
-def _names(step: Step, known: Known) -> list[TargetName]:
-    targets = step.job.targets(run_date=known.run_date) if step.job else ()
-    return [target.name for target in targets if target.name is not None]
-
-
-def _names_held(states: Iterable[KeyState]) -> Mapping[TargetName, str]:
-    """Names at providers that hold what earlier work delivered there, with the key of that work."""
-    return {
-        target.name: state.key
-        for state in states
-        if state.stage is Stage.FINISHED
-        for target in targets_of(dict(state.payload))
-        if target.name is not None
-    }
-
-
-def _told(step: Step, held: Sequence[TargetName]) -> Step:
-    if not held:
-        return step
-    reason = f"{step.reason}; {held[0]} holds what an earlier run delivered, and a taken name is refused"
-    return replace(step, reason=reason, held=tuple(map(str, held)))
 
 
 def _step(job: Job, known: Known) -> Step:
@@ -193,7 +160,7 @@ def _unbought(job: Job, state: KeyState, known: Known) -> Step:
         return in_the_way
     reason = "an earlier run was interrupted before it started the job; nothing was bought yet"
     if state.refusal:
-        reason = f"the server refused it before; nothing was bought yet ({state.refusal})"
+        reason = f"it was refused before; nothing was bought yet ({state.refusal})"
     return step_of(job, Action.RESUME, reason, state=state, credits=Credits(cap=job.cap, estimate=None))
 
 
@@ -211,11 +178,17 @@ def _failed(job: Job, state: KeyState, known: Known) -> Step:
     if known.policy.retry_failed:
         reason = f"attempt {state.attempt} failed{said}; buying another (--retry-failed)"
         return conflict(job, known) or step_of(job, Action.RETRY, reason, state=state, credits=credits)
-    if state.attempt <= job.retry:
+    if state.attempt <= job.retry and (names_taken(state) or not met_a_taken_name(state)):
         reason = f"attempt {state.attempt} failed{said}; retry = {job.retry} allows another"
         return conflict(job, known) or step_of(job, Action.RETRY, reason, state=state, credits=credits)
-    reason = f"attempt {state.attempt} failed{said}; --retry-failed or a higher retry buys another"
+    reason = f"attempt {state.attempt} failed{said}; {_another_attempt(state)}"
     return step_of(job, Action.BLOCKED, reason, state=state, credits=credits)
+
+
+def _another_attempt(state: KeyState) -> str:
+    if met_a_taken_name(state):
+        return f"{FREE_IT}; --retry-failed then buys another"
+    return "--retry-failed or a higher retry buys another"
 
 
 def _said(state: KeyState) -> str:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from runner.plan.holdings import Holdings
 from runner.state import DeliveredFile, KeyState
 
+KEPT_ON_SERVER_S = 24 * 3600  # source: the API's page on output storage
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:

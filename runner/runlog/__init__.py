@@ -36,7 +36,7 @@ from runner.runlog.faults import (
     OutOfOrder,
 )
 from runner.runlog.fold import FOLLOWS, fold
-from runner.runlog.history import Leftover, RunSummary
+from runner.runlog.history import Leftover, RunSummary, StartLine
 from runner.runlog.ids import new_run_id
 from runner.runlog.leases import Fence, Lease
 from runner.runlog.log import RunLog
@@ -86,6 +86,7 @@ __all__ = [
     "SpentRow",
     "Staged",
     "StagedUpload",
+    "StartLine",
     "Started",
     "Starting",
     "StoredEvent",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from runner.runlog.database import Database, Transaction, Value
 from runner.runlog.events import (
@@ -53,6 +54,21 @@ class Leftover:
     endpoint: str
     account: str
     at: float
+
+
+class StartLine(NamedTuple):
+    seq: int
+    run_id: str
+    key: str
+
+
+def last_seq(tx: Transaction) -> int:
+    return int(tx.rows("SELECT COALESCE(MAX(seq), 0) FROM events")[0][0])
+
+
+def starts_after(tx: Transaction, seq: int) -> list[StartLine]:
+    sql = "SELECT seq, run_id, key FROM events WHERE seq > ? AND kind = ? ORDER BY seq"
+    return [StartLine(*row) for row in tx.rows(sql, (seq, kind_of(Starting)))]
 
 
 def runs(tx: Transaction, *, limit: int, before: str | None) -> list[RunSummary]:

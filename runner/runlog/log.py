@@ -15,7 +15,7 @@ from runner.runlog.database import Clock, Database, Row, Transaction
 from runner.runlog.digests import RememberedDigest
 from runner.runlog.events import Event, StoredEvent
 from runner.runlog.faults import LogUnusable
-from runner.runlog.history import Leftover, RunSummary
+from runner.runlog.history import Leftover, RunSummary, StartLine
 from runner.runlog.leases import Fence, Lease, Watch
 from runner.runlog.ledger import Ledger, Lines
 from runner.runlog.money import BudgetGuard, Credits, SpentRow
@@ -161,6 +161,16 @@ class RunLog:
         """The day (UTC) that a start would be booked to now, by the clock that all users of this log share."""
         with self._db.reading() as tx:
             return money.utc_day(self._db.now(tx))
+
+    def last_seq(self) -> int:
+        """The number of the newest line, 0 where there is none."""
+        with self._db.reading() as tx:
+            return history.last_seq(tx)
+
+    def starts_after(self, seq: int) -> list[StartLine]:
+        """The commit points after line `seq`, in their order."""
+        with self._db.reading() as tx:
+            return history.starts_after(tx, seq)
 
     def spent(self, recipe: str | None = None, day_utc: date | None = None, *, run_id: str | None = None) -> int:
         return self.credits(recipe=recipe, day_utc=day_utc, run_id=run_id).spent

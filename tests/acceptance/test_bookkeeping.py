@@ -143,7 +143,7 @@ def test_what_the_server_refused_is_told_by_the_plan_and_by_the_log(desk: Desk) 
     assert ended.err.count("400") == 1
     assert "'mp4' is a target of the API, but this server doesn't make it" in ended.err
     assert "conversion.1.target: 'mp3'" in ended.err
-    assert "refused it before" in plan["jobs"][0]["reason"]
+    assert "it was refused before" in plan["jobs"][0]["reason"]
     assert "'mp4' is a target of the API, but this server doesn't make it" in plan["jobs"][0]["reason"]
     assert (log["jobs"][0]["status"], log["jobs"][0]["errors"][0]["code"]) == ("refused", 400)
     assert "'mp3'" in log["jobs"][0]["errors"][0]["message"]

@@ -8,7 +8,7 @@ import pytest
 
 from runner.cli.former_keys import under_known_key
 from runner.compile import Job
-from runner.plan import Action, Disk, make_plan
+from runner.plan import Action, Disk, make_plan, with_begun
 from runner.state import KeyState, Stage
 from tests.plan.conftest import make_job
 
@@ -97,3 +97,14 @@ def test_a_plan_says_what_made_work_new_that_looks_the_same(username: Any, more:
     (step, *_) = make_plan([job], {old.key: old}, disk=Disk(), now=0.0, run_date=TODAY).steps
 
     assert (step.action, step.reason) == (Action.RUN, reason)
+
+
+def test_work_in_flight_that_keys_made_anew_overtook_is_told_as_that() -> None:
+    job = stored(BEHIND)
+    old = of_an_old_log(job, Stage.STARTED)
+
+    plan = make_plan([job], {old.key: old}, disk=Disk(), now=0.0, run_date=TODAY)
+    (begun,) = with_begun(plan, {old.key: old}, recipes=frozenset({"shop"}), jobs=[job]).begun
+
+    assert begun.cause.startswith("how keys are made changed meanwhile (whose storage it is counts)")
+    assert begun.cause in begun.reason

@@ -53,6 +53,20 @@ def test_ids_of_runs_sort_by_time_and_differ_within_a_second() -> None:
     assert new_run_id(now) < new_run_id(now + timedelta(milliseconds=1))
 
 
+def test_commit_points_are_found_from_a_line_on_with_their_runs(log: RunLog) -> None:
+    for number in (1, 2):
+        fence = claim(log, f"k{number}")
+        made = Created(key=f"k{number}", attempt=1, job_id="j")
+        append(log, intent(f"k{number}"), made, run_id=f"run-{number}", fence=fence)
+        append(log, Starting(key=f"k{number}", attempt=1, job_id="j"), run_id=f"run-{number}", fence=fence)
+
+    first, second = log.starts_after(0)
+
+    assert [(one.run_id, one.key) for one in (first, second)] == [("run-1", "k1"), ("run-2", "k2")]
+    assert log.starts_after(first.seq) == [second]
+    assert log.last_seq() == second.seq
+
+
 def test_runs_come_newest_first_page_by_page_with_what_they_did(log: RunLog) -> None:
     for number in range(5):
         start(log, f"2026-{number}")

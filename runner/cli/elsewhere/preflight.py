@@ -36,7 +36,7 @@ _BUYING = frozenset({Action.RUN, Action.RETRY, Action.RESUME})
 
 _TAKEN = "nothing was bought; remove it there, or give `file` another name"
 _UNSEEN = (
-    "nothing was bought, since an earlier result has this name unless somebody removed it; let the credentials look "
+    "nothing was bought, since an earlier result may have this name; let the credentials look "
     "(runner doctor --policy prints the rights), or give `file` another name"
 )
 

@@ -1,0 +1,72 @@
+"""What came of a job that has ended, as the outcome of an address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from posixpath import splitext
+
+from runner.errors import ExitCode
+from runner.execute.following import Ended
+from runner.execute.outcome import Outcome, Status, Trouble
+from runner.plan import FREE_IT, NAME_TAKEN, Step
+from runner.state import DeliveredFile
+
+FREED = f"{FREE_IT}; --retry-failed then buys another attempt"
+
+
+def as_failed(step: Step, ended: Ended, *, spent: int) -> Outcome:
+    troubles = tuple(
+        Trouble(code=error.code, message=error.message, hint=FREED if error.code == NAME_TAKEN else "")
+        for error in ended.job.errors
+    )
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=Status.FAILED,
+        job_id=ended.job.id,
+        spent=spent,
+        errors=troubles or (Trouble(message=f"the job ended as '{ended.job.status}' and the API doesn't say why"),),
+        exit_code=ExitCode.FAILED,
+    )
+
+
+def name_is_taken(ended: Ended) -> bool:
+    """Another attempt would meet the same end, until somebody frees the name at the target."""
+    return any(error.code == NAME_TAKEN for error in ended.job.errors)
+
+
+def as_succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, spent: int) -> Outcome:
+    return Outcome(
+        address=step.address,
+        key=step.key,
+        action=step.action,
+        status=Status.SUCCEEDED,
+        job_id=ended.job.id,
+        spent=spent,
+        outputs=files,
+        warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
+        + tuple(_misnamed(ended, files)),
+    )
+
+
+SAME_ENDINGS = {"jpeg": "jpg", "tif": "tiff", "htm": "html"}
+
+
+def _ending(name: str) -> str:
+    ending = splitext(name)[1].lower().lstrip(".")
+    return SAME_ENDINGS.get(ending, ending)
+
+
+def _misnamed(ended: Ended, files: tuple[DeliveredFile, ...]) -> Iterator[Trouble]:
+    """Results whose name says another format than they have: several files of one conversion come packed."""
+    if len(files) != len(ended.job.outputs):
+        return
+    for output, file in zip(ended.job.outputs, files, strict=True):
+        ending, saved = _ending(output.filename), _ending(file.path)
+        if ending != saved:
+            yield Trouble(
+                message=f"{file.path} is called a {ending or 'file without an ending'} by the API",
+                hint="several files of one conversion come packed, unless merge or allow_multiple_outputs says "
+                "otherwise; {output.ext} in save.path names a result for what it is",
+            )
