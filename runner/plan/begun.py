@@ -23,7 +23,7 @@ def with_begun(plan: Plan, under_way: Mapping[str, KeyState], *, recipes: frozen
     jobs = tuple(jobs)
     wanted = {job.key for job in jobs}
     awaited = {step.awaits for step in plan.steps}
-    former = {job.former_key for job in jobs if job.former_key}
+    former = {job.former_key for job in jobs} if under_way else set()
     begun = tuple(
         _step(state, _cause(state, recipes, former))
         for key, state in sorted(under_way.items())
