@@ -42,7 +42,7 @@ PAGE_SIZE = 50
 MOST_SAID = 300  # characters of a sentence in a refusal
 MOST_PARTS = 20
 DOWNLOADS_USED_UP = 109  # `error_code` of the local server; that of the hosted API is unknown
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
@@ -208,7 +208,7 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     if status in (404, 410):
         kind = UsedUpError if status == HTTPStatus.GONE and _error_code(response) == DOWNLOADS_USED_UP else GoneError
         return kind(message, status=status)
-    if status in _REDIRECTS:
+    if status in REDIRECTS:
         return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
     return RefusedError(message, status=status, retry_after_s=_asked_s(response))
 

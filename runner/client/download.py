@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import IO
@@ -21,10 +22,14 @@ from runner.client.errors import (
 )
 from runner.client.http import FOREIGN, is_success, read_whole, translated
 from runner.client.pacing import Backoff
+from runner.client.packed import Unpacking, coding_of, is_called_so, is_known
+from runner.client.redirects import opened
+from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import JobOutput
 
 Progress = Callable[[int], None]
+_WITH_A_FILE = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
 MOST_SPOILT = 2  # whole downloads with wrong bytes: each counts against the limit, and a person may want some, too
 
 
@@ -47,6 +52,10 @@ class Download:
     _spoilt: int = 0
     _hasher: Hasher = field(default_factory=Hasher)
     _etag: str = ""
+    _total: int | None = None  # bytes of all that its server sends, where it says so
+    _is_part: bool = False
+    _coding: str = ""
+    _unpacking: Unpacking | None = None
 
     async def fetch(self) -> Digests:
         """The digests of what was written.
@@ -80,29 +89,38 @@ class Download:
         whole = not self._hasher.size_bytes
         sent = self._headers()
         try:
-            async with self.api.http.open("GET", self.output.uri, headers=sent) as response:
+            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing) as response:
                 if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
-                if not is_success(response.status):
-                    refused = await read_whole(response)
+                if response.status not in _WITH_A_FILE:
                     whole = False
-                    raise refusal(refused, doing=doing, hidden=self.api.hidden, sent=sent)
+                    raise await self._no_file(response, doing, sent)
                 if not self._is_the_rest(response):
                     self._start_over()
                     whole = _is_from_the_start(response)
                     if not whole:
                         raise CorruptDownloadError(f"{doing}: another part came than the one that was asked for")
-                self._etag = response.headers.get("ETag", "")
+                self._note(response)
                 await self._write(response)
         except FOREIGN as error:
             lost = translated(error, doing=doing)
             whole = whole and not isinstance(lost, ApiUnreachableError)
             raise lost from None
+        except RefusedError:
+            whole = False
+            raise
         finally:
             self._whole += whole
 
+    async def _no_file(
+        self, response: aiohttp.ClientResponse, doing: str, sent: Mapping[str, str]
+    ) -> ApiError | AuthenticationError:
+        if is_success(response.status):
+            return CorruptDownloadError(f"{doing}: {response.status}, an answer without a file")
+        return refusal(await read_whole(response), doing=doing, hidden=self.api.hidden, sent=sent)
+
     def _headers(self) -> dict[str, str]:
-        """Bytes as they are: size and checksum are announced of the file, not of a compressed form of it."""
+        """Bytes as they are: size and checksum are announced of the file, not of a packed form of it."""
         sent = {"Accept-Encoding": "identity"}
         if self.password:
             sent[headers.DOWNLOAD_PASSWORD[0]] = self.password
@@ -114,22 +132,47 @@ class Download:
 
     def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
-        have, etag = self._hasher.size_bytes, response.headers.get("ETag", "")
+        have, etag, total = self._hasher.size_bytes, response.headers.get("ETag", ""), _total_of(response)
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
-        if self._etag and etag and etag != self._etag:
+        if (self._etag and etag and etag != self._etag) or (have and self._coding != _coding_of(response)):
             return False  # another file by now: all of it should have come, says If-Range
+        if total is not None and self._total not in (None, total):
+            return False
         return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
+
+    def _note(self, response: aiohttp.ClientResponse) -> None:
+        """What the head says of the file that comes now, or of its rest."""
+        total = _total_of(response)
+        self._etag = response.headers.get("ETag", "")
+        self._is_part = response.status == HTTPStatus.PARTIAL_CONTENT
+        if total is not None:
+            self._total = total
+        if self._hasher.size_bytes == 0:
+            self._coding = _coding_of(response)
+            self._unpacking = Unpacking(self._coding) if self._is_to_unpack(total) else None
+
+    def _is_to_unpack(self, total: int | None) -> bool:
+        """Whether what comes is a packed form of the file, and not the file: by its size, else by its name, else, where
+        that was wrong, the other way."""
+        if not is_known(self._coding):
+            return False
+        if self.output.size_bytes and total is not None:
+            return total != self.output.size_bytes
+        return is_called_so(self.output.filename, self._coding) == (self._spoilt % 2 == 1)
 
     def _start_over(self) -> None:
         self._hasher = Hasher()
+        self._total = self._unpacking = None
         self.into.seek(0)
         self.into.truncate()
 
-    def _throw_away(self) -> None:
-        """All of it came, and it isn't the file."""
+    def _spoilt_by(self, why: str) -> CorruptDownloadError:
+        """All of it came, and it isn't the file; it is thrown away."""
+        packed = f" (it came packed as {self._coding!r}, which wasn't asked for)" if self._coding else ""
         self._spoilt += 1
         self._start_over()
+        return CorruptDownloadError(f"{self.output.filename!r}: {why}{packed}")
 
     async def _write(self, response: aiohttp.ClientResponse) -> None:
         """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
@@ -137,42 +180,94 @@ class Download:
         try:
             async for block in response.content.iter_any():
                 gathered += block
-                if self._is_more_than_announced(len(gathered)):
+                if self._is_more_than_it_is(len(gathered) if self._unpacking is None else 0):
                     break  # who knows where it ends, and how full the disk is then
                 if len(gathered) >= BLOCK_BYTES:
                     await asyncio.to_thread(self._keep, bytes(gathered))
                     gathered.clear()
         except FOREIGN:
-            self._keep(bytes(gathered))  # the next try goes on from there
+            if self._unpacking is None:
+                self._keep(bytes(gathered))  # the next try goes on from there
+            else:
+                self._start_over()  # how much of what is packed that was, can't be told
             raise
-        self._keep(bytes(gathered))
+        if self._unpacking is None:
+            self._keep(bytes(gathered))
+        else:
+            await asyncio.to_thread(self._keep, bytes(gathered))
 
-    def _is_more_than_announced(self, more_bytes: int) -> bool:
-        return 0 < self.output.size_bytes < self._hasher.size_bytes + more_bytes
+    def _keep(self, received: bytes) -> None:
+        if self._unpacking is None:
+            self._keep_block(received)
+            return
+        try:
+            for block in self._unpacking.add(received):
+                self._keep_block(block)
+                if self._is_more_than_it_is(0):
+                    break
+        except zlib.error:
+            raise self._spoilt_by("what came can't be unpacked") from None
 
-    def _keep(self, block: bytes) -> None:
+    def _keep_block(self, block: bytes) -> None:
         self.into.write(block)
         self._hasher.add(block)
         if self.progress is not None and block:
             self.progress(len(block))
 
+    @property
+    def _size_bytes(self) -> int:
+        """How large the file is: as announced, else as its server says; 0 where nobody does."""
+        said = self._total if self._unpacking is None else None
+        return self.output.size_bytes or said or 0
+
+    def _is_more_than_it_is(self, more_bytes: int) -> bool:
+        return 0 < self._size_bytes < self._hasher.size_bytes + more_bytes
+
     def _verified(self) -> Digests:
-        got, name = self._hasher.digests(), f"{self.output.filename!r}"
-        if self.output.size_bytes and got.size_bytes < self.output.size_bytes:
-            raise CorruptDownloadError(f"{name}: {got.size_bytes} bytes came of the {self.output.size_bytes} announced")
-        if self._is_more_than_announced(0):
-            self._throw_away()
-            raise CorruptDownloadError(f"{name}: more bytes came than the {self.output.size_bytes} announced")
-        if len(self.output.checksum) == len(got.md5) and got.md5 != self.output.checksum.lower():
-            self._throw_away()
-            raise CorruptDownloadError(f"{name}: the MD5 is {got.md5}, the API announced {self.output.checksum}")
+        got, size_bytes = self._hasher.digests(), self._size_bytes
+        if got.size_bytes < size_bytes and not self._coding:  # the next try asks for the rest
+            raise CorruptDownloadError(
+                f"{self.output.filename!r}: {got.size_bytes} bytes came of the {size_bytes} announced"
+            )
+        if why := self._why_not(got, size_bytes):
+            raise self._spoilt_by(why)
         return got
+
+    def _why_not(self, got: Digests, size_bytes: int) -> str:
+        """Why what came isn't the file, "" where nothing says so."""
+        if got.size_bytes < size_bytes:
+            return f"{got.size_bytes} bytes came of the {size_bytes} announced"
+        if self._is_more_than_it_is(0):
+            return f"more bytes came than the {size_bytes} announced"
+        if self._unpacking is not None and not self._unpacking.whole:
+            return "what came breaks off"
+        if self._is_part and not size_bytes:
+            return "a part came, and nothing says of how much"
+        has_md5 = len(self.output.checksum) == len(got.md5)
+        if has_md5 and got.md5 != self.output.checksum.lower():
+            return f"the MD5 is {got.md5}, the API announced {self.output.checksum}"
+        unsure = self._coding and self._unpacking is None and not is_called_so(self.output.filename, self._coding)
+        if unsure and not (has_md5 or self.output.size_bytes):
+            return "nothing says whether that is the file"
+        return ""
 
 
 def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return True
     return bool(response.headers.get("Content-Range", "").startswith("bytes 0-"))
+
+
+def _total_of(response: aiohttp.ClientResponse) -> int | None:
+    """The size of the whole as the head of an answer says it."""
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        return None if "Transfer-Encoding" in response.headers else response.content_length
+    total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    return int(total) if total.isascii() and total.isdigit() else None
+
+
+def _coding_of(response: aiohttp.ClientResponse) -> str:
+    return coding_of(response.headers.get("Content-Encoding", ""))
 
 
 def _is_passing(error: ApiError) -> bool:

@@ -68,15 +68,16 @@ class Http:
             return await read_whole(response)
 
     def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """The head of the answer; its body is read by whoever asks."""
+        """The head of the answer; its body is read by whoever asks, with `raw` as it came, packed or not."""
         return self._session.request(
             method,
             url,
             data=content or None,
             headers=headers,
             allow_redirects=False,
+            auto_decompress=not raw,
             timeout=self._patience,
             ssl=_tls() if url.startswith("https:") else True,
         )

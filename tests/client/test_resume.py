@@ -36,6 +36,7 @@ def fetch(
     *answers: bytes | None,
     most_whole: int | None = None,
     checksum: str = MD5,
+    size_bytes: int = len(BYTES),
     into: io.BytesIO | None = None,
 ) -> tuple[Any, bytes]:
     into = into or io.BytesIO()
@@ -45,7 +46,7 @@ def fetch(
             id="o1",
             filename="a.webp",
             uri=f"{scene.server.url}/o1",
-            size_bytes=len(BYTES),
+            size_bytes=size_bytes,
             checksum=checksum,
             status="",
             conversion="",
@@ -165,3 +166,49 @@ def test_a_body_that_goes_on_after_what_was_announced_is_left_alone(stage: Any) 
     assert isinstance(played.error, CorruptDownloadError)
     assert "more bytes came" in str(played.error)
     assert (got, into.total < 8 * BLOCK_BYTES) == (b"", True)
+
+
+@pytest.mark.parametrize("size_bytes", [0, len(BYTES)])
+def test_a_part_that_nobody_asked_for_is_not_the_whole(stage: Any, size_bytes: int) -> None:
+    part = stage.reply(206, BYTES[:100], Content_Range=f"bytes 0-99/{len(BYTES)}")
+
+    played, got = fetch(stage, part, rest(stage.reply, 100), checksum="", size_bytes=size_bytes)
+    stubborn, _ = fetch(stage, part, checksum="", size_bytes=size_bytes)
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert isinstance(stubborn.error, CorruptDownloadError)
+    assert f"100 bytes came of the {len(BYTES)} announced" in str(stubborn.error)
+
+
+def test_a_part_of_nobody_knows_how_much_is_not_the_whole(stage: Any) -> None:
+    part = stage.reply(206, BYTES[:100], Content_Range="bytes 0-99/*")
+
+    played, got = fetch(stage, part, checksum="", size_bytes=0)
+
+    assert isinstance(played.error, CorruptDownloadError)
+    assert "nothing says of how much" in str(played.error)
+    assert got == b""
+
+
+def test_the_rest_of_a_file_of_another_size_is_never_taken(stage: Any) -> None:
+    other = OTHER + b"longer"
+
+    played, got = fetch(
+        stage,
+        cut(stage.reply, other),
+        rest(stage.reply),
+        stage.reply(200, BYTES),
+        checksum="",
+        size_bytes=0,
+    )
+
+    assert (played.error, got == BYTES) == (None, True)
+
+
+def test_an_answer_without_a_file_is_no_empty_one(stage: Any) -> None:
+    played, _ = fetch(stage, stage.reply(204), checksum="", size_bytes=0)
+    later, got = fetch(stage, stage.reply(202), stage.reply(200, BYTES), checksum="", size_bytes=0, most_whole=1)
+
+    assert isinstance(played.error, CorruptDownloadError)
+    assert "204, an answer without a file" in str(played.error)
+    assert (later.error, got == BYTES) == (None, True)

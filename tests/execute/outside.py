@@ -153,16 +153,16 @@ class CountingHttp(Http):
         self._trap = trap
 
     def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._opened(method, url, headers, content)
+        return self._opened(method, url, headers, content, raw=raw)
 
     @asynccontextmanager
     async def _opened(
-        self, method: str, url: str, headers: Mapping[str, str], content: Content | None
+        self, method: str, url: str, headers: Mapping[str, str], content: Content | None, *, raw: bool
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         self._trap.pass_by(f"before {_call(method, url)}")
-        async with self._below.open(method, url, headers=headers, content=content) as response:
+        async with self._below.open(method, url, headers=headers, content=content, raw=raw) as response:
             self._trap.pass_by(f"after {_call(method, url)}")
             yield response
 
