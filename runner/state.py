@@ -76,6 +76,7 @@ class DeliveredFile:
 class Delivery:
     """The last delivery to one address: where it was asked to go (a template) and what lies there.
 
+    `save` is empty where the last delivery failed and put some of the outputs all the same; they are in `earlier`.
     `earlier` is what was delivered to the address at other paths before: left there, and still ours to replace.
     `at` is when, in seconds since the epoch, 0 where an old log doesn't say.
     `recipe_file` is the file of the recipe that asked, relative to its project, "" where an old log doesn't say.

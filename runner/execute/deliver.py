@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import IO, TypeVar
 from runner.client.digest import BLOCK_BYTES, Hasher
 from runner.client.transfer import Transfer
 from runner.errors import InvalidError
-from runner.execute.disk import is_announced, is_intact, record_of
+from runner.execute.disk import is_announced, is_intact, kind_of, record_of
 from runner.execute.faults import DeliveryError
 from runner.execute.parts import Part, remove_leftovers
 from runner.execute.syncing import Syncer
@@ -71,7 +72,7 @@ class Deliverer:
 
     holdings   whose results lie where; grows with every file
     tidied     folders where this run has removed what killed ones left half written; grows
-    copies     outputs by id that lie at another place already: the API counts downloads
+    copies     outputs by their index that lie at another place already: the API counts downloads
     most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
     before     what was delivered to this address before, by path: where somebody changed it and it is delivered again
                in its place, theirs is kept beside, under a name that ends in ".changed"
@@ -86,7 +87,7 @@ class Deliverer:
     moved: Callable[[int], None]
     tidied: set[Path]
     before: Mapping[str, DeliveredFile] = field(default_factory=dict)
-    copies: Mapping[str, DeliveredFile] = field(default_factory=dict)
+    copies: Mapping[int, DeliveredFile] = field(default_factory=dict)
     most_downloads: int | None = None
 
     async def deliver(self, output: JobOutput, *, index: int, name: str) -> Laid:
@@ -125,7 +126,7 @@ class Deliverer:
                 found = await _to_its_end(partial(self._begin, path, output, index, half))
                 if found is not None:
                     return found
-            sha256 = await self._fetch(output, half.writable)
+            sha256 = await self._fetch(output, index, half.writable)
             return await self._finish(path, output, index, half, sha256)
         except BaseException:
             self.holdings.give_up(self._claimant(index))
@@ -250,9 +251,9 @@ class Deliverer:
         file = self.holdings.files.get(str(path))
         return file is not None and is_intact(file)
 
-    async def _fetch(self, output: JobOutput, file: IO[bytes]) -> str:
+    async def _fetch(self, output: JobOutput, index: int, file: IO[bytes]) -> str:
         """Write the output to `file`, from here where a copy is; its digest."""
-        copy = self.copies.get(output.id)
+        copy = self.copies.get(index)
         if copy is not None and await asyncio.to_thread(_copied, copy, output, file):
             return copy.sha256
         digests = await self.transfer.download(
@@ -281,14 +282,17 @@ def _as_left(path: Path, output: JobOutput) -> DeliveredFile:
 
 def _copied(copy: DeliveredFile, output: JobOutput, into: IO[bytes]) -> bool:
     """Whether `into`, which starts empty, holds the bytes of the output now; else it is empty again."""
-    hasher = Hasher()
+    hasher, kind = Hasher(), kind_of(output.checksum)
+    announced = hashlib.new(kind, usedforsecurity=False) if kind else None
     with suppress(OSError), Path(copy.path).open("rb") as source:
         while block := source.read(BLOCK_BYTES):
             hasher.add(block)
+            if announced is not None:
+                announced.update(block)
             into.write(block)
         digests = hasher.digests()
-        announced = len(output.checksum) != len(digests.md5) or output.checksum.lower() == digests.md5
-        if digests.sha256 == copy.sha256 and announced:
+        is_it = announced is None or announced.hexdigest() == output.checksum.lower()
+        if digests.sha256 == copy.sha256 and output.size_bytes in (0, digests.size_bytes) and is_it:
             return True
     into.seek(0)
     into.truncate()

@@ -129,9 +129,14 @@ def _has_one_of(path: Path, checksums: Iterable[str]) -> bool:
     """Whether one of `checksums` is that of the file; of which kind each is, its length says."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for checksum in checksums:
-        if kind := _KINDS.get(len(checksum)):
+        if kind := kind_of(checksum):
             by_kind[kind].append(checksum)
     return any(_digest(path, kind) in some for kind, some in by_kind.items())
+
+
+def kind_of(checksum: str) -> str | None:
+    """The digest that has as many hex digits; None where none has."""
+    return _KINDS.get(len(checksum))
 
 
 _KINDS = {32: "md5", 40: "sha1", 64: "sha256"}  # by hex digits; the API's are MD5, as far as is known

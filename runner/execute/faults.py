@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from runner.client.errors import ApiError, CorruptDownloadError, GoneError
 from runner.errors import AuthenticationError, QuotaError, RunnerError
+
+_MOST_TOLD = 3
 
 
 class LostJobError(ApiError):
@@ -32,13 +35,28 @@ class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
 
 
-def undelivered(error: AuthenticationError | CorruptDownloadError, *, job_id: str) -> DeliveryError:
-    """What a download ended in, as the trouble of its job alone: no key of ours goes with it."""
+def undelivered(error: AuthenticationError | ApiError, *, job_id: str, waits: str) -> DeliveryError:
+    """What a download ended in, as the trouble of its job alone: no key of ours goes with it.
+
+    waits  that the result is bought, and until when it waits on the server
+    """
     if isinstance(error, AuthenticationError):
-        hint = "where the job has download_passwords, see that the first one is right, and run again"
-        return DeliveryError(str(error), hint=f"the result is bought and waits on the server; {hint}")
-    hint = f"the result is bought, and GET /jobs/{job_id} says where it lies; the next run fetches it again"
-    return DeliveryError(str(error), hint=error.hint or f"{hint}, and each download counts (max_downloads)")
+        hint = f"{waits}; where the job has download_passwords, see that the first one is right, and run again"
+    elif isinstance(error, CorruptDownloadError):
+        hint = f"{waits}, and GET /jobs/{job_id} says where it lies; the next run fetches it again"
+        hint = error.hint or f"{hint}, and each download counts (max_downloads)"
+    else:
+        asked = f" in {error.retry_after_s:.0f} s" if error.retry_after_s else ""
+        hint = f"{waits}; run again{asked} to fetch it: nothing is bought again"
+    return DeliveryError(str(error), hint=hint)
+
+
+def all_of(failed: Sequence[DeliveryError]) -> DeliveryError:
+    """Several in one; what is to be done is said for the first of them."""
+    if len(failed) == 1:
+        return failed[0]
+    more = f"; and {len(failed) - _MOST_TOLD} more" if len(failed) > _MOST_TOLD else ""
+    return DeliveryError("; ".join(map(str, failed[:_MOST_TOLD])) + more, hint=failed[0].hint)
 
 
 def is_final(error: GoneError) -> bool:

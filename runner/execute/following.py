@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
+from runner.execute.copies import as_noted
 from runner.execute.faults import LostJobError, NotStartedError, UndeliverableError, UnfollowedError
 from runner.execute.parking import PARKED_STATUSES
 from runner.execute.shown import output_records, shows_all
@@ -119,7 +120,8 @@ class Following:
                 f"job {state.job_id} was completed, and the server calls it '{job.status}' now",
                 hint="nothing was bought again; raise epoch to buy it anew",
             )
-        return Ended(job=job, payload=dict(state.payload), attempt=state.attempt)
+        outputs = as_noted(state.outputs, job.outputs)
+        return Ended(job=replace(job, outputs=outputs), payload=dict(state.payload), attempt=state.attempt)
 
 
 def end_line(job: wire.Job, *, key: str, attempt: int) -> Finished | Failed:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import errno
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-from runner.client.errors import CorruptDownloadError, GoneError
+from runner.client.errors import CorruptDownloadError, GoneError, RefusedError
 from runner.errors import AuthenticationError, DeadlineReached, RunnerError, counted
 from runner.execute.claims import Claim
+from runner.execute.copies import Copies, copies_here, intact_copies
 from runner.execute.deliver import Deliverer, Laid
-from runner.execute.disk import is_intact
 from runner.execute.ended import as_failed, as_succeeded, name_is_taken
-from runner.execute.faults import MissingOutputsError, UndeliverableError, is_final, undelivered
+from runner.execute.faults import (
+    DeliveryError,
+    MissingOutputsError,
+    UndeliverableError,
+    all_of,
+    is_final,
+    undelivered,
+)
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome
 from runner.execute.presence import SECOND_LOOK_S
@@ -25,12 +34,10 @@ from runner.execute.site import Site
 from runner.execute.syncing import Syncer
 from runner.execute.trouble import as_outcome, untouched
 from runner.execute.work import Work
-from runner.plan import CHANGING, Action, Holdings, Job, Step, copies_of
+from runner.plan import CHANGING, KEPT_ON_SERVER_S, Action, Holdings, Job, Step
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile, KeyState, Stage
 from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
-
-Copies = dict[str, DeliveredFile]  # by output id
 
 
 @dataclass(kw_only=True, slots=True)
@@ -146,7 +153,9 @@ class Settlement:
         self, steps: Sequence[Step], ended: Ended, claim: Claim, bill: _Bill, *, last: bool
     ) -> list[Outcome]:
         """Raises GoneError where the server no longer has the outputs, unless this is the `last` try."""
-        copies = await _copies(claim.state, ended)
+        state = claim.state
+        known = state if state is not None and _is_of(ended, state) else None
+        copies = {} if known is None else await copies_here(known, ended.job.outputs)
         return [
             await self._hand_over(step, ended, claim, copies, spent=bill.spent if index == 0 else 0, last=last)
             for index, step in enumerate(steps)
@@ -193,16 +202,19 @@ class Settlement:
             return as_failed(step, ended, spent=spent)
         self.site.progress.state(step, "delivering")
         key, attempt, address = step.key, ended.attempt, step.address
+        laid: list[Laid] = []
         try:
             _check_complete(ended, claim.state)
-            laid = await self._deliver(step, ended, copies)
+            await self._deliver(step, ended, copies, laid, waits=self._waits(claim))
         except RunnerError as error:
             if isinstance(error, GoneError) and not last:
                 raise
             gone = isinstance(error, GoneError) and is_final(error)
-            failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error), gone=gone)
+            put = tuple(one.file for one in laid if not one.left)
+            failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error), gone=gone, files=put)
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
-            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, bought=True)
+            waits = self._waits(claim)
+            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, waits=waits)
         job, files = _job(step), tuple(one.file for one in laid)
         line = Delivered(
             key=key, attempt=attempt, address=address, save=job.save.path, files=files, recipe_file=job.recipe_file
@@ -210,7 +222,8 @@ class Settlement:
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
         return as_succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
 
-    async def _deliver(self, step: Step, ended: Ended, copies: Copies) -> list[Laid]:
+    async def _deliver(self, step: Step, ended: Ended, copies: Copies, laid: list[Laid], *, waits: str) -> None:
+        """Put every output that can be put in its place, into `laid` too. Raises what kept others from theirs."""
         deliverer = Deliverer(
             transfer=self.site.transfer,
             syncer=self.syncer,
@@ -224,18 +237,29 @@ class Settlement:
             copies=copies,
             most_downloads=_most_downloads(ended.payload),
         )
-        files: list[Laid] = []
+        failed: list[DeliveryError] = []
         outputs = ended.job.outputs
         names = _job(step).result_names((output.filename for output in outputs), bought_with=ended.payload)
         for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
             try:
-                laid = await deliverer.deliver(output, index=index, name=name)
-            except (AuthenticationError, CorruptDownloadError) as error:
-                raise undelivered(error, job_id=ended.job.id) from error
-            if not laid.left:
-                copies[output.id] = laid.file
-            files.append(laid)
-        return files
+                one = await _undelivered_told(deliverer.deliver(output, index=index, name=name), ended.job.id, waits)
+            except DeliveryError as error:
+                failed.append(error)
+                if _concerns_all(error):
+                    break
+                continue
+            laid.append(one)
+            if not one.left:
+                copies[index] = one.file
+        if failed:
+            raise all_of(failed) from failed[0].__cause__
+
+    def _waits(self, claim: Claim) -> str:
+        finished_at = self._known(claim).finished_at
+        until = datetime.fromtimestamp(finished_at + KEPT_ON_SERVER_S, UTC) if finished_at else None
+        return (
+            f"the result is bought and waits on the server{f' until about {until:%Y-%m-%d %H:%M} UTC' if until else ''}"
+        )
 
     def _password(self, step: Step, payload: JsonObject) -> str:
         """What opens the outputs of a protected job: any of the job's passwords, or the conversion's own."""
@@ -263,7 +287,7 @@ def _is_guessed_gone(state: KeyState | None) -> bool:
 
 async def _from_here(action: Action, state: KeyState | None) -> Ended | None:
     """The end of bought work whose outputs all lie here, without a word to the server: it may long have forgotten."""
-    if action is not Action.REDELIVER or state is None or not await _intact_copies(state):
+    if action is not Action.REDELIVER or state is None or not await intact_copies(state):
         return None
     return Ended(job=job_of(state), payload=dict(state.payload), attempt=state.attempt)
 
@@ -281,16 +305,23 @@ def _check_complete(ended: Ended, state: KeyState | None) -> None:
         )
 
 
-async def _copies(state: KeyState | None, ended: Ended) -> Copies:
-    """What earlier runs delivered of these very outputs, wherever that was."""
-    if state is None or not _is_of(ended, state):
-        return {}
-    found = await _intact_copies(state)
-    return {output.id: file for output, file in zip(state.outputs, found, strict=False)}
+async def _undelivered_told(delivering: Awaitable[Laid], job_id: str, waits: str) -> Laid:
+    """Raises DeliveryError where the output was refused: the others may be handed out all the same."""
+    try:
+        return await delivering
+    except GoneError:
+        raise
+    except (AuthenticationError, CorruptDownloadError, RefusedError) as error:
+        raise undelivered(error, job_id=job_id, waits=waits) from error
 
 
-async def _intact_copies(state: KeyState) -> Sequence[DeliveredFile]:
-    return await asyncio.to_thread(copies_of, state, intact=is_intact)
+def _concerns_all(error: DeliveryError) -> bool:
+    """Whether the next output would meet the same: what is asked for in vain counts as a download."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _OF_THE_DISK
+
+
+_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 def _most_downloads(payload: JsonObject) -> int | None:

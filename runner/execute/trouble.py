@@ -44,12 +44,12 @@ def is_hopeless(error: RunnerError) -> bool:
 
 
 def as_outcome(
-    step: Step, error: RunnerError, *, state: KeyState | None, job_id: str = "", spent: int = 0, bought: bool = False
+    step: Step, error: RunnerError, *, state: KeyState | None, job_id: str = "", spent: int = 0, waits: str = ""
 ) -> Outcome:
-    """What `error` means for `step`; `bought` where the work is done and only its delivery went wrong."""
+    """What `error` means for `step`; `waits` says that the work is bought, where only its delivery went wrong."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), Status.FAILED)
-    hint, gone = error.hint, False
-    if isinstance(error, GoneError) and (bought or step.action is Action.REDELIVER):
+    hint, gone = error.hint or waits, False
+    if isinstance(error, GoneError) and (waits or step.action is Action.REDELIVER):
         status, gone = Status.BLOCKED, is_final(error)
         cost = counted(spent or (state.spent if state else 0), "credit")
         hint = f"the server {_has_not(error)}; --retry-lost or a new epoch buys it again (it cost {cost})"

@@ -6,7 +6,7 @@ from runner.plan.begun import results_left, with_begun
 from runner.plan.decide import make_plan
 from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, RecipeFile, copies_of
-from runner.plan.known import Disk, Policy
+from runner.plan.known import KEPT_ON_SERVER_S, Disk, Policy
 from runner.plan.own_results import fed_by_themselves
 from runner.plan.sequence import in_turn
 from runner.plan.taken import FREE_IT, NAME_TAKEN, names_of_targets
@@ -16,6 +16,7 @@ __all__ = [
     "BUYING",
     "CHANGING",
     "FREE_IT",
+    "KEPT_ON_SERVER_S",
     "NAME_TAKEN",
     "Action",
     "Change",

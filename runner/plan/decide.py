@@ -234,6 +234,8 @@ def _is_forgotten(state: KeyState, known: Known) -> bool:
 def _why_again(job: Job, delivery: Delivery | None, known: Known) -> str | None:
     if delivery is None:
         return "bought, but not delivered here yet"
+    if not delivery.save:
+        return "bought, but not all of it delivered here yet"
     if delivery.save != job.save.path:
         return f"save.path changed: {_path_said(delivery.save)} -> {_path_said(job.save.path)}"
     return next((_missing(file, job, known.disk) for file in not_as_delivered(delivery, job, known.disk)), None)

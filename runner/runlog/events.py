@@ -166,11 +166,16 @@ class Delivered(KeyEvent):
 
 @record
 class DeliveryFailed(KeyEvent):
-    """The results are not at the address yet, and why; `gone` says that the server no longer has them, for good."""
+    """The results are not all at the address yet, and why.
+
+    gone   the server no longer has them, for good
+    files  those that lie there all the same; none in old lines
+    """
 
     address: str
     message: str
     gone: bool = False
+    files: tuple[DeliveredFile, ...] = ()
 
 
 Event = (

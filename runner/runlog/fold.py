@@ -205,7 +205,18 @@ def _delivery_failed(state: KeyState, event: DeliveryFailed, _at: float) -> dict
         "addresses": state.addresses | {event.address},
         "delivery_errors": {**state.delivery_errors, event.address: event.message},
         "gone": state.gone or event.gone,
+        "deliveries": {**state.deliveries, **_in_part(state, event)},
     }
+
+
+def _in_part(state: KeyState, event: DeliveryFailed) -> Mapping[str, Delivery]:
+    """What was put although not all could be: ours, and no delivery."""
+    if not event.files:
+        return {}
+    before = state.deliveries.get(event.address) or Delivery(save="", files=())
+    put = {file.path for file in event.files}
+    files, earlier = (tuple(one for one in rows if one.path not in put) for rows in (before.files, before.earlier))
+    return {event.address: replace(before, save="", files=files, earlier=(*earlier, *event.files))}
 
 
 # Each is only called with its own kind, which a dict's type can't say.

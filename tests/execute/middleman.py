@@ -22,11 +22,15 @@ def honest(_method: str, _path: str, document: Any) -> Any:
 
 @dataclass
 class Middleman:
-    """`base_url` stands for that of the server; `change` may be another one between two runs."""
+    """`base_url` stands for that of the server; `change` may be another one between two runs.
+
+    refused  paths that are answered with a status alone, and never passed on
+    """
 
     server: str
     base_url: str = ""
     change: Change = honest
+    refused: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
 
@@ -45,8 +49,11 @@ def between(server_base_url: str) -> Iterator[Middleman]:
             headers = {
                 name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")
             }
-            answer = client.request(
-                self.command, f"{man.server}{path}", headers=headers, content=self.rfile.read(length)
+            sent = self.rfile.read(length)
+            answer = (
+                httpx.Response(man.refused[path])
+                if path in man.refused
+                else client.request(self.command, f"{man.server}{path}", headers=headers, content=sent)
             )
             body = answer.content
             if answer.headers.get("content-type") == "application/json" and answer.is_success and body:

@@ -265,6 +265,19 @@ def test_a_failed_delivery_is_remembered_until_it_succeeds(log: RunLog) -> None:
     assert log.states()[KEY].delivery_errors == {}
 
 
+def test_what_a_failed_delivery_put_all_the_same_is_ours_and_no_delivery(log: RunLog) -> None:
+    fence = claim(log)
+    put = DeliveredFile(path="/out/1.webp", size_bytes=1, sha256="c" * 64, mtime_ns=2, inode=3)
+    append(log, *life(), fence=fence)
+    delivered = log.states()[KEY].deliveries["r[ä]"]
+
+    append(log, DeliveryFailed(key=KEY, attempt=1, address="r[ä]", message="402", files=(put,)), fence=fence)
+
+    (delivery,) = log.states()[KEY].deliveries.values()
+    assert (delivery.save, delivery.files, delivery.earlier) == ("", delivered.files, (put,))
+    assert fold(log.events()) == log.states()[KEY]
+
+
 @pytest.mark.parametrize(
     "statement",
     ["UPDATE events SET body = '{}'", "DELETE FROM events"],
