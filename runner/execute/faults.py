@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from runner.client.errors import ApiError, CorruptDownloadError, GoneError
-from runner.errors import AuthenticationError, QuotaError, RunnerError
+from runner.errors import AuthenticationError, ExitCode, QuotaError, RunnerError
 
 _MOST_TOLD = 3
 
 
 class LostJobError(ApiError):
     """A job that may have been bought is gone from the server; only a person can say what now."""
+
+
+class UploadServerError(ApiError):
+    """The server that one job names for its uploads can't be reached; other jobs have others, as far as is known."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class ParkedError(QuotaError):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from runner.client.digest import Digests
-from runner.client.errors import ApiError, ChangedFileError, RefusedError
+from runner.client.errors import ApiError, ApiUnreachableError, ChangedFileError, RefusedError
 from runner.client.pacing import MOST_WAIT_S
 from runner.errors import AuthenticationError
+from runner.execute.faults import UploadServerError
 from runner.execute.shown import compare
 from runner.execute.staging import late_upload_options, later_inputs
 from runner.execute.work import Work
@@ -63,6 +64,9 @@ class Loading:
                     decrypt_password=as_text(as_object(entry.get("credentials")).get("decrypt_password")),
                     progress=self.work.moved,
                 )
+            except ApiUnreachableError as error:
+                hint = "nothing was bought; the next run makes the job anew, perhaps with another server"
+                raise UploadServerError(f"{error} (the job named this server)", hint=hint) from error
             except AuthenticationError as error:
                 if not created.token:
                     raise

@@ -12,6 +12,7 @@ from runner.execute.faults import (
     ParkedError,
     UndeliverableError,
     UnfollowedError,
+    UploadServerError,
     is_final,
 )
 from runner.execute.outcome import Outcome, Report, Status, Trouble
@@ -27,6 +28,7 @@ _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (UnfollowedError, Status.PENDING),
     (QuotaError, Status.BLOCKED),
     (AuthenticationError, Status.PENDING),
+    (UploadServerError, Status.PENDING),
     (ApiUnreachableError, Status.PENDING),
     (OutcomeUnknownError, Status.PENDING),
     (LockedError, Status.PENDING),
