@@ -17,7 +17,7 @@ from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unmade import unmade_jobs
 from runner.cli.unserved import unfetched_jobs, unserved_here, unserved_jobs
-from runner.compile import Job, destroying
+from runner.compile import Job, destroying, needed_by
 from runner.errors import ExitCode, Problem
 from runner.execute.disk import look
 from runner.execute.order import levels
@@ -173,7 +173,13 @@ class Planning:
         del everything  # of a million keys, others would take their room beside it
         states, disk = self._looked_at(prepared.jobs, states, others, run_date=run_date)
         prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
-        prepared = prepared.without(destroying(prepared.jobs, state=self.endpoint.state, run_date=run_date))
+        needed = needed_by(
+            (*prepared.compiled, *beside),
+            (*wanted, *self.recipes),
+            state=self.endpoint.state,
+            results=_results(states),
+        )
+        prepared = prepared.without(destroying(prepared.jobs, needed, run_date=run_date))
         made = make_plan(
             prepared.jobs,
             states,
@@ -190,7 +196,7 @@ class Planning:
             },
         )
         plan = with_begun(
-            replace(made, steps=_with_refused(made.steps, prepared.refusals)),
+            replace(made, steps=_with_refused(made.steps, prepared.refusals), needed=needed),
             self._under_way(states, made),
             recipes=names,
             jobs=prepared.jobs,
@@ -283,6 +289,11 @@ def known_states(
         ours = key in keys or state.recipe in recipes or not recipes.isdisjoint(map(recipe_named_in, state.deliveries))
         (known if ours else others)[key] = state
     return known, others
+
+
+def _results(states: Mapping[str, KeyState]) -> Iterator[str]:
+    deliveries = (delivery for state in states.values() for delivery in state.deliveries.values())
+    return (file.path for delivery in deliveries for file in delivery.all_files if file.sha256)
 
 
 def _with_refused(steps: Sequence[Step], refusals: Sequence[Refusal]) -> tuple[Step, ...]:

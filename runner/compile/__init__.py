@@ -11,6 +11,7 @@ from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of, lacking, nothing_left, unmatched
 from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of
 from runner.compile.key import job_key
+from runner.compile.needed import Needed, needed_by
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
 from runner.compile.targets import Target, TargetName, targets_of
@@ -23,6 +24,7 @@ __all__ = [
     "FileContent",
     "Item",
     "Job",
+    "Needed",
     "SaveTo",
     "Target",
     "TargetName",
@@ -37,6 +39,7 @@ __all__ = [
     "job_key",
     "jobs_of",
     "lacking",
+    "needed_by",
     "nothing_left",
     "output_conflicts",
     "shared_paths",

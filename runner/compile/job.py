@@ -10,14 +10,13 @@ from pathlib import Path
 
 from runner.compile.draft import Draft
 from runner.compile.key import NO_ACCOUNTS, job_key
-from runner.compile.naming import bought_stem, names_of, stem_of
+from runner.compile.naming import bought_stem, ending_of, names_of, result_ending, stem_of
 from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, save_to
 from runner.compile.targets import Target, targets_of
 from runner.errors import InvalidError, Problem
 from runner.recipe.template import expand
 from runner.wire.accounts import accounts_named
-from runner.wire.formats import file_ending
 from runner.wire.names import clean_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
 
@@ -170,8 +169,9 @@ def jobs_of(
     except InvalidError as error:  # a column that the rows don't have, or that is no text: told once for all of them
         at = recipe.locate(("save", "path"))
         return None, (Problem(place=at, code="unknown-name", message=str(error), hint=error.hint),)
-    stem = _stem(payload, uploads)
-    expected = tuple(_expected(payload, stem))
+    first = _first_input(payload, uploads)
+    stem = stem_of(first)
+    expected = tuple(_expected(payload, stem, ending_of(first)))
     places, unsafe = _places(draft, save, expected)
     job = Job(
         address=draft.address,
@@ -223,27 +223,28 @@ def _places(draft: Draft, save: SaveTo, names: Sequence[str]) -> tuple[tuple[str
         return (), (Problem(place=place, code="unsafe-save-path", message=message, hint=error.hint),)
 
 
-def _stem(payload: JsonObject, uploads: Sequence[Upload]) -> str:
+def _first_input(payload: JsonObject, uploads: Sequence[Upload]) -> JsonObject:
+    """What outputs are named after."""
     inputs = as_list(payload.get("input"))
-    if not inputs:
-        return ""
+    first = as_object(inputs[0]) if inputs else {}
     is_local = bool(uploads) and uploads[0].input_index == 0
-    return stem_of(inputs[0] | {"filename": uploads[0].filename} if is_local else as_object(inputs[0]))
+    return first | {"filename": uploads[0].filename} if is_local else first
 
 
-def _expected(payload: JsonObject, stem: str) -> Iterator[str]:
-    """Names as the server makes them; the results of all conversions share one set of names."""
+def _expected(payload: JsonObject, stem: str, ending: str) -> Iterator[str]:
+    """Names as the server makes them of an input called so; the results of all conversions share one set of names."""
     conversions = [as_object(entry) for entry in as_list(payload.get("conversion"))] if stem else []
-    names = unique_names(_named_after(conversion, stem) for conversion in conversions)
+    names = unique_names(_named_after(conversion, stem, ending) for conversion in conversions)
     for conversion, name in zip(conversions, names, strict=True):
         if not conversion.get("output_target"):
             yield name
 
 
-def _named_after(conversion: JsonObject, stem: str) -> str:
+def _named_after(conversion: JsonObject, stem: str, ending: str) -> str:
     given = as_object(conversion.get("options")).get("output_filename")
     wanted = clean_name(as_text(given)) if given else ""
-    return f"{wanted or stem}.{file_ending(as_text(conversion.get('target')))}"
+    made = result_ending(conversion, source=ending)
+    return f"{wanted or stem}.{made}" if made else wanted or stem
 
 
 def _with_uploads(

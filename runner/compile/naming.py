@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from runner.wire.formats import file_ending
 from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
@@ -51,16 +52,34 @@ def _shortened(name: str) -> str:
 
 
 def stem_of(entry: JsonObject) -> str:
-    """What the API will name outputs of the input `entry` after, or "" where only the server or a run knows.
+    """What the API will name outputs of the input `entry` after, or "" where only the server or a run knows."""
+    name = _name_there(entry)
+    return parted(name)[0] or (NAMELESS if entry.get("type") == "upload" and _is_known(entry) else "")
+
+
+def ending_of(entry: JsonObject) -> str:
+    """The ending of the input `entry`, without its dot, or "" where there is none that is known."""
+    return parted(_name_there(entry))[1].lstrip(".")
+
+
+def _name_there(entry: JsonObject) -> str:
+    """What an input is called once the API has it.
 
     An upload has its name in `filename`, as the payload of a run notes it; an object of a provider has one of its own.
     """
-    given = as_text(entry.get("filename")) or _object_name(entry)
-    if not given or "{run." in given:
+    if not _is_known(entry):
         return ""
-    if entry.get("type") == "upload":
-        return parted(uploaded_name(given))[0] or NAMELESS
-    return parted(clean_name(given))[0]
+    given = _given_name(entry)
+    return uploaded_name(given) if entry.get("type") == "upload" else clean_name(given)
+
+
+def _given_name(entry: JsonObject) -> str:
+    return as_text(entry.get("filename")) or _object_name(entry)
+
+
+def _is_known(entry: JsonObject) -> bool:
+    given = _given_name(entry)
+    return bool(given) and "{run." not in given
 
 
 def _object_name(entry: JsonObject) -> str:
@@ -73,6 +92,27 @@ def bought_stem(payload: JsonObject) -> str:
     """What the outputs of a purchase are named after: its first input's name, or "" where only the server knows."""
     inputs = as_list(payload.get("input"))
     return stem_of(as_object(inputs[0])) if inputs else ""
+
+
+def result_ending(conversion: JsonObject, *, source: str) -> str:
+    """The ending of what `conversion` makes, without its dot; `source` is that of its first input.
+
+    Operations name what is done, and not what comes of it: a picture that is resized stays what it is.
+    """
+    target = as_text(conversion.get("target")).lower()
+    options = as_object(conversion.get("options"))
+    if target == "thumbnail":
+        return file_ending(as_text(options.get("thumbnail_target")) or "png")
+    if target == "resize-image":
+        own = file_ending(source)
+        return file_ending(as_text(options.get("resize_target"))) or (own if own in _RESIZED else "png")
+    if target == "compress":
+        return source
+    return file_ending(target)
+
+
+# Source: the API's page on resizing pictures.
+_RESIZED = frozenset({"bmp", "gif", "ico", "jpg", "png", "tga", "tiff", "webp"})
 
 
 def own_name(name: str, *, bought_as: str, wanted: str) -> str:

@@ -18,6 +18,7 @@ from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, kind_of, record_of
 from runner.execute.faults import DeliveryError
+from runner.execute.guard import Guard
 from runner.execute.parts import Part, remove_leftovers
 from runner.execute.syncing import Syncer
 from runner.plan import Claimant, Holdings, Job
@@ -71,6 +72,7 @@ class Deliverer:
     """Delivers the outputs of one purchase to one address.
 
     holdings   whose results lie where; grows with every file
+    guard      keeps results off what the work needs
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by their index that lie at another place already: the API counts downloads
     most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
@@ -84,6 +86,7 @@ class Deliverer:
     run_date: str
     password: str
     holdings: Holdings
+    guard: Guard
     moved: Callable[[int], None]
     tidied: set[Path]
     before: Mapping[str, DeliveredFile] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class Deliverer:
     async def deliver(self, output: JobOutput, *, index: int, name: str) -> Laid:
         """The output, called `name`. Raises DeliveryError and the ApiErrors of a download."""
         path = self._path(name, index)
+        self.guard.require_harmless(path, self.job)
         try:
             laid = await self._laid(path, output, index)
         except OSError as error:
@@ -220,6 +224,8 @@ class Deliverer:
                 f"{path} is in the way, and isn't a file that an earlier run delivered here and nobody changed",
                 hint="move it and run again (nothing is bought again), or set save.on_conflict",
             )
+        else:
+            self.guard.require_dispensable(path, self.job)
         return _Place(path=path, replace=True)
 
     def _renamed(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:

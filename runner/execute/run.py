@@ -14,6 +14,7 @@ from runner.errors import DeadlineReached, RunnerError
 from runner.execute.aside import edited_files, told_of
 from runner.execute.claims import LEASE_S, Claim, Claims, Patience
 from runner.execute.disk import look
+from runner.execute.guard import Guard
 from runner.execute.order import Groups, layers, recipe_of
 from runner.execute.outcome import Outcome, Report, Status
 from runner.execute.room import Room
@@ -67,7 +68,14 @@ async def run_plan(
     """
     patience = patience or Patience(left_s=limits.lock_wait_s)
     loop = asyncio.get_running_loop()
-    run = _Run(site=site, limits=limits, holdings=plan.holdings.own(), began=loop.time(), undone=undone)
+    run = _Run(
+        site=site,
+        limits=limits,
+        holdings=plan.holdings.own(),
+        guard=Guard(plan.needed),
+        began=loop.time(),
+        undone=undone,
+    )
     begun = {step.key: (step,) for step in plan.begun}
     # Nobody waits for what nobody asks for: whoever holds it sees to its end.
     turns = [*((groups, patience) for groups in layers(plan.steps)), (begun, Patience(left_s=0.0))]
@@ -98,6 +106,7 @@ class _Run:
     site: Site
     limits: Limits
     holdings: Holdings
+    guard: Guard
     began: float
     undone: frozenset[str]
     done: dict[tuple[str, str], Outcome] = field(default_factory=dict)
@@ -127,6 +136,7 @@ class _Run:
         settlement = Settlement(
             site=self.site,
             holdings=self.holdings,
+            guard=self.guard,
             time_left=self._time_left,
             failed=self._note_failure,
             room=self.room,

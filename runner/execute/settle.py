@@ -25,6 +25,7 @@ from runner.execute.faults import (
     undelivered,
 )
 from runner.execute.following import Ended
+from runner.execute.guard import Guard
 from runner.execute.outcome import Outcome
 from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
@@ -53,6 +54,7 @@ class Settlement:
     holdings   whose results lie where; grows as this run delivers
     time_left  seconds until the deadline of a job's recipe or of the run, None without one
     failed     told every error that isn't one job's own end
+    guard      keeps results off what the work needs
     room       where a job waits for others to end
     retry_lost whether what is gone here and from the server may be bought again
     tidied     folders of results where half files of killed runs were removed; grows
@@ -63,6 +65,7 @@ class Settlement:
     holdings: Holdings
     time_left: Callable[[Job], float | None]
     failed: Callable[[RunnerError], None]
+    guard: Guard
     room: Room
     retry_lost: bool = False
     tidied: set[Path] = field(default_factory=set)
@@ -231,6 +234,7 @@ class Settlement:
             run_date=self.site.run_date,
             password=self._password(step, ended.payload),
             holdings=self.holdings,
+            guard=self.guard,
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
             tidied=self.tidied,
             before=_delivered_before(step),

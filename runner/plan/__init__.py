@@ -1,6 +1,6 @@
 """What a run will do, and why: a pure function of jobs and of what is known about their keys."""
 
-from runner.compile import Job, TargetName, Upload
+from runner.compile import Job, Needed, TargetName, Upload
 from runner.plan.actions import BUYING, CHANGING, Action, Change, Credits, Plan, Sight, Step
 from runner.plan.begun import results_left, with_begun
 from runner.plan.decide import make_plan
@@ -25,6 +25,7 @@ __all__ = [
     "Disk",
     "Holdings",
     "Job",
+    "Needed",
     "Plan",
     "Policy",
     "RecipeFile",

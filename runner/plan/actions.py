@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from runner.compile import Job
+from runner.compile import Job, Needed
 from runner.errors import ExitCode
 from runner.plan.holdings import Holdings
 from runner.state import KeyState
@@ -160,6 +160,7 @@ class Plan:
     begun      work that was started for earlier versions of the recipes, which don't ask for it any more: a run sees
                it to its end, so that what it cost is known, and leaves its results alone
     holdings   whose results lie where
+    needed     what no result may take the place of
     preflight  what a look at sources and targets showed, where somebody asked for it
     notes      what else a run would meet, for people
     """
@@ -167,6 +168,7 @@ class Plan:
     steps: tuple[Step, ...]
     begun: tuple[Step, ...] = ()
     holdings: Holdings = field(default_factory=Holdings)
+    needed: Needed = field(default_factory=Needed)
     preflight: tuple[Sight, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runner.compile.naming import bought_stem, own_name, parted, safe_name
+from runner.compile.naming import bought_stem, own_name, parted, result_ending, safe_name
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,22 @@ def test_a_name_from_a_server_is_the_name_of_one_file(name: str, safe: str) -> N
 )
 def test_a_name_is_parted_at_its_last_dot(name: str, parts: tuple[str, str]) -> None:
     assert parted(name) == parts
+
+
+@pytest.mark.parametrize(
+    ("conversion", "source", "ending"),
+    [
+        ({"target": "JPEG"}, "png", "jpg"),
+        ({"target": "compress"}, "PNG", "PNG"),
+        ({"target": "compress"}, "", ""),
+        ({"target": "resize-image", "options": {"width": 9}}, "JPEG", "jpg"),
+        ({"target": "resize-image", "options": {"width": 9}}, "heic", "png"),
+        ({"target": "resize-image", "options": {"resize_target": "webp"}}, "png", "webp"),
+        ({"target": "thumbnail"}, "pdf", "png"),
+        ({"target": "thumbnail", "options": {"thumbnail_target": "jpg"}}, "pdf", "jpg"),
+    ],
+)
+def test_what_an_operation_makes_is_called_after_what_it_is_done_to(
+    conversion: dict[str, Any], source: str, ending: str
+) -> None:
+    assert result_ending(conversion, source=source) == ending

@@ -1,0 +1,108 @@
+"""What the work itself needs, and no result may take the place of: sources, recipes, settings, the runner's own memory.
+
+Most names of results come from a server. So it is asked before anything is bought, as far as names are foreseen, and
+again where a result is put.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.compile.job import Job
+from runner.recipe.find import ENDINGS
+from runner.recipe.model import Recipe
+
+SETTINGS_NAME = "runner.toml"
+_FOLDERS = frozenset({".git", ".runner"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needed:
+    """
+    state    the folder of the run log
+    sources  by path the recipes that take what lies there, each with an address that does
+    parts    by path what else the recipes are made from
+    behind   by recipe those that come after it: what they take are its results
+    results  of the sources those that earlier runs delivered: they stay results, whoever takes them
+    """
+
+    state: str = ""
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    behind: Mapping[str, Collection[str]] = field(default_factory=dict)
+    results: Collection[str] = frozenset()
+
+    def never(self, path: str, *, folder: str) -> str:
+        """What a file at `path` would be taken for, whoever names it and whether or not there is one already; "" where
+        it is a file like any other. `folder` is that of the recipe: what lies above it isn't looked at."""
+        if self.state and f"{path}/".startswith(f"{self.state}/"):
+            return "what the runner itself remembers"
+        if path.lower().endswith(ENDINGS):
+            return "a recipe"
+        if path.rpartition("/")[2] == SETTINGS_NAME:
+            return "the runner's settings"
+        if (hidden := _FOLDERS.intersection(path.split("/"))) and not hidden.issubset(folder.split("/")):
+            return f"a part of {min(hidden)}"
+        return ""
+
+    def there(self, path: str, *, recipe: str) -> str:
+        """What lies at `path` that no result of `recipe` may replace, "" where nothing does."""
+        if path in self.parts:
+            return self.parts[path]
+        takers = self.sources.get(path, {})
+        if recipe in takers:
+            return f"a source of {takers[recipe]}"
+        if path in self.results:
+            return ""
+        behind = self.behind.get(recipe, ())
+        return next((f"a source of {address}" for name, address in takers.items() if name not in behind), "")
+
+    @property
+    def files(self) -> Collection[str]:
+        return {*self.parts, *self.sources}
+
+
+def needed_by(jobs: Sequence[Job], recipes: Sequence[Recipe], *, state: Path, results: Iterable[str] = ()) -> Needed:
+    """What `jobs` and the `recipes` they come from need.
+
+    results  what earlier runs delivered; not looked at where no job overwrites
+    """
+    if not any(job.save.on_conflict == "overwrite" for job in jobs):
+        return Needed(state=str(state))  # nobody replaces what isn't a result
+    sources: dict[str, dict[str, str]] = defaultdict(dict)
+    for job in jobs:
+        for files in job.contents:
+            for file in files:
+                sources[str(file.path)].setdefault(job.recipe, job.address)
+    return Needed(
+        state=str(state),
+        sources=sources,
+        parts={path: what for recipe in recipes for path, what in _parts(recipe)},
+        behind=_behind(recipes),
+        results=frozenset(path for path in results if path in sources),
+    )
+
+
+def _parts(recipe: Recipe) -> Iterable[tuple[str, str]]:
+    yield str(recipe.file), "a recipe"
+    for layer in recipe.layers:
+        if layer.file != recipe.file:
+            yield str(layer.file), f"a file that {recipe.file.name} includes"
+    if recipe.foreach and recipe.foreach.rows:
+        yield os.path.normpath(recipe.folder / recipe.foreach.rows), f"the file with the rows of {recipe.file.name}"
+
+
+def _behind(recipes: Iterable[Recipe]) -> Mapping[str, Collection[str]]:
+    """By recipe all that come after it, however many are between."""
+    after = {recipe.name: set(recipe.after) for recipe in recipes}
+    grown = True
+    while grown:
+        more = {
+            name: before | {far for near in before for far in after.get(near, ())} for name, before in after.items()
+        }
+        grown, after = more != after, more
+    return {name: frozenset(one for one, before in after.items() if name in before) for name in after}

@@ -1,0 +1,50 @@
+"""Keeps results off what the work needs where they are put, whatever a server called them and wherever links lead."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from runner.execute.faults import DeliveryError
+from runner.plan import Job, Needed
+
+_WAITS = "the result is bought and waits on the server: run again with another save.path, and nothing is bought again"
+
+
+class Guard:
+    def __init__(self, needed: Needed) -> None:
+        self._needed = needed
+        self._resolved = replace(needed, state=needed.state and os.path.realpath(needed.state))
+
+    def require_harmless(self, path: Path, job: Job) -> None:
+        """Raises DeliveryError where a file at `path` would be taken for a recipe, settings or the like."""
+        folder = str(job.save.folder)
+        for one, below in ((str(path), folder), (_real(path), os.path.realpath(folder))):
+            if what := self._needed.never(one, folder=below):
+                raise DeliveryError(
+                    f"{path} is what the API calls a result, and would be taken for {what}", hint=_WAITS
+                )
+
+    def require_dispensable(self, path: Path, job: Job) -> None:
+        """Raises DeliveryError where what lies at `path` is needed."""
+        what = self._needed.there(str(path), recipe=job.recipe)
+        if not what and (known := self._known.get(_real(path))):
+            what = self._needed.there(known, recipe=job.recipe)
+        if what:
+            raise DeliveryError(f"{path} is {what}, which a result doesn't replace", hint=_WAITS)
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        return {_real(Path(file)): file for file in self._needed.files}
+
+
+def _real(path: Path) -> str:
+    """`path` with all links on its way resolved; a link at its end is what would be replaced itself."""
+    return f"{_real_folder(path.parent).rstrip('/')}/{path.name}"
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: Path) -> str:
+    return os.path.realpath(folder)

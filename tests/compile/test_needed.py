@@ -1,0 +1,97 @@
+"""What no result may take the place of, told from what any may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.compile import Job, Needed, needed_by
+from runner.recipe.model import Foreach, Recipe, Save
+from runner.recipe.place import Layer
+
+FOLDER = "/srv/shop"
+NEEDED = Needed(state=f"{FOLDER}/.state")
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("a.recipe.toml", "a recipe"),
+        ("deep/A.Recipe.JSON", "a recipe"),
+        ("runner.toml", "the runner's settings"),
+        ("deep/runner.toml", "the runner's settings"),
+        (".git", "a part of .git"),
+        (".git/hooks/x", "a part of .git"),
+        ("../.git/hooks/x", "a part of .git"),
+        (".runner/.runner", "a part of .runner"),
+        (".state", "what the runner itself remembers"),
+        (".state/runs.db", "what the runner itself remembers"),
+        (".stated", ""),
+        ("recipe.toml", ""),
+        ("my-runner.toml", ""),
+        ("runner.toml.webp", ""),
+        (".gitignore", ""),
+        ("a.git/x", ""),
+    ],
+)
+def test_some_names_are_obeyed_whoever_gives_them(path: str, what: str) -> None:
+    whole = f"/srv/{path[3:]}" if path.startswith("../") else f"{FOLDER}/{path}"
+
+    assert NEEDED.never(whole, folder=FOLDER) == what
+
+
+def test_what_lies_above_the_recipe_is_no_name_of_a_result() -> None:
+    assert NEEDED.never("/srv/.git/modules/shop/out/a.webp", folder="/srv/.git/modules/shop") == ""
+
+
+def job(kitchen: Any, name: str, source: str, *, on_conflict: Any = "overwrite", **more: Any) -> tuple[Recipe, Job]:
+    made = kitchen.recipe(
+        {"input": [{"type": "upload", "source": source}], "conversion": [{"target": "webp"}]},
+        name=name,
+        file=Path(FOLDER) / f"{name}.recipe.toml",
+        save=Save(path="{output.filename}", on_conflict=on_conflict),
+        **more,
+    )
+    return made, kitchen.job_of(made, files=[[kitchen.content(source)]])
+
+
+def needed(*made: tuple[Recipe, Job], results: tuple[str, ...] = ()) -> Needed:
+    return needed_by([one for _, one in made], [one for one, _ in made], state=Path(FOLDER, ".runner"), results=results)
+
+
+def test_sources_recipes_and_what_they_are_made_of_are_there_to_stay(kitchen: Any) -> None:
+    layers = (Layer(file=Path(FOLDER, "a.recipe.toml")), Layer(file=Path(FOLDER, "common.toml")))
+    found = needed(
+        job(kitchen, "a", "in/a.png", layers=layers),
+        job(kitchen, "b", "in/b.png", foreach=Foreach(kind="rows", rows="./rows.csv")),
+    )
+
+    assert found.there(f"{FOLDER}/in/a.png", recipe="a") == "a source of a"
+    assert found.there(f"{FOLDER}/in/b.png", recipe="a") == "a source of b[]"
+    assert found.there(f"{FOLDER}/b.recipe.toml", recipe="a") == "a recipe"
+    assert found.there(f"{FOLDER}/common.toml", recipe="b") == "a file that a.recipe.toml includes"
+    assert found.there(f"{FOLDER}/rows.csv", recipe="a") == "the file with the rows of b.recipe.toml"
+    assert found.there(f"{FOLDER}/in/c.png", recipe="a") == ""
+
+
+def test_results_stay_results_for_whom_comes_before_whoever_takes_them(kitchen: Any) -> None:
+    first, second = job(kitchen, "first", "in/a.png"), job(kitchen, "second", "out/b.png", after=("first",))
+    third = job(kitchen, "third", "out/c.png", after=("second",))
+    found = needed(first, second, third)
+
+    assert [found.there(f"{FOLDER}/out/{one}.png", recipe="first") for one in "bc"] == ["", ""]
+    assert found.there(f"{FOLDER}/in/a.png", recipe="third") == "a source of first"
+
+
+def test_what_was_delivered_is_nobodys_source_but_its_own_recipes(kitchen: Any) -> None:
+    path = f"{FOLDER}/out/a.png"
+    found = needed(job(kitchen, "first", "in/a.png"), job(kitchen, "second", "out/a.png"), results=(path,))
+
+    assert found.there(path, recipe="first") == ""
+    assert found.there(path, recipe="second") == "a source of second"
+
+
+def test_nothing_is_gathered_where_nobody_overwrites(kitchen: Any) -> None:
+    assert needed(job(kitchen, "a", "in/a.png", on_conflict="rename")).files == set()
