@@ -53,11 +53,7 @@ class Needed:
         """What lies at `path` that no result of `recipe` may replace, "" where nothing does."""
         if path in self.parts:
             return self.parts[path]
-        takers = self.sources.get(path, {})
-        if recipe in takers:
-            return f"a source of {takers[recipe]}"
-        if path in self.results:
-            return ""
+        takers = self.sources.get(path, {}) if path not in self.results else {}
         behind = self.behind.get(recipe, ())
         return next((f"a source of {address}" for name, address in takers.items() if name not in behind), "")
 

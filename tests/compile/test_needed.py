@@ -85,12 +85,12 @@ def test_results_stay_results_for_whom_comes_before_whoever_takes_them(kitchen: 
     assert found.there(f"{FOLDER}/in/a.png", recipe="third") == "a source of first"
 
 
-def test_what_was_delivered_is_nobodys_source_but_its_own_recipes(kitchen: Any) -> None:
+def test_what_was_delivered_stays_a_result_whoever_takes_it(kitchen: Any) -> None:
     path = f"{FOLDER}/out/a.png"
-    found = needed(job(kitchen, "first", "in/a.png"), job(kitchen, "second", "out/a.png"), results=(path,))
+    first, second = job(kitchen, "first", "in/a.png"), job(kitchen, "second", "out/a.png")
 
-    assert found.there(path, recipe="first") == ""
-    assert found.there(path, recipe="second") == "a source of second"
+    assert needed(first, second, results=(path,)).there(path, recipe="first") == ""
+    assert needed(first, second).there(path, recipe="first") == "a source of second"
 
 
 def test_nothing_is_gathered_where_nobody_overwrites(kitchen: Any) -> None:
