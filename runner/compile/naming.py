@@ -6,10 +6,17 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from runner.wire.formats import file_ending
-from runner.wire.names import clean_name, plain_name, unique_names, uploaded_name
+from runner.wire.names import (
+    MOST_BYTES,
+    clean_name,
+    fitted,
+    is_ending,
+    plain_name,
+    unique_names,
+    uploaded_name,
+)
 from runner.wire.values import JsonObject, as_list, as_object, as_text
 
-MOST_BYTES = 255
 NAMELESS = "file"  # what the API calls an upload of whose name nothing is left
 
 
@@ -33,8 +40,8 @@ def safe_name(name: str, *, fallback: str) -> str:
     The ending is kept where the name must be shortened. None is hidden and ends in ".part": such are half files,
     which are removed when nobody writes them any more.
     """
-    plain = plain_name(name)
-    return _shortened((plain.lstrip(".") if plain.endswith(".part") else plain) or fallback)
+    plain = _shortened(plain_name(name))
+    return (plain.lstrip(".") if plain.endswith(".part") else plain) or fallback
 
 
 def parted(name: str) -> tuple[str, str]:
@@ -46,9 +53,8 @@ def parted(name: str) -> tuple[str, str]:
 def _shortened(name: str) -> str:
     if len(name.encode()) <= MOST_BYTES:
         return name
-    _, suffix = parted(name)
-    room = MOST_BYTES - len(suffix.encode())
-    return name.encode()[:room].decode(errors="ignore") + suffix
+    stem, suffix = parted(name)
+    return fitted(stem, suffix) if is_ending(suffix) else fitted(name, "")
 
 
 def stem_of(entry: JsonObject) -> str:

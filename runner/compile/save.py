@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from runner.compile.naming import MOST_BYTES, parted
+from runner.compile.naming import parted
 from runner.errors import InvalidError
 from runner.recipe.model import DEFAULT_SAVE, OnConflict
 from runner.recipe.template import expand
+from runner.wire.names import MOST_BYTES
 from runner.wire.values import Json
 
 _MOST_PATH_BYTES = 4096  # with the zero at its end; source: path_resolution(7)

@@ -12,6 +12,8 @@ from runner.execute.disk import is_intact
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.plan import Step
 
+_TELLING = 32  # characters of a name, of which the end may have had to go
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edited:
@@ -45,8 +47,9 @@ def told_of(edited: Collection[Edited], outcomes: Sequence[Outcome]) -> list[Out
 
 
 def _where_now(one: Edited) -> Path | None:
+    beginning = one.path.name[:_TELLING]
     with suppress(OSError), os.scandir(one.path.parent) as entries:
-        named = (e for e in entries if e.name.startswith(one.path.name) and e.name.endswith(".changed"))
+        named = (e for e in entries if e.name.startswith(beginning) and e.name.endswith(".changed"))
         return next((Path(each.path) for each in named if each.inode() == one.inode), None)
     return None
 

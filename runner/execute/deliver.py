@@ -24,6 +24,7 @@ from runner.execute.syncing import Syncer
 from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
+from runner.wire.names import fitted, numbered
 
 T = TypeVar("T")
 
@@ -276,7 +277,7 @@ def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
 
 def _keep_aside(path: Path) -> None:
     """Give what lies at `path` another name, too: somebody edited it since it was delivered."""
-    aside = path.with_name(f"{path.name}.changed")
+    aside = path.with_name(fitted(path.name, ".changed"))
     free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
     os.link(path, free, follow_symlinks=False)
 
@@ -322,7 +323,7 @@ async def _to_its_end(work: Callable[[], T]) -> T:
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    return (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+    return (path.with_name(numbered(path.name, number)) for number in count(1))
 
 
 def _exists(path: Path) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-_MOST_BYTES = 255 - 5  # room for an extension
+MOST_BYTES = 255  # of a name, on most file systems
+_MOST_CLEAN_BYTES = MOST_BYTES - 5  # room for an extension
+_MOST_ENDING_BYTES = 32  # what is longer tells no kind of file
 
 
 def plain_name(name: str) -> str:
@@ -22,7 +24,7 @@ def plain_name(name: str) -> str:
 def clean_name(name: str) -> str:
     """`name` as a plain file name of at most 255 bytes with its extension; empty where nothing but dots is left."""
     name = plain_name(name)
-    while len(name.encode()) > _MOST_BYTES:
+    while len(name.encode()) > _MOST_CLEAN_BYTES:
         stem, dot, extension = name.rpartition(".")
         name = stem[:-1] + dot + extension if stem and len(extension) < 12 else name[:-1]
     return name
@@ -36,11 +38,27 @@ def unique_names(names: Iterable[str]) -> list[str]:
         number, unique = 1, name
         while unique.lower() in taken:
             number += 1
-            path = PurePosixPath(name)
-            unique = f"{path.stem}-{number}{path.suffix}"
+            unique = numbered(name, number)
         taken.add(unique.lower())
         result.append(unique)
     return result
+
+
+def numbered(name: str, number: int) -> str:
+    """`a-2.png` of `a.png`, no longer than a name may be."""
+    path = PurePosixPath(name)
+    stem, ending = (path.stem, path.suffix) if is_ending(path.suffix) else (name, "")
+    return fitted(stem, f"-{number}{ending}")
+
+
+def fitted(stem: str, tail: str) -> str:
+    """`stem` and `tail`, of the stem as much as a name may hold."""
+    return stem.encode()[: MOST_BYTES - len(tail.encode())].decode(errors="ignore") + tail
+
+
+def is_ending(suffix: str) -> bool:
+    """Whether what follows the last dot of a name is worth keeping where the name is cut."""
+    return len(suffix.encode()) <= _MOST_ENDING_BYTES
 
 
 def sent_name(name: str) -> str:

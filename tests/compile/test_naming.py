@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runner.compile.naming import bought_stem, own_name, parted, result_ending, safe_name
+from runner.compile.naming import bought_stem, names_of, own_name, parted, result_ending, safe_name
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,27 @@ def test_what_an_operation_makes_is_called_after_what_it_is_done_to(
     conversion: dict[str, Any], source: str, ending: str
 ) -> None:
     assert result_ending(conversion, source=source) == ending
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 400 + ".jpg", "é" * 200 + ".jpg", "x." + "e" * 300, "." + "e" * 300, "x" * 254 + ".", "x" * 250 + ".jpg"],
+)
+def test_names_that_are_too_long_are_cut_and_stay_apart(name: str) -> None:
+    names = names_of([name] * 12, bought_as="", wanted="")
+
+    assert len(set(names)) == 12
+    assert max(len(one.encode()) for one in names) <= 255
+    assert all(one.endswith(".jpg") == name.endswith(".jpg") for one in names)
+
+
+def test_what_is_cut_is_no_half_file_either() -> None:
+    name = ".0123456789ab-" + "0" * 227 + "-01234567.part" + "e" * 40
+
+    assert not safe_name(name, fallback="output-1").startswith(".")
+
+
+def test_a_name_that_gets_another_stem_is_cut_for_it() -> None:
+    (name,) = names_of(["a" * 100 + ".jpg"], bought_as="a", wanted="b" * 250)
+
+    assert (len(name), name[-4:]) == (255, ".jpg")

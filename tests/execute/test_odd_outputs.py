@@ -128,3 +128,49 @@ def test_outputs_in_another_order_are_still_themselves(
     assert run(scene, man, lanes[0]).code == 0
 
     assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in scene.out.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["y" * 400 + ".webp", "x." + "e" * 300])
+def test_names_that_are_too_long_keep_no_output_from_being_delivered(
+    man: Middleman, server: Server, lanes: list[Forge], scene: Scene, name: str
+) -> None:
+    man.change = outputs(lambda _, one: {**one, "filename": name})
+
+    ended = run(scene, man, lanes[0])
+
+    assert ended.code == 0, ended.stderr
+    assert sorted(len(path.name) for path in scene.out.iterdir()) == [255, 255]
+    assert starts(scene, server) == 1
+
+
+def test_an_output_that_can_not_be_put_holds_up_no_other(
+    man: Middleman, server: Server, lanes: list[Forge], scene: Scene
+) -> None:
+    """What save.path adds to a name may make it too long."""
+    recipe = scene.recipe.read_text()
+    scene.recipe.write_text(recipe.replace("{output.filename}", "{output.stem}-large.{output.ext}"))
+    man.change = outputs(lambda index, one: one if index else {**one, "filename": "y" * 400 + ".webp"})
+
+    ended = run(scene, man, lanes[0])
+
+    assert ended.code == FAILED
+    assert "261 bytes" in trouble(ended)["message"]
+    assert [path.name for path in scene.out.iterdir()] == ["a-large.jpg"]
+
+
+@pytest.mark.parametrize("policy", ["rename", "error"])
+def test_a_long_name_gives_way_and_what_was_edited_is_kept(
+    man: Middleman, lanes: list[Forge], scene: Scene, policy: str
+) -> None:
+    scene.recipe.write_text(scene.recipe.read_text().replace('"path"', f'"on_conflict": "{policy}", "path"'))
+    man.change = outputs(lambda index, one: {**one, "filename": ("y", "z")[index] * 251 + ".jpg"})
+    assert run(scene, man, lanes[0]).code == 0
+    edited = scene.out / ("y" * 251 + ".jpg")
+    edited.write_bytes(b"edited")
+
+    ended = run(scene, man, lanes[0])
+
+    kept = {"rename": edited.name, "error": "y" * 247 + ".changed"}[policy]
+    assert (ended.code, (scene.out / kept).read_bytes()) == (0, b"edited"), ended.stderr
+    assert len(list(scene.out.iterdir())) == 3
+    assert (kept in str(ended.jobs[0]["warnings"])) == (policy == "error")
