@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from posixpath import splitext
 
-from runner.errors import ExitCode
+from runner.errors import ExitCode, counted
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.plan import FREE_IT, NAME_TAKEN, Step
@@ -46,8 +46,17 @@ def as_succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, 
         spent=spent,
         outputs=files,
         warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
-        + tuple(_misnamed(ended, files)),
+        + tuple(_misnamed(ended, files))
+        + tuple(_late(ended)),
     )
+
+
+def _late(ended: Ended) -> Iterator[Trouble]:
+    if ended.more:
+        shown, more = counted(len(ended.job.outputs), "output"), counted(ended.more, "output")
+        yield Trouble(
+            message=f"job {ended.job.id} shows {shown} now, {more} more than when it ended; all of them are delivered"
+        )
 
 
 SAME_ENDINGS = {"jpeg": "jpg", "tif": "tiff", "htm": "html"}

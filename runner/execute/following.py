@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from runner.client.errors import GoneError, OutcomeUnknownError, RefusedError
+from runner.client.errors import ApiError, GoneError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.execute.copies import as_noted
 from runner.execute.faults import LostJobError, NotStartedError, UndeliverableError, UnfollowedError
 from runner.execute.parking import PARKED_STATUSES
-from runner.execute.shown import output_records, shows_all
+from runner.execute.shown import may_show_more, output_records, shows_all
 from runner.execute.work import Work
 from runner.runlog import Event, Failed, Finished, Lost, Started
 from runner.state import KeyState
@@ -21,15 +22,21 @@ from runner.wire.values import JsonObject
 STARTS_AGAIN = 3  # of a job that the server goes on showing as not started
 # Seconds before each look at a job that was shown as completed without all of its outputs: they may come a bit later.
 LOOKS_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 4.0)
+# The same where nobody knows how many outputs there will be, until two looks find as many.
+LOOKS_FOR_MORE_S = (0.5, 1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """A job that has ended, and the payload it was bought with."""
+    """A job that has ended, and the payload it was bought with.
+
+    more  how many outputs it shows beside those that it had when its end was written down
+    """
 
     job: wire.Job
     payload: JsonObject
     attempt: int
+    more: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -91,6 +98,10 @@ class Following:
             await self.work.log(*before)
             before = ()
             job = await self._shown_whole(job, payload)
+        if job.status == StatusCode.COMPLETED and may_show_more(payload):
+            await self.work.log(*before)
+            before = ()
+            job = await self._shown_to_the_last(job)
         await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt))
         return Ended(job=job, payload=payload, attempt=attempt)
 
@@ -103,6 +114,17 @@ class Following:
                 break
         if not job.ended:
             raise OutcomeUnknownError(f"job {job.id} was shown as completed and isn't now; the next run asks again")
+        return job
+
+    async def _shown_to_the_last(self, job: wire.Job) -> wire.Job:
+        """Several outputs of one conversion may appear one after another. A look that fails says nothing of them."""
+        for wait_s in LOOKS_FOR_MORE_S:
+            await self.work.site.sleep(wait_s)
+            with suppress(ApiError):
+                seen = await self.work.site.api.job(job.id)
+                if seen.status != StatusCode.COMPLETED or len(seen.outputs) <= len(job.outputs):
+                    break
+                job = seen
         return job
 
     async def lost(self, job_id: str, attempt: int) -> LostJobError:
@@ -120,8 +142,9 @@ class Following:
                 f"job {state.job_id} was completed, and the server calls it '{job.status}' now",
                 hint="nothing was bought again; raise epoch to buy it anew",
             )
-        outputs = as_noted(state.outputs, job.outputs)
-        return Ended(job=replace(job, outputs=outputs), payload=dict(state.payload), attempt=state.attempt)
+        job = replace(job, outputs=as_noted(state.outputs, job.outputs))
+        more = max(0, len(job.outputs) - len(state.outputs))
+        return Ended(job=job, payload=dict(state.payload), attempt=state.attempt, more=more)
 
 
 def end_line(job: wire.Job, *, key: str, attempt: int) -> Finished | Failed:

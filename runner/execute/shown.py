@@ -47,6 +47,15 @@ def shows_all(job: wire.Job, payload: JsonObject) -> bool:
     return len(job.outputs) >= (min(here, 1) if may_fail else here)
 
 
+def may_show_more(payload: JsonObject) -> bool:
+    """Whether a conversion may have several outputs, how many only the server knows."""
+    rows = map(as_object, as_list(payload.get("conversion")))
+    return any(
+        as_object(row.get("options")).get("allow_multiple_outputs") is True and not row.get("output_target")
+        for row in rows
+    )
+
+
 def job_of(state: KeyState) -> wire.Job:
     """The job as it was seen to end, as far as the log remembers."""
     return wire.Job(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.execute.lab import Ended, Forge, Server, Web, judge
+from tests.execute.lab import Ended, Forge, Server, Web, judge, picture
 from tests.execute.middleman import Middleman, between, honest
 from tests.execute.scenarios import Build, Scene, two_conversions, upload
 
@@ -88,6 +89,46 @@ def test_outputs_that_do_not_come_are_a_failure_until_they_do(
     assert (first.code, again.code) == (FAILED, FAILED)
     assert "is completed, and shows" in first.jobs[0]["errors"][0]["message"]
     assert (last.code, scene.wrong_files(), starts(scene, server)) == (0, [], 1), last.stderr
+
+
+def several(folder: Path) -> Scene:
+    """Two results of one conversion."""
+    scene = upload(folder, next(SEEDS), "")
+    (folder / "in" / "b.png").write_bytes(picture(next(SEEDS)))
+    recipe = json.loads(scene.recipe.read_text())
+    recipe["input"] = [{"type": "upload", "source": "in/*.png"}]
+    recipe["conversion"][0]["options"]["allow_multiple_outputs"] = True
+    scene.recipe.write_text(json.dumps(recipe))
+    return replace(scene, results={**scene.results, "b.webp": scene.results["a.webp"]})
+
+
+def test_outputs_of_one_conversion_may_come_one_after_another(
+    man: Middleman, server: Server, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = several(tmp_path / "work")
+    man.change = meddling = Meddling("GET", one_output)
+
+    ended = run(scene, man, lanes[0])
+
+    assert len(meddling.changed) == 1
+    assert (ended.code, scene.wrong_files(), starts(scene, server)) == (0, [], 1), ended.stderr
+
+
+def test_outputs_that_come_after_all_are_delivered_again_and_told(
+    man: Middleman, server: Server, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = several(tmp_path / "work")
+    man.change = Meddling("GET", one_output, times=1000)
+    assert run(scene, man, lanes[0]).code == 0
+    (scene.out / "a.webp").unlink()
+    man.change = honest
+
+    ended = run(scene, man, lanes[0])
+
+    (warning,) = ended.jobs[0]["warnings"]
+    assert "shows 2 outputs now, 1 output more than when it ended" in warning["message"]
+    assert (ended.code, scene.wrong_files(), starts(scene, server)) == (0, [], 1), ended.stderr
+    assert run(scene, man, lanes[0]).points == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
