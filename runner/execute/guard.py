@@ -20,12 +20,11 @@ class Guard:
 
     def require_harmless(self, path: Path, job: Job) -> None:
         """Raises DeliveryError where a file at `path` would be taken for a recipe, settings or the like."""
-        folder = str(job.save.folder)
-        for one, below in ((str(path), folder), (_real(path), os.path.realpath(folder))):
-            if what := self._needed.never(one, folder=below):
-                raise DeliveryError(
-                    f"{path} is what the API calls a result, and would be taken for {what}", hint=_WAITS
-                )
+        folder = job.save.folder
+        what = self._needed.never(str(path), folder=str(folder))
+        what = what or self._resolved.never(_real(path), folder=_real_folder(folder))
+        if what:
+            raise DeliveryError(f"a result called {path} would be taken for {what}", hint=_WAITS)
 
     def require_dispensable(self, path: Path, job: Job) -> None:
         """Raises DeliveryError where what lies at `path` is needed."""

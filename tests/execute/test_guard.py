@@ -81,6 +81,23 @@ def test_no_name_that_a_server_gives_makes_what_runs_obey(
     assert judge(server.state, scene.state, scene.out, crashes=0).starts == 1
 
 
+@pytest.mark.parametrize("at", ["state", "elsewhere"])
+def test_no_link_leads_a_result_among_what_the_runner_remembers(
+    man: Middleman, lanes: list[Forge], scene: Scene, at: str
+) -> None:
+    (scene.folder / "elsewhere").mkdir()
+    (scene.folder / "state").symlink_to("elsewhere")
+    (scene.folder / "in" / "link").symlink_to(scene.folder / at)
+    change(scene, save={"path": "in/{output.stem}/{output.filename}"})
+    man.change = called("link")
+
+    ended = lanes[0].run(scene.order(man.base_url))
+
+    assert ended.code == FAILED
+    assert ended.jobs[0]["errors"][0]["message"].endswith("would be taken for what the runner itself remembers")
+    assert not (scene.folder / "elsewhere" / "link").exists()
+
+
 @pytest.mark.parametrize("save", ["in/{output.filename}", "link/{output.filename}"])
 @pytest.mark.parametrize("name", ["a.png", "b.png", "sizes.json"])
 def test_what_the_work_needs_is_not_replaced_whatever_the_server_calls_a_result(
