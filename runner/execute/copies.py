@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from runner.execute.disk import is_intact
@@ -28,12 +28,16 @@ async def intact_copies(state: KeyState) -> Sequence[DeliveredFile]:
 def places_of(known: Sequence[OutputRecord], shown: Sequence[JobOutput]) -> dict[int, int]:
     """Where each output that the log knows stands among those that are shown now, as far as that is beyond doubt.
 
-    An id says which is which only where no other output has it; else all that is known of them must be the same.
+    An id says which is which only where no other output has it; else all that is known of them, which must be another
+    for each. What stands behind the ? of an address may be a signature, and new each time.
     """
-    places: dict[object, list[int]] = defaultdict(list)
-    for place, name in enumerate(_identities(shown)):
-        places[name].append(place)
-    return {index: places[name].pop(0) for index, name in enumerate(_identities(known)) if places[name]}
+    if list(map(_all_of, known)) == list(map(_all_of, shown)):
+        return dict(enumerate(range(len(known))))
+    before, now = _identities(known), _identities(shown)
+    known_times, times = Counter(before), Counter(now)
+    alone = {name for name in known_times if known_times[name] == times[name] == 1}
+    places = {name: place for place, name in enumerate(now)}
+    return {index: places[name] for index, name in enumerate(before) if name in alone}
 
 
 def as_noted(known: Sequence[OutputRecord], shown: Sequence[JobOutput]) -> tuple[JobOutput, ...]:
@@ -51,6 +55,9 @@ def as_noted(known: Sequence[OutputRecord], shown: Sequence[JobOutput]) -> tuple
 def _identities(outputs: Sequence[OutputRecord | JobOutput]) -> list[object]:
     ids = Counter(one.id for one in outputs)
     return [
-        one.id if one.id and ids[one.id] == 1 else (one.id, one.filename, one.size_bytes, one.checksum, one.uri)
-        for one in outputs
+        one.id if one.id and ids[one.id] == 1 else (*_all_of(one)[:-1], one.uri.partition("?")[0]) for one in outputs
     ]
+
+
+def _all_of(one: OutputRecord | JobOutput) -> tuple[str, str, int, str, str]:
+    return (one.id, one.filename, one.size_bytes, one.checksum, one.uri)

@@ -26,6 +26,8 @@ def output(name: str, **more: object) -> dict[str, object]:
 
 
 ALIKE = {"id": None, "filename": "a.webp"}
+SIGNED = ALIKE | {"uri": "http://x/get?***"}
+SIGNED_ANEW = ALIKE | {"uri": "http://x/get?2"}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,9 @@ ALIKE = {"id": None, "filename": "a.webp"}
         ([output("a", id=None), output("b", id=None)], [output("b", id=None), output("a", id=None)], {0: 1, 1: 0}),
         ([output("a", id="x"), output("b", id="x")], [output("b", id="x"), output("a", id="x")], {0: 1, 1: 0}),
         ([output("a", **ALIKE), output("b", **ALIKE)], [output("c", **ALIKE), output("d", **ALIKE)], {}),
+        ([output("a", **ALIKE), output("b", **ALIKE)], [output("a", **ALIKE), output("b", **ALIKE)], {0: 0, 1: 1}),
+        ([output("a", **SIGNED), output("b", **SIGNED)], [output("b", **SIGNED_ANEW), output("a", **SIGNED)], {}),
+        ([output("a", id="", uri="http://x/a?1")], [output("a", id="", uri="http://x/a?2")], {0: 0}),
     ],
 )
 def test_an_output_is_the_one_whose_id_it_alone_has_or_that_is_alike_in_all(
