@@ -86,6 +86,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # States note the run's date, the endpoint and the epoch, deliveries their time and recipe; keys hold accounts.
     (),
+    # Deliveries that failed name what was put all the same.
+    (),
 )
 
 
