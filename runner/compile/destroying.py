@@ -34,6 +34,8 @@ def _told(job: Job, needed: Needed, run_date: str) -> str:
 
 
 def _places(job: Job, run_date: str) -> tuple[str, ...]:
+    if not job.expected and job.save.on_conflict != "overwrite":
+        return (f"{job.save.base}/x",)  # whatever the name will be
     try:
         return job.expected_paths(run_date=run_date) or job.save.places_for(("x",), run_date=run_date)
     except InvalidError:  # told elsewhere

@@ -18,6 +18,7 @@ from runner.recipe.model import Recipe
 
 SETTINGS_NAME = "runner.toml"
 _FOLDERS = frozenset({".git", ".runner"})
+_LONGEST = max(map(len, ENDINGS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,14 +40,14 @@ class Needed:
     def never(self, path: str, *, folder: str) -> str:
         """What a file at `path` would be taken for, whoever names it and whether or not there is one already; "" where
         it is a file like any other. `folder` is that of the recipe: what lies above it isn't looked at."""
-        if self.state and f"{path}/".startswith(f"{self.state}/"):
+        if self.state and path.startswith(self.state) and path[len(self.state) :][:1] in ("", "/"):
             return "what the runner itself remembers"
-        if path.lower().endswith(ENDINGS):
+        if path[-_LONGEST:].lower().endswith(ENDINGS):
             return "a recipe"
-        if path.rpartition("/")[2] == SETTINGS_NAME:
+        if path.endswith(f"/{SETTINGS_NAME}"):
             return "the runner's settings"
-        if (hidden := _FOLDERS.intersection(path.split("/"))) and not hidden.issubset(folder.split("/")):
-            return f"a part of {min(hidden)}"
+        if "/." in path and (hidden := _FOLDERS.intersection(path.split("/"))):
+            return f"a part of {min(hidden)}" if not hidden.issubset(folder.split("/")) else ""
         return ""
 
     def there(self, path: str, *, recipe: str) -> str:
