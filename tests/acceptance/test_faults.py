@@ -280,7 +280,10 @@ def test_a_download_that_is_always_spoilt_leaves_some_for_a_person_and_says_wher
 
     with faulty(desk, "download corrupt #1-2", "--max-downloads", "3") as shell:
         ended = shell.runner("run", "a.recipe.toml")
-        asked = re.search(r"the result is bought, and GET (/jobs/\S+) says where it lies", ended.err)
+        asked = re.search(
+            r"bought and waits on the server until .*, and GET (/jobs/\S+) says where it lies",
+            ended.err,
+        )
         assert asked is not None, ended.err
         base, key = shell.more["API2CONVERT_BASE_URL"], shell.more["API2CONVERT_API_KEY"]
         (output,) = httpx.get(base + asked[1], headers={"X-Oc-Api-Key": key}).json()["output"]
