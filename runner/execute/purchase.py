@@ -22,6 +22,7 @@ from runner.execute.work import Work
 from runner.plan import Action
 from runner.runlog import (
     Abandoned,
+    AlreadyStarting,
     BudgetExceeded,
     Created,
     Event,
@@ -109,7 +110,7 @@ class Purchase:
             raise
         try:
             return await self._stage_and_start(created, body, attempt=attempt, payload=payload)
-        except (ApiError, BudgetExceeded, asyncio.CancelledError) as error:
+        except (ApiError, AlreadyStarting, BudgetExceeded, asyncio.CancelledError) as error:
             hurried = isinstance(error, asyncio.CancelledError)
             await self._clear_away(created.id, attempt, within_s=LAST_ANSWER_S if hurried else None)
             await self.start.barred(error, attempt)

@@ -8,7 +8,9 @@ in doubt a key counts as started: what may have been bought must not be bought a
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import glob
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +23,10 @@ import apsw
 
 from runner.runlog import ledger
 from runner.runlog.database import Clock, Row, Transaction
-from runner.runlog.events import KeyEvent, StoredEvent
+from runner.runlog.events import Intent, KeyEvent, Refused, Starting, StoredEvent
+from runner.runlog.exchange import WRITE_AHEAD_LOG, exchange, keep
 from runner.runlog.faults import UPDATE, LogBusy, LogNewer, LogUnusable, OutOfOrder
+from runner.runlog.file_lock import alone
 from runner.runlog.fold import follow, follow_leniently
 from runner.runlog.gathered import Gathered
 from runner.runlog.owner import Life, OwnerLocks
@@ -44,7 +48,6 @@ UNBOUGHT = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})
 # Whoever has a database with a write-ahead log open holds a shared lock on these bytes for as long: length and start.
 # Source: SQLite, os.h (SHARED_FIRST, SHARED_SIZE).
 SHARED_BY_ALL = (510, 0x4000_0002)
-SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,14 +87,19 @@ def salvage(path: Path, *, now: datetime) -> Salvaged:
             hint="name its folder with --state; the first run makes a new one",
         )
     _refuse_company(path)
-    backup = path.with_name(f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
-    with _alone(path) as file, tempfile.TemporaryDirectory(dir=path.parent, prefix="salvage-") as name:
-        folder = Path(name)
-        _copy(file, path, folder / "old.db")
-        _refuse_newer(folder / "old.db", named=path)
-        told = _make(folder / "new.db", _remains(folder / "old.db", named=path))
-        _move(path, backup)
-        (folder / "new.db").replace(path)
+    try:
+        with alone(path), _alone_in_sqlite(path) as file, _workshop(path) as folder:
+            old, new = folder / "old.db", folder / "new.db"
+            _copy(file, path, old)
+            _refuse_newer(old, named=path)
+            told = _make(new, _remains(old, named=path))
+            _require_merged(old)
+            backup = keep(path, named=f"{path.name}.damaged-{now.astimezone(UTC):%Y%m%dT%H%M%S}")
+            exchange(path, merged=old, sound=new)
+    except BlockingIOError as error:
+        raise _busy(path) from error
+    except OSError as error:
+        raise LogUnusable(f"{path}: {error.strerror or error}. The log is as it was.") from error
     return replace(told, backup=backup)
 
 
@@ -104,17 +112,12 @@ def _refuse_company(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[IO[bytes]]:
-    """The file, while nobody has the log open. Who goes on with a file that was moved away notes what is bought where
-    no other run finds it.
+def _alone_in_sqlite(path: Path) -> Iterator[IO[bytes]]:
+    """The file, while SQLite has it open nowhere: who couldn't share the lock beside it only looks.
 
     Any other opening and closing of the file in this process would free the lock (POSIX).
     """
-    try:
-        file = path.open("r+b")
-    except OSError as error:
-        raise LogUnusable(f"{path}: {error.strerror or error}. Nothing was changed.") from error
-    with file:
+    with path.open("r+b") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *SHARED_BY_ALL)
         except (BlockingIOError, PermissionError) as error:
@@ -122,14 +125,28 @@ def _alone(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
+@contextlib.contextmanager
+def _workshop(path: Path) -> Iterator[Path]:
+    """A folder beside the log, for a while; those of rebuildings that were killed go, too."""
+    prefix = f"{path.name}-salvage-"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=prefix) as name:
+        yield Path(name)
+
+
 def _copy(file: IO[bytes], path: Path, to: Path) -> None:
-    try:
-        with to.open("wb") as copy:
-            shutil.copyfileobj(file, copy)
-        with contextlib.suppress(FileNotFoundError):  # what is committed may still be in the write-ahead log
-            shutil.copyfile(f"{path}{SIDE_FILES[0]}", f"{to}{SIDE_FILES[0]}")
-    except OSError as error:
-        raise LogUnusable(f"{path}: {error.strerror or error}. Nothing was changed.") from error
+    to.touch(mode=0o600)
+    with to.open("wb") as copy:
+        shutil.copyfileobj(file, copy)
+    with contextlib.suppress(FileNotFoundError):  # what is committed may still be in the write-ahead log
+        shutil.copyfile(f"{path}{WRITE_AHEAD_LOG}", f"{to}{WRITE_AHEAD_LOG}")
+
+
+def _require_merged(copy: Path) -> None:
+    """Whoever closed it last put its write-ahead log into it, and removed that. Raises OSError."""
+    if Path(f"{copy}{WRITE_AHEAD_LOG}").exists():
+        raise OSError(errno.EIO, "what its write-ahead log holds can't be put into a copy of it")
 
 
 def _busy(path: Path) -> LogBusy:
@@ -148,12 +165,6 @@ def _refuse_newer(path: Path, *, named: Path) -> None:
                 f"{len(MIGRATIONS)}), which alone can rebuild it. Nothing was changed.",
                 hint=UPDATE,
             )
-
-
-def _move(path: Path, backup: Path) -> None:
-    for suffix in ("", *SIDE_FILES):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{backup}{suffix}")
 
 
 _LEFT = (
@@ -233,7 +244,7 @@ def _make(path: Path, remains: _Remains) -> Salvaged:
     try:
         with database.writing() as tx:
             gathered = Gathered(db=database)
-            for stored in events:
+            for stored in _with_lost_refusals(events):
                 gathered.project(tx, stored.at, stored.run_id, stored.event)
             gathered.flush(tx)
             readable = {stored.seq for stored in events}
@@ -263,6 +274,20 @@ def _events(rows: Iterable[Row], spoilt: tuple[type[Exception], ...]) -> Iterato
             yield ledger.stored_event((seq, at, run_id, fence, kind, body))
 
 
+def _with_lost_refusals(events: Iterable[StoredEvent]) -> Iterator[StoredEvent]:
+    """`events`, and what must have been said where an attempt starts another job than before: that was refused."""
+    started: dict[tuple[str, int], str] = {}
+    for stored in events:
+        event = stored.event
+        if isinstance(event, Starting):
+            before = started.get((event.key, event.attempt), event.job_id)
+            if before != event.job_id:
+                refused = Refused(key=event.key, attempt=event.attempt, status=0, message="")
+                yield replace(stored, event=refused)
+            started[event.key, event.attempt] = event.job_id
+        yield stored
+
+
 def _insert(tx: Transaction, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
     marks = ", ".join("?" for _ in columns)
     for row in rows:
@@ -275,18 +300,32 @@ def _states(
 ) -> tuple[dict[str, KeyState], set[str]]:
     """What is known of each key, and of which some lines are missing."""
     followed, guessed = _followed(events)
-    for key, attempt, job_id, refused in tables["starts"]:
-        state = followed.get(key)
-        if not refused and (state is None or (state.attempt, state.stage in UNBOUGHT) == (attempt, True)):
-            known = state or KeyState(key=key, attempt=attempt, stage=Stage.STARTING)
-            followed[key] = replace(known, stage=Stage.STARTING, job_id=job_id)
-            guessed.add(key)
     for key, _fence, text in tables["keys"]:
         with contextlib.suppress(*spoilt):
             if text is not None:
                 followed[key] = read_state(text)
                 guessed.discard(key)
+    for key, attempt, job_id, refused in tables["starts"]:
+        state = followed.get(key)
+        if not refused and not _knows_start(state, attempt):
+            followed[key] = _starting(state, key=key, attempt=attempt, job_id=job_id)
+            guessed.add(key)
     return followed, guessed
+
+
+def _knows_start(state: KeyState | None, attempt: int) -> bool:
+    if state is None or state.attempt < attempt:
+        return False
+    return state.attempt > attempt or state.stage not in UNBOUGHT
+
+
+def _starting(state: KeyState | None, *, key: str, attempt: int, job_id: str) -> KeyState:
+    """What may have been bought: of an attempt that the lines don't know of it is all that is known."""
+    if state is None:
+        return KeyState(key=key, attempt=attempt, stage=Stage.STARTING, job_id=job_id)
+    if state.attempt < attempt:
+        state = follow_leniently(state, Intent.again(replace(state, attempt=attempt)), at=0.0)
+    return replace(state, stage=Stage.STARTING, job_id=job_id)
 
 
 def _followed(events: Iterable[StoredEvent]) -> tuple[dict[str, KeyState], set[str]]:

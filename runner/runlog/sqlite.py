@@ -19,6 +19,7 @@ import apsw
 
 from runner.runlog.database import Clock, Row, Transaction, Value
 from runner.runlog.faults import UNSENT, UPDATE, LogBusy, LogCorrupt, LogNewer, LogUnusable
+from runner.runlog.file_lock import FileLock
 from runner.runlog.owner import Owner, OwnerLocks
 from runner.runlog.sqlite_schema import APPLICATION_ID, MIGRATIONS
 
@@ -43,13 +44,12 @@ class SqliteDatabase:
         with _explained(path, sending=False, right="read" if read_only else "write"):
             # Somebody who only looks makes no file: a log that isn't there reads as an empty one.
             self._path = path = None if read_only and path is not None and _is_empty(path) else path
-            self._name = _prepare(path, read_only=read_only)
-            self._writer = self._connect()
+            self._file_lock = None if path is None else _take_file_lock(path, read_only=read_only)
             try:
-                self._open()
-                self._reader = self._connect()
+                self._name = _prepare(path, read_only=read_only)
+                self._connect_twice()
             except BaseException:
-                self._writer.close()
+                self._let_go()
                 raise
 
     @contextlib.contextmanager
@@ -95,9 +95,26 @@ class SqliteDatabase:
     def close(self) -> None:
         if self.locks is not None:
             self.locks.close()
-        with self._read_lock, self._write_lock, _explained(self._path, sending=False):
-            self._reader.close()
+        try:
+            with self._read_lock, self._write_lock, _explained(self._path, sending=False):
+                self._reader.close()
+                self._writer.close()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """After the last connection was closed: from then on the file may be another."""
+        if self._file_lock is not None:
+            self._file_lock.close()
+
+    def _connect_twice(self) -> None:
+        self._writer = self._connect()
+        try:
+            self._open()
+            self._reader = self._connect()
+        except BaseException:
             self._writer.close()
+            raise
 
     def _connect(self) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_READWRITE
@@ -184,14 +201,25 @@ class _SqliteTransaction:
         self._connection.executemany(sql, [tuple(row) for row in rows])
 
 
+def _take_file_lock(path: Path, *, read_only: bool) -> FileLock:
+    """The lock that keeps the file in its place, in a folder that is made with rights for us alone."""
+    if not read_only and not path.parent.is_dir():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return FileLock(path, make=not read_only, within_s=BUSY_TIMEOUT_MS / 1000)
+    except BlockingIOError as error:
+        raise LogBusy(
+            f"{path}: `runner doctor --rebuild-log` is making this run log anew. Nothing was sent.",
+            hint="wait for its end, and run again",
+        ) from error
+
+
 def _prepare(path: Path | None, *, read_only: bool) -> str:
-    """Make the folder and the file with rights for us alone; the name to open it by."""
+    """Make the file with rights for us alone; the name to open it by."""
     if path is None:
         return f"file:/run-log-{uuid.uuid4().hex}?vfs=memdb"
     if read_only:
         return _uri(path) + ("?mode=ro" if _can_share(path) else "?immutable=1")
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     was_there = path.exists()
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     os.close(number)

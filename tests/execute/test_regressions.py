@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+import apsw
 import pytest
 
+from runner.runlog import open_log
+from runner.server.book import read_book
 from tests.execute.island import Island, Kill
 from tests.execute.lab import Forge, Server, Web
 from tests.execute.scenarios import upload
@@ -94,3 +98,21 @@ def test_a_folder_in_the_place_of_a_result_is_said_to_be_in_the_way(
     assert blocked.code == 6
     assert "a.webp is a folder; it is bought already" in blocked.jobs[0]["errors"][0]["message"]
     assert (again.code, scene.wrong_files()) == (0, [])
+
+
+def test_what_was_made_for_an_attempt_that_has_another_job_already_is_deleted(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path, next(NUMBERS), web.url)
+    lanes[0].run(replace(scene.order(server.base_url), point="after Intent"))
+    with open_log(scene.state / "runs.db") as log:
+        (key,) = log.states()
+    with contextlib.closing(apsw.Connection(str(scene.state / "runs.db"))) as connection:
+        connection.execute("INSERT INTO starts (key, attempt, job_id) VALUES (?, 1, 'another')", (key,))
+    before = set(read_book(server.state))
+
+    ended = lanes[0].run(scene.order(server.base_url))
+
+    assert "is already committed to job another" in ended.jobs[0]["errors"][0]["message"]
+    made = [entry.status for job_id, entry in read_book(server.state).items() if job_id not in before]
+    assert made == ["canceled"]

@@ -63,6 +63,7 @@ def test_the_folder_and_the_file_are_for_the_owner_alone(tmp_path: Path) -> None
         "runs.db": "0o600",
         "runs.db-wal": "0o600",
         "runs.db-shm": "0o600",
+        "runs.db-lock": "0o600",
         "owners": "0o700",
     }
     assert place.parent.stat().st_mode & 0o777 == 0o700

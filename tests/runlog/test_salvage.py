@@ -13,8 +13,10 @@ import apsw
 import pytest
 
 from runner.runlog import (
+    Abandoned,
     Created,
     Event,
+    Failed,
     Finished,
     Intent,
     LogBusy,
@@ -22,6 +24,7 @@ from runner.runlog import (
     LogNewer,
     LogUnusable,
     Owner,
+    Refused,
     RunStarted,
     Staged,
     Started,
@@ -164,6 +167,72 @@ def test_how_many_lines_are_lost_nobody_can_tell_without_their_counter(whole: by
     assert salvage(place, now=NOW).lost is None
 
 
+def test_a_refusal_that_is_lost_between_two_jobs_of_an_attempt_leaves_the_last_one(tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    write(
+        place,
+        *begun(1, "first"),
+        Refused(key="k", attempt=1, status=402, message="no credits"),
+        Intent(key="k", attempt=1, addresses=("k",), payload={}, cap=1, recipe="r", account="a"),
+        Abandoned(key="k", attempt=1, job_id="first"),
+        *begun(1, "second")[1:],
+        Started(key="k", attempt=1, job_id="second"),
+    )
+    lose(place, "DELETE FROM events WHERE kind = 'refused'", "UPDATE keys SET state = NULL")
+
+    told = salvage(place, now=NOW)
+
+    with open_log(place) as log:
+        state = log.states()["k"]
+        assert (state.stage, state.job_id) == (Stage.STARTED, "second")
+        assert log.credits().reserved == 1
+    assert told.guessed == ("k",)
+
+
+def test_a_later_attempt_of_which_only_the_start_is_left_is_under_way(tmp_path: Path) -> None:
+    place = tmp_path / "runs.db"
+    write(place, *begun(1, "first"), Failed(key="k", attempt=1, spent=3, errors=()), *begun(2, "second"))
+    lose(place, "DELETE FROM events WHERE body LIKE '%\"attempt\":2%'", "UPDATE keys SET state = NULL")
+
+    told = salvage(place, now=NOW)
+
+    with open_log(place) as log:
+        state = log.states()["k"]
+        assert (state.stage, state.attempt, state.job_id) == (Stage.STARTING, 2, "second")
+        assert (state.recipe, state.addresses, state.spent) == ("r", frozenset({"k"}), 3)
+        assert (state.errors, state.finished_at) == ((), None)
+        fence = asyncio.run(log.claim(["k"], Owner.this_process()))["k"]
+        asyncio.run(log.append(Started(key="k", attempt=2, job_id="second"), run_id="next", fence=fence))
+    assert told.guessed == ("k",)
+
+
+def begun(attempt: int, job_id: str) -> list[Event]:
+    return [
+        Intent(key="k", attempt=attempt, addresses=("k",), payload={}, cap=1, recipe="r", account="a"),
+        Created(key="k", attempt=attempt, job_id=job_id),
+        Staged(key="k", attempt=attempt, uploads=()),
+        Starting(key="k", attempt=attempt, job_id=job_id),
+    ]
+
+
+def write(place: Path, *events: Event) -> None:
+    async def write() -> None:
+        fences = await log.claim(["k"], Owner.this_process())
+        for event in events:
+            await log.append(event, run_id="run", fence=fences["k"])
+
+    with open_log(place) as log:
+        asyncio.run(write())
+
+
+def lose(place: Path, *statements: str) -> None:
+    """Take from the file what a damaged page would."""
+    with contextlib.closing(apsw.Connection(str(place))) as connection:
+        for sql in ("DROP TRIGGER events_are_never_deleted", *statements):
+            connection.execute(sql)
+        assert connection.total_changes() > 0
+
+
 def test_a_log_in_use_is_left_alone(whole: bytes, tmp_path: Path) -> None:
     place = tmp_path / "runs.db"
     place.write_bytes(whole)
@@ -201,7 +270,7 @@ def test_a_log_of_a_newer_runner_is_not_made_into_an_older_one(whole: bytes, tmp
         salvage(place, now=NOW)
 
     assert place.read_bytes() == newer
-    assert [each.name for each in tmp_path.iterdir()] == ["runs.db"]
+    assert {each.name for each in tmp_path.iterdir()} == {"runs.db", "runs.db-lock"}
 
 
 def test_a_file_of_which_nothing_can_be_read_stays_where_it_is(tmp_path: Path) -> None:
@@ -212,4 +281,4 @@ def test_a_file_of_which_nothing_can_be_read_stays_where_it_is(tmp_path: Path) -
         salvage(place, now=NOW)
 
     assert place.read_bytes() == b"\xaa" * 9 * PAGE
-    assert [each.name for each in tmp_path.iterdir()] == ["runs.db"]
+    assert {each.name for each in tmp_path.iterdir()} == {"runs.db", "runs.db-lock"}
