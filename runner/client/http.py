@@ -21,13 +21,14 @@ from aiohttp.client_exceptions import UnixClientConnectorError
 from runner import __version__
 from runner.client.endpoint import Endpoint
 from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
+from runner.client.sending import PIECE_BYTES, StalledError, watched
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 KEEPALIVE_S = 30.0
 USER_AGENT = f"conversion-runner/{__version__}"
 
-Content = bytes | AsyncIterable[bytes]
+Content = bytes | AsyncIterable[bytes | memoryview]
 FOREIGN = aiohttp.ClientError  # what a request may raise, `InvalidURL` included
 _NO_ADDRESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
@@ -59,12 +60,22 @@ class Http:
 
     def __init__(self, session: aiohttp.ClientSession, *, read_timeout_s: float) -> None:
         self._session = session
+        self._read_timeout_s = read_timeout_s
         self._patience = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s)
 
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
     ) -> Answer:
-        async with self.open(method, url, headers=headers, content=content) as response:
+        if content is None or (isinstance(content, bytes) and len(content) <= PIECE_BYTES):
+            async with self.open(method, url, headers=headers, content=content) as response:
+                return await read_whole(response)
+        if isinstance(content, bytes):
+            headers = {**headers, "Content-Length": str(len(content))}
+        async with (
+            watched(patience_s=self._read_timeout_s) as sending,
+            self.open(method, url, headers=headers, content=sending.pieces(content)) as response,
+        ):
+            sending.head_came()
             return await read_whole(response)
 
     def open(
@@ -151,6 +162,7 @@ def _of_tls(error: ssl.SSLError) -> str:
 _NO_TLS = frozenset({"wrong version number", "http request", "packet length too long", "record layer failure"})
 _SPOKEN: tuple[tuple[type[aiohttp.ClientError] | tuple[type[aiohttp.ClientError], ...], str], ...] = (
     (aiohttp.ConnectionTimeoutError, "it could not be made in time"),
+    (StalledError, "the server took nothing more of what was sent"),
     (aiohttp.ServerTimeoutError, "nothing came for too long"),
     (aiohttp.ServerDisconnectedError, "the server hung up"),
     (aiohttp.ClientPayloadError, "it broke off in the middle"),

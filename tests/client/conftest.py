@@ -41,6 +41,8 @@ class Rogue:
     connections: int = 0
     deaf: bool = False  # hangs up before it reads anything
     mute: bool = False  # reads, and never answers
+    slow_s: float = 0.0  # reads a part of a body, and rests for so long before the next
+    full: bool = False  # takes a connection, and reads nothing
     url: str = ""
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _tasks: list[asyncio.Task[Any] | None] = field(default_factory=list)
@@ -50,7 +52,10 @@ class Rogue:
         self._writers.append(writer)
         self._tasks.append(asyncio.current_task())
         try:
-            while not self.deaf and (request := await _read(reader)) is not None:
+            if self.full:
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                await writer.wait_closed()
+            while not self.deaf and (request := await _read(reader, slow_s=self.slow_s)) is not None:
                 answer = self.answers[min(len(self.requests), len(self.answers) - 1)]
                 self.requests.append(request)
                 if self.mute:
@@ -73,16 +78,19 @@ class Rogue:
         await asyncio.gather(*filter(None, self._tasks))
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+async def _read(reader: asyncio.StreamReader, *, slow_s: float) -> Request | None:
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")[:-2]
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        body = bytearray()
+        while (left := int(headers.get("content-length", "0")) - len(body)) > 0:
+            body += await reader.readexactly(min(left, 1 << 20) if slow_s else left)
+            await asyncio.sleep(slow_s)
     except asyncio.IncompleteReadError:
         return None
     method, path, _ = first.split(" ")
-    return Request(method=method, path=path, headers=headers, body=body)
+    return Request(method=method, path=path, headers=headers, body=bytes(body))
 
 
 def reply(status: int = 200, body: Any = None, *, keep: bool = False, **headers: str) -> bytes:

@@ -19,7 +19,7 @@ from runner.client import http
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
-from runner.client.http import USER_AGENT, open_http
+from runner.client.http import FOREIGN, USER_AGENT, open_http, spoken
 from runner.client.pacing import Backoff
 from tests.client.conftest import Rogue, reply, rogue
 
@@ -159,3 +159,25 @@ def test_an_authority_of_the_system_is_trusted(tmp_path: Path, monkeypatch: pyte
 
     with _over_tls(authority) as url:
         assert _asked(url) == {"plan": "free"}
+
+
+def test_a_document_that_a_server_stops_reading_ends(stage: Any) -> None:
+    async def send(scene: Any) -> Any:
+        async with asyncio.timeout(10):
+            return await scene.api.http.request("POST", scene.server.url, content=bytes(64 << 20), headers={})
+
+    played = stage.play(send, None, full=True, timeout_s=0.3)
+
+    assert isinstance(played.error, FOREIGN)
+    assert spoken(played.error) == "the server took nothing more of what was sent"
+
+
+@pytest.mark.parametrize("size", [1, 64 << 10, (64 << 10) + 1, 3 << 20])
+def test_a_document_of_any_size_arrives_whole(stage: Any, size: int) -> None:
+    document = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+    played = stage.play(
+        lambda scene: scene.api.http.request("POST", scene.server.url, content=document, headers={}), stage.reply(200)
+    )
+
+    assert [request.body for request in played.server.requests] == [document]

@@ -219,6 +219,37 @@ def test_an_upload_whose_answer_was_lost_is_unknown_and_sent_once(
     assert played.server.connections == 1
 
 
+def test_an_upload_to_a_server_that_stops_reading_ends(stage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)  # more than the system takes for a server that reads nothing
+
+    played = stage.play(within_s(10, uploading(path)), None, full=True, timeout_s=0.3)
+
+    assert type(played.error) is OutcomeUnknownError
+    assert str(played.error) == "uploading 'big': no answer (the server took nothing more of what was sent)"
+    assert played.server.connections == 1
+
+
+def test_an_upload_that_is_taken_slowly_goes_on(stage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.truncate(64 * MIB)
+
+    played = stage.play(within_s(20, uploading(path)), stage.reply(200, {}), slow_s=0.05, timeout_s=1.5)
+
+    assert played.error is None
+    assert len(played.server.requests[0].body) > 64 * MIB
+
+
+def within_s(seconds: float, doing: Any) -> Any:
+    async def do(scene: Any) -> Any:
+        async with asyncio.timeout(seconds):
+            return await doing(scene)
+
+    return do
+
+
 def test_an_upload_is_never_redirected(stage: Any, picture: Path) -> None:
     async def main() -> tuple[Any, Any]:
         async with stage.rogue(stage.reply(200, {})) as elsewhere:
