@@ -38,9 +38,7 @@ class Loading:
 
     async def _upload(self, created: wire.Job, upload: Upload, entry: JsonObject) -> StagedUpload:
         self.work.say("uploading")
-        digests, shown = await self._send(created, upload, entry)
-        if digests.sha256 != upload.content.sha256:
-            raise ChangedFileError(f"{upload.content.path} changed while the run went on; run again")
+        digests, shown = await self._sent_as_planned(created, upload, entry)
         shown = shown or await self._shown_input(created.id)
         compare(upload, digests, shown)
         options = late_upload_options(entry)
@@ -49,6 +47,19 @@ class Loading:
         return StagedUpload(
             path=as_text(entry.get("source")), size=digests.size_bytes, sha256=digests.sha256, md5=digests.md5
         )
+
+    async def _sent_as_planned(
+        self, created: wire.Job, upload: Upload, entry: JsonObject
+    ) -> tuple[Digests, wire.JobInput | None]:
+        """What is remembered of a file that is another one than was planned with is wrong, unchanged as it may look."""
+        try:
+            digests, shown = await self._send(created, upload, entry)
+            if digests.sha256 != upload.content.sha256:
+                raise ChangedFileError(f"{upload.content.path} changed while the run went on; run again")
+        except ChangedFileError:
+            await self.work.site.log.forget([str(upload.content.path)])
+            raise
+        return digests, shown
 
     async def _send(self, created: wire.Job, upload: Upload, entry: JsonObject) -> tuple[Digests, wire.JobInput | None]:
         """The upload; only what was turned away at the door (429) is sent again."""

@@ -1,7 +1,8 @@
 """Digests of files: what a job's key is made of, and what uploads are checked against.
 
-A file whose size, time and inode are those of the last time isn't read again, except when it was modified within two
-seconds of being read: the clock of a file system may be too coarse to tell a change right after from none.
+A file whose size, time and inode are those of the last time isn't read again, except when it was modified, or its inode
+changed, later than two seconds before it was read: the clock of a file system may be too coarse to tell a change right
+after from none. Whoever edits a file and sets its time back changes its inode.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _unchanged(facts: Sequence[FileFact], log: RunLog, *, into: dict[str, Digest
 
 def _is_same(fact: FileFact, row: RememberedDigest) -> bool:
     same = (fact.size, fact.mtime_ns, fact.inode) == (row.size, row.mtime_ns, row.inode)
-    return same and row.mtime_ns + RACY_NS <= row.hashed_at_ns
+    return same and max(fact.mtime_ns, fact.ctime_ns) + RACY_NS <= row.hashed_at_ns
 
 
 def _digest(row: RememberedDigest) -> Digest:

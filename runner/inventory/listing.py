@@ -37,6 +37,7 @@ class FileFact:
     absolute: str
     size: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
 
@@ -261,6 +262,7 @@ class _Search:
                 absolute=str(self.folder / path) if entry is None else self.prefix + path,
                 size=found.st_size,
                 mtime_ns=found.st_mtime_ns,
+                ctime_ns=found.st_ctime_ns,
                 inode=found.st_ino,
             )
 

@@ -38,6 +38,12 @@ def remember(tx: Transaction, db: Database, digests: Iterable[RememberedDigest])
     )
 
 
+def forget(tx: Transaction, db: Database, paths: Iterable[str]) -> None:
+    """Called hashed before all time: there may be no right to delete."""
+    sql = "UPDATE digests SET hashed_at_ns = 0 WHERE machine = ? AND path = ?"
+    tx.many(sql, [(db.machine, path) for path in paths])
+
+
 def recall(tx: Transaction, db: Database, paths: Sequence[str]) -> dict[str, RememberedDigest]:
     found: dict[str, RememberedDigest] = {}
     for first in range(0, len(paths), _AT_ONCE):

@@ -89,6 +89,11 @@ class RunLog:
         if kept and not self._db.read_only:
             await self._write(lambda tx, _at: digests.remember(tx, self._db, kept))
 
+    async def forget(self, paths: Iterable[str]) -> None:
+        """Let the files at these absolute paths be read again."""
+        gone = list(paths)
+        await self._write(lambda tx, _at: digests.forget(tx, self._db, gone))
+
     async def rebuild(self) -> None:
         """Make all that follows from the lines again."""
         await self._write(lambda tx, _at: self._ledger.rebuild(tx))

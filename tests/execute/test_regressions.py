@@ -116,3 +116,22 @@ def test_what_was_made_for_an_attempt_that_has_another_job_already_is_deleted(
     assert "is already committed to job another" in ended.jobs[0]["errors"][0]["message"]
     made = [entry.status for job_id, entry in read_book(server.state).items() if job_id not in before]
     assert made == ["canceled"]
+
+
+def test_a_digest_that_is_remembered_wrongly_stands_in_the_way_of_one_run_alone(
+    server: Server, web: Web, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = upload(tmp_path, next(NUMBERS), web.url)
+    lanes[0].run(scene.order(server.base_url))
+    with contextlib.closing(apsw.Connection(str(scene.state / "runs.db"))) as connection:
+        connection.execute("UPDATE digests SET sha256 = ?, hashed_at_ns = ?", ("0" * 64, 1 << 62))
+    recipe = json.loads(scene.recipe.read_text())
+    recipe["conversion"][0]["options"] = {"width": 18}
+    scene.recipe.write_text(json.dumps(recipe))
+
+    refused = lanes[0].run(scene.order(server.base_url))
+    again = lanes[0].run(scene.order(server.base_url))
+
+    assert "changed while the run went on; run again" in refused.jobs[0]["errors"][0]["message"]
+    assert again.code == 0, again.stderr
+    assert [job["status"] for job in again.jobs] == ["succeeded"]

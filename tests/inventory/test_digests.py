@@ -121,6 +121,34 @@ def test_a_file_modified_right_before_it_was_read_is_read_again(log: RunLog, fol
     assert digest(log, path).found[str(path)].sha256 == hashlib.sha256(b"new").hexdigest()
 
 
+def test_a_file_that_was_edited_and_got_its_time_back_is_read_again(log: RunLog, folder: Path) -> None:
+    path = folder / "a"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(0, 0))
+    made_ns = path.stat().st_ctime_ns
+    first = digest(log, path, now=lambda: made_ns / 1e9 + 2.001)
+
+    while path.stat().st_ctime_ns < made_ns + 5_000_000:
+        rewrite_unseen(path, b"new")
+
+    assert first.found[str(path)].sha256 == hashlib.sha256(b"old").hexdigest()
+    assert digest(log, path).found[str(path)].sha256 == hashlib.sha256(b"new").hexdigest()
+
+
+def test_a_digest_that_is_forgotten_is_made_again(log: RunLog, folder: Path) -> None:
+    paths = [folder / name for name in ("a", "b")]
+    for path in paths:
+        path.write_bytes(b"old")
+    digest(log, *paths)
+    for path in paths:
+        rewrite_unseen(path, b"new")
+
+    asyncio.run(log.forget([str(paths[0])]))
+
+    found = digest(log, *paths).found
+    assert [found[str(path)].sha256 for path in paths] == [hashlib.sha256(one).hexdigest() for one in (b"new", b"old")]
+
+
 def test_a_file_that_is_gone_or_became_something_else_stops_no_other(log: RunLog, folder: Path) -> None:
     paths = [folder / name for name in ("fine", "gone", "pipe", "folder")]
     for path in paths:
