@@ -75,6 +75,8 @@ class Transfer:
 
         The key goes to the endpoint's own host alone, whatever server a job names.
         """
+        if not headers.is_sendable(job.token):
+            raise ApiError("the job came with a token that no request can carry: nothing was uploaded")
         if job.token:
             return {headers.TOKEN[0]: job.token}
         if urlsplit(job.server).netloc != urlsplit(self.api.endpoint.base_url).netloc:

@@ -15,6 +15,7 @@ from runner.client.errors import ApiError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.execute.following import Ended, Following
 from runner.execute.loading import Loading
+from runner.execute.password import download_password, require_sendable
 from runner.execute.presence import is_void
 from runner.execute.staging import create_body, later_inputs
 from runner.execute.starting import Start
@@ -87,6 +88,7 @@ class Purchase:
         run_date = run_date or self.work.site.run_date
         payload = self.work.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self.work.resolve)
+        require_sendable(download_password(body))  # what can't be fetched isn't bought
         self.work.hide_queries(body)
         await self.work.log(
             Intent(

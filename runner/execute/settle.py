@@ -27,6 +27,7 @@ from runner.execute.faults import (
 from runner.execute.following import Ended
 from runner.execute.guard import Guard
 from runner.execute.outcome import Outcome
+from runner.execute.password import download_password, require_sendable
 from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
 from runner.execute.room import Room
@@ -38,7 +39,7 @@ from runner.execute.work import Work
 from runner.plan import CHANGING, KEPT_ON_SERVER_S, Action, Holdings, Job, Step
 from runner.runlog import BudgetExceeded, Delivered, DeliveryFailed, LeaseLost
 from runner.state import DeliveredFile, KeyState, Stage
-from runner.wire.values import JsonObject, as_int, as_list, as_object, as_text
+from runner.wire.values import JsonObject, as_int, as_list, as_object
 
 
 @dataclass(kw_only=True, slots=True)
@@ -266,11 +267,10 @@ class Settlement:
         )
 
     def _password(self, step: Step, payload: JsonObject) -> str:
-        """What opens the outputs of a protected job: any of the job's passwords, or the conversion's own."""
-        options = (as_object(as_object(row).get("options")) for row in as_list(payload.get("conversion")))
-        own = [each["download_password"] for each in options if each.get("download_password")]
-        password = next(iter(as_list(payload.get("download_passwords")) + own), "")
-        return as_text(self.site.resolve(password, _job(step).save.folder) if isinstance(password, dict) else password)
+        password = download_password(payload)
+        if isinstance(password, dict):
+            password = self.site.resolve(password, _job(step).save.folder)
+        return require_sendable(password)
 
 
 def _job(step: Step) -> Job:

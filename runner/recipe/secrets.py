@@ -42,6 +42,10 @@ def _from_env(name: str, env: Mapping[str, str]) -> str:
     if not value:
         state = "not set" if value is None else "empty"
         raise InvalidError(f"the environment variable {shown(name)} is {state}", hint="a recipe reads a secret from it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # not `from`: the cause would hold the value
+        raise InvalidError(f"the environment variable {shown(name)} is not UTF-8 text") from None
     return value
 
 

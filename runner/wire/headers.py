@@ -11,3 +11,8 @@ SIGNATURE = "X-Oc-Signature"
 TOTAL_COUNT = "X-Count"
 REQUEST_ID = "X-Request-Id"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+
+
+def is_sendable(value: str) -> bool:
+    """Whether a header carries `value` as it is. Source: RFC 9110, section 5.5."""
+    return value.isascii() and value.isprintable() and value == value.strip()

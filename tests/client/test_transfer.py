@@ -107,6 +107,17 @@ def test_an_upload_shows_the_jobs_token_and_never_the_accounts_key(stage: Any, p
     assert played.value[1] is None  # the server described nothing
 
 
+def test_a_token_that_no_header_carries_is_the_trouble_of_its_job_alone(stage: Any, picture: Path) -> None:
+    async def do(scene: Any) -> Any:
+        return await uploading(picture, job=job_at(scene.server.url, token="canary\r\nX-Other: 1"))(scene)
+
+    played = stage.play(do, stage.reply(200, {}))
+
+    assert type(played.error) is ApiError
+    assert str(played.error) == "the job came with a token that no request can carry: nothing was uploaded"
+    assert played.server.connections == 0
+
+
 def test_without_a_token_the_key_goes_to_the_endpoints_own_host_alone(stage: Any, picture: Path) -> None:
     async def both() -> tuple[Any, Any, Any]:
         async with stage.rogue(stage.reply(200, {})) as elsewhere:

@@ -9,7 +9,7 @@ from runner.recipe.secrets import resolve_reference
 from runner.wire.secrets import fill_secrets
 from runner.wire.values import Json
 
-ENV = {"SET": "hunter2", "EMPTY": ""}
+ENV = {"SET": "hunter2", "EMPTY": "", "BYTES": "\udcff"}
 
 
 def test_variable_gives_its_value(tmp_path: Path) -> None:
@@ -39,6 +39,7 @@ def test_file_gives_its_text_and_a_key_file_its_object(tmp_path: Path, data: byt
     [
         ({"env": "GONE"}, "the environment variable 'GONE' is not set"),
         ({"env": "EMPTY"}, "the environment variable 'EMPTY' is empty"),
+        ({"env": "BYTES"}, "the environment variable 'BYTES' is not UTF-8 text"),
         ({"file": "gone"}, "gone' can't be read: No such file or directory"),
         ({"file": "."}, "can't be read: Is a directory"),
         ({"file": "empty"}, "empty' is empty"),
