@@ -19,6 +19,7 @@ from runner.state import KeyState
 
 LEASE_S = 30.0
 RENEWALS = 3  # in the time of one lease
+GIVE_BACK_S = 1.0
 ASK_AGAIN_S = 0.5
 
 
@@ -72,16 +73,16 @@ class Claims:
         self._lease_s = lease_s
         self._until = until
         self._one_at_a_time = asyncio.Lock()
-        self._renewal: asyncio.Task[None] | None = None
+        self._standing: tuple[asyncio.Task[None], ...] = ()
 
     async def __aenter__(self) -> Claims:
-        self._renewal = asyncio.create_task(self._renew())
+        self._standing = (asyncio.create_task(self._renew()), asyncio.create_task(self._give_back()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
+        for task in self._standing:
+            task.cancel()
+        await asyncio.gather(*self._standing, return_exceptions=True)
         # A log that can't be written any more must not hide what became of the work: what we hold ends with us.
         with suppress(RunnerError):
             await self._site.log.release({**self._held, **self._settled})
@@ -104,7 +105,8 @@ class Claims:
             return self._ready.popleft() if self._ready else None
 
     def done(self, claim: Claim) -> None:
-        """The key is settled; others may have it, from our next look at the log on: one transaction for many."""
+        """The key is settled; others may have it with our next look at the log, or a second later: one transaction for
+        many."""
         self._settled[claim.key] = self._held.pop(claim.key, claim.fence)
 
     async def _claim_some(self) -> None:
@@ -124,14 +126,24 @@ class Claims:
 
     async def _claim(self, keys: list[str]) -> list[str]:
         """Claim what can be had; answers the rest."""
-        settled, self._settled = self._settled, {}
-        if settled:
-            await self._site.log.release(settled)
+        await self._release()
         won = await self._site.log.claim(keys, self._owner, ttl_s=self._lease_s)
         self._held.update(won)
         states = self._site.log.states(won)
         self._ready.extend(Claim(key=key, fence=won[key], state=states.get(key)) for key in keys if key in won)
         return [key for key in keys if key not in won]
+
+    async def _release(self) -> None:
+        settled, self._settled = self._settled, {}
+        if settled:
+            await self._site.log.release(settled)
+
+    async def _give_back(self) -> None:
+        """Our last keys may take long, and then nothing is asked of the log for as long."""
+        while True:
+            await asyncio.sleep(GIVE_BACK_S)
+            with suppress(RunnerError):  # what can't be given back ends with us
+                await self._release()
 
     async def _renew(self) -> None:
         while True:

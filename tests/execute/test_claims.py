@@ -49,3 +49,23 @@ def test_all_workers_together_wait_no_longer_than_the_run_may(tmp_path: Path) ->
 
     assert answers == [None] * 9
     assert round(sum(slept), 6) == 1.7
+
+
+def test_what_is_settled_is_given_back_while_the_rest_goes_on(tmp_path: Path) -> None:
+    async def settle_one(ours: RunLog, theirs: RunLog) -> dict[str, object]:
+        site, nobody = site_of(ours, []), Patience(left_s=0)
+        async with Claims(KEYS[:2], site, ahead=4, patience=nobody, lease_s=30.0) as claims:
+            first, second = await claims.next(), await claims.next()
+            assert first is not None
+            assert second is not None
+            claims.done(first)
+            for _ in range(100):
+                if won := await theirs.claim(KEYS[:2], Owner.this_process()):
+                    return dict(won)
+                await asyncio.sleep(0.05)
+            return {}
+
+    with open_log(tmp_path / "runs.db") as ours, open_log(tmp_path / "runs.db") as theirs:
+        won = asyncio.run(settle_one(ours, theirs))
+
+    assert set(won) == {"k0"}
