@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from runner.cli.looping import run_async
+from runner.cli.open_files import jobs_with_room
 from runner.cli.planning import Planned, Planning
 from runner.errors import DeadlineReached, Problem
 from runner.execute.outcome import Report
@@ -54,7 +57,7 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
 
         from runner.cli.session import run_session
 
-        session = run_session(planning, planned, wishes, run_id, outside)
+        session = run_session(planning, planned, _with_room(wishes), run_id, outside)
         report, problems = run_async(session, loop_factory=uvloop.new_event_loop)
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
@@ -63,6 +66,18 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
             run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
         problems = planned.problems
     return Done(report=report, problems=problems, recipes=len(planned.recipes), warnings=planned.warnings)
+
+
+def _with_room(wishes: Wishes) -> Wishes:
+    """`wishes` with as many jobs as open files allow: beyond that jobs fail that are bought already."""
+    jobs = jobs_with_room(wishes.jobs)
+    if jobs < wishes.jobs and wishes.warn:
+        click.echo(
+            f"warning: this process may open too few files for --jobs {wishes.jobs}: {jobs} at once instead\n"
+            "  raise the limit (`ulimit -Hn`, LimitNOFILE= of systemd, --ulimit of docker)",
+            err=True,
+        )
+    return replace(wishes, jobs=jobs)
 
 
 def _planned(planning: Planning, wishes: Wishes, run_id: str) -> tuple[Planned, Wishes]:
