@@ -16,7 +16,7 @@ from runner.execute.faults import OvertakenError, ParkedError
 from runner.execute.following import Ended, Following
 from runner.execute.parking import PARK_S, PARKED_STATUSES
 from runner.execute.work import Work
-from runner.plan import names_of_targets
+from runner.plan import names_of_targets, ways_out
 from runner.runlog import Event, Refused, Starting
 from runner.state import Stage
 from runner.wire import job as wire
@@ -67,7 +67,7 @@ class Start:
             except _TooManyError as error:
                 wait_s, asked_s = next(waits, None), error.retry_after_s or 0.0
                 if wait_s is None or asked_s > MOST_WAIT_S:
-                    raise _parked(error, certain=error.certain) from error
+                    raise self._parked(error, certain=error.certain) from error
                 again = again or not error.certain
                 self.work.say("waiting for a place")
                 await self.work.site.sleep(max(wait_s, asked_s))
@@ -111,7 +111,7 @@ class Start:
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()
             return _TooManyError.of(error, certain=True)
-        return _parked(error, certain=True) if error.status in PARKED_STATUSES else error
+        return self._parked(error, certain=True) if error.status in PARKED_STATUSES else error
 
     async def _log_refused(self, error: RefusedError, attempt: int) -> None:
         until = self.work.site.now() + _park_s(error) if error.status in PARKED_STATUSES else None
@@ -133,7 +133,7 @@ class Start:
             self.work.site.pace.too_many()
             raise _TooManyError.of(error, certain=False) from error
         if error.status in PARKED_STATUSES:
-            raise _parked(error, certain=False) from error
+            raise self._parked(error, certain=False) from error
         if isinstance(error, GoneError):
             raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
         raise error
@@ -159,14 +159,13 @@ class Start:
             with suppress(RunnerError):  # why we leave says more
                 await self._log_refused(error, attempt)
         if error.status in PARKED_STATUSES:
-            raise _parked(error, certain=True) from error
+            raise self._parked(error, certain=True) from error
+
+    def _parked(self, error: RefusedError, *, certain: bool) -> ParkedError:
+        """Where the refusal isn't `certain` the log parks nothing: the next run asks for this very job."""
+        hint = f"ask again in {_park_s(error):.0f} s, or {ways_out(self.work.job.payload)}" if certain else ""
+        return ParkedError(f"{error}; {_BOUGHT_NOTHING[certain]}", hint=hint)
 
 
 def _park_s(error: RefusedError) -> float:
     return PARK_S[error.status] if error.retry_after_s is None else error.retry_after_s
-
-
-def _parked(error: RefusedError, *, certain: bool) -> ParkedError:
-    """Where the refusal isn't `certain` the log parks nothing: the next run asks for this very job."""
-    hint = f"ask again in {_park_s(error):.0f} s, or at once with --retry-failed" if certain else ""
-    return ParkedError(f"{error}; {_BOUGHT_NOTHING[certain]}", hint=hint)

@@ -8,6 +8,7 @@ from runner.plan.foresight import with_budgets, with_holders
 from runner.plan.holdings import Claimant, Holdings, RecipeFile, copies_of
 from runner.plan.known import KEPT_ON_SERVER_S, Disk, Policy
 from runner.plan.own_results import fed_by_themselves
+from runner.plan.parked import ways_out
 from runner.plan.sequence import in_turn
 from runner.plan.taken import FREE_IT, NAME_TAKEN, names_of_targets
 from runner.plan.wanted import files_here, is_delivered, wanted_paths
@@ -42,6 +43,7 @@ __all__ = [
     "names_of_targets",
     "results_left",
     "wanted_paths",
+    "ways_out",
     "with_begun",
     "with_budgets",
     "with_holders",

@@ -12,6 +12,7 @@ from runner.plan.changes import causes, changes_between
 from runner.plan.conflicts import conflict, existing, held, left_alone, not_as_delivered
 from runner.plan.holdings import RecipeFile, copies_of, holdings_of
 from runner.plan.known import KEPT_ON_SERVER_S, Disk, Known, Policy
+from runner.plan.parked import parked_s, ways_out
 from runner.plan.previous import newest_by_address
 from runner.plan.taken import FREE_IT, met_a_taken_name, names_taken, onto_taken
 from runner.plan.wanted import is_below, wanted_paths
@@ -150,10 +151,10 @@ def _new(job: Job, known: Known) -> Step:
 
 
 def _unbought(job: Job, state: KeyState, known: Known) -> Step:
-    wait_s = state.parked_s(known.now)
+    wait_s = parked_s(job, state, now=known.now)
     if wait_s and not known.policy.retry_failed:
-        reason = f"the server refused the start for want of credits or capacity; due again in {wait_s:.0f} s"
-        reason += ", or at once with --retry-failed"
+        reason = f"the server refused it: {state.refusal}; nothing was bought"
+        reason += f"; due again in {wait_s:.0f} s, or {ways_out(job.payload)}"
         return replace(step_of(job, Action.BLOCKED, reason, state=state), exit_code=ExitCode.QUOTA)
     in_the_way = conflict(job, known)
     if in_the_way is not None:

@@ -323,3 +323,19 @@ def test_the_result_of_a_recipe_that_is_run_on_its_own_stays_as_long_as_that_is_
 
     assert outcomes(removed) == {"second[in2/a.png]": "succeeded"}
     assert result.read_bytes() != made
+
+
+def test_work_that_was_refused_for_a_limit_of_its_recipe_is_tried_at_once_with_another(
+    runner: Runner, shop: Path
+) -> None:
+    shop.write_text(RECIPE.replace("in/*.png", "in/a.png") + "[limits]\ninput.max_file_size = 10\n")
+    refused, parked = runner("run", shop), runner("plan", shop)
+    shop.write_text(RECIPE.replace("in/*.png", "in/a.png") + "[limits]\ninput.max_file_size = 1000000\n")
+
+    mended = runner("run", shop)
+
+    assert (refused.returncode, mended.returncode) == (4, 0), mended.stderr
+    for said in (refused.stderr, parked.stdout):
+        assert "larger than the 10 bytes allowed (limits.input.max_file_size)" in said
+        assert "or at once with --retry-failed or other limits" in said
+    assert (shop.parent / "out" / "a.jpg").exists()

@@ -417,6 +417,19 @@ def test_a_start_refused_for_want_of_credits_ends_a_run_with_quota(job: Any) -> 
     assert plan.exit_code is ExitCode.QUOTA
 
 
+def test_parked_work_says_what_the_server_said_and_waits_for_its_time_or_for_other_limits(job: Any) -> None:
+    one, other = job(cap=2), job(cap=3)
+    refused = {"parked_until": NOW + 90, "refusal": "402 larger than limits.input.max_file_size"}
+
+    parked = step(one, state_of(one, Stage.STAGED, **refused))
+    mended = step(other, state_of(one, Stage.STAGED, **refused))
+
+    assert parked.action is Action.BLOCKED
+    assert "402 larger than limits.input.max_file_size" in parked.reason
+    assert parked.reason.endswith("due again in 90 s, or at once with --retry-failed or other limits")
+    assert (one.key, mended.action) == (other.key, Action.RESUME)
+
+
 def test_an_item_that_is_gone_is_an_orphan_whose_results_stay(job: Any) -> None:
     kept, gone = job("a.jpg"), job("b.jpg")
     states = {one.key: state_of(one, Stage.FINISHED, **JUST_NOW, **DELIVERED) for one in (kept, gone)}
