@@ -24,6 +24,7 @@ from runner.client.http import open_http
 from runner.client.pacing import Backoff
 from runner.errors import InvalidError, RunnerError
 from runner.execute.wake import WAKE_FILE, say_ended
+from runner.server.jobs.receivers import RefusedReceiver, checked_receiver
 from runner.server.operating.logs import Level, logging_json
 from runner.server.receiver.app import Confirm, Reception, UnconfirmedError, make_receiver
 from runner.server.receiver.mailbox import Mailbox
@@ -31,6 +32,16 @@ from runner.server.serve import listening_at, run_loop, serve_app, url_of
 
 if TYPE_CHECKING:
     from runner.wire.values import JsonObject
+
+
+def _receiver(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """What can never be posted to is told now: the first callback may come days later."""
+    try:
+        if value is not None:
+            checked_receiver(value, called="the URL")
+    except RefusedReceiver as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from None
+    return value
 
 
 @click.command()
@@ -50,7 +61,9 @@ if TYPE_CHECKING:
     help="Only take what is signed (X-Oc-Signature) with the secret in this file, or in RUNNER_LISTEN_SECRET.",
 )
 @click.option("--secret", envvar="RUNNER_LISTEN_SECRET", hidden=True, callback=environment_only)
-@click.option("--forward", default="", metavar="URL", help="POST what was stored to this URL too.")
+@click.option(
+    "--forward", metavar="URL", callback=_receiver, help="POST what was stored to this URL (http, https) too."
+)
 @click.option("--no-confirm", is_flag=True, help="Don't ask the endpoint whether it is true, although there is a key.")
 @click.option(
     "--log-level",
@@ -67,7 +80,7 @@ def listen(
     folder: Path,
     secret_file: Path | None,
     secret: str | None,
-    forward: str,
+    forward: str | None,
     no_confirm: bool,
     log_level: Level,
     endpoint: str | None,
@@ -86,7 +99,7 @@ def listen(
 
     With --format json it prints one line when it is ready: {"url": "http://127.0.0.1:8090/", "pid": 4711}
 
-    Exits 5 when the address can't be used. Stops at SIGINT and SIGTERM.
+    Exits 2 when --forward is no URL to post to, 5 when the address can't be used. Stops at SIGINT and SIGTERM.
     """
     chosen = choose_endpoint((Path.cwd(),), endpoint=endpoint, state=state, need_key=False)
     key = read_secret(secret_file) if secret_file else secret or ""
@@ -94,7 +107,7 @@ def listen(
     try:
         with logging_json(log_level), listening_at(host, port) as listening:
             ready = partial(_say_ready, url_of(listening), style, checks=bool(key) or confirms)
-            run_loop(_serve(listening, ready, chosen, folder, key, forward, confirms=confirms))
+            run_loop(_serve(listening, ready, chosen, folder, key, forward or "", confirms=confirms))
     except OSError as error:
         raise InvalidError(f"can't listen: {error.strerror or error}", hint=f"{host}:{port}") from error
 

@@ -14,12 +14,12 @@ from runner.cli.options import FiniteRange, endpoint_options, format_option, rec
 
 
 def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    from runner.recipe.build import seconds
+    from runner.recipe.duration import seconds
 
     try:
         return None if value is None else seconds(value)
     except ValueError as error:
-        raise click.BadParameter(f'{error}, such as "90s", "20m" or "2h"', ctx=ctx, param=param) from None
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from None
 
 
 @click.command()

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
+from runner.recipe.duration import seconds
 from runner.recipe.layers import Merged
 from runner.recipe.model import DEFAULT_SAVE, Bucket, Budget, Foreach, Recipe, Save
 from runner.recipe.normal import job_of
 from runner.wire.values import Json, JsonObject, as_object
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def build_recipe(merged: Merged, document: JsonObject, expanded: JsonObject, name: str) -> Recipe:
@@ -33,14 +30,6 @@ def build_recipe(merged: Merged, document: JsonObject, expanded: JsonObject, nam
         after=tuple(document.get("after", ())),
         layers=merged.layers,
     )
-
-
-def seconds(duration: str) -> float:
-    """Seconds in "90s", "20m", "2h", "1d". Raises ValueError for anything else."""
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", duration)
-    if match is None:
-        raise ValueError("a duration is a whole number and s, m, h or d")
-    return float(int(match[1]) * _SECONDS[match[2]])
 
 
 def _foreach(foreach: Json) -> Foreach | None:

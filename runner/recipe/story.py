@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import cache
 
+from runner.recipe.duration import DURATION
 from runner.recipe.finding import Finding, Steps
 from runner.recipe.suggest import did_you_mean, listed, nearest, shown
 from runner.wire.secrets import OPTIONS_WITH_SECRETS, is_reference
@@ -25,7 +26,7 @@ NOT_YET = {
 }
 
 _HINTS = {
-    "deadline": 'write a whole number and s, m, h or d, such as "20m"',
+    "deadline": f"write {DURATION}",
     "name": "leave out slashes, square brackets and control characters",
     "env": 'write the name of an environment variable, such as { env = "S3_SECRET" }',
     "keyring": 'write { keyring = "service/user" }',

@@ -85,6 +85,7 @@ def test_a_near_miss_of_a_command_is_answered_with_what_was_meant(runner: Runner
         ["serve", "--retention", "nan"],
         ["serve", "--retention", "inf"],
         ["run", "x", "--lock-wait", "nan"],
+        ["run", "x", "--deadline", "0s"],
     ],
 )
 def test_wrong_usage_is_exit_code_2_without_a_traceback(runner: Runner, args: list[str]) -> None:

@@ -421,6 +421,14 @@ def test_a_provider_that_this_machine_cannot_reach_is_a_warning_at_its_place(tmp
     assert check_recipes([file], catalog=catalog, abilities=Abilities()).problems == ()
 
 
+@pytest.mark.parametrize("deadline", ["99999999999d", "0s", "05m", "-1h", "soon"])
+def test_a_duration_out_of_range_is_told_the_range(load: Load, fetch: str, deadline: str) -> None:
+    told = load(x__recipe__toml=f'deadline = "{deadline}"\n{fetch}').problems
+
+    assert [one.code for one in told] == ["wrong-form"]
+    assert "a whole number from 1 to 999999999 (no zero in front) and s, m, h or d" in told[0].hint
+
+
 @pytest.mark.parametrize(
     ("foreach", "hint"),
     [
