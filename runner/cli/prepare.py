@@ -33,6 +33,7 @@ from runner.compile import (
     to_revalidate,
     unfit,
     unmatched,
+    unspelt,
 )
 from runner.errors import InvalidError, InvalidInput, Problem
 from runner.inventory import Digests, FileFact, FileProblem, digests, list_files, stat_file
@@ -151,7 +152,7 @@ def _by_recipe(jobs: Iterable[Job]) -> list[Job]:
 def _drafts(recipe: Recipe, items: Sequence[Item], shelf: _Shelf) -> tuple[Draft, ...]:
     foreach = recipe.foreach
     refused = set()
-    for item, problem in lacking(recipe, items):
+    for item, problem in (*lacking(recipe, items), *unspelt(recipe, items)):
         shelf.refuse(f"{recipe.name}[{item.label}]", problem)
         refused.add(item.label)
     try:

@@ -15,6 +15,7 @@ from runner.compile.needed import Needed, needed_by
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
 from runner.compile.targets import Target, TargetName, targets_of
+from runner.compile.texts import unspelt
 from runner.compile.unfit import takes_options_from_items, unfit
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "to_revalidate",
     "unfit",
     "unmatched",
+    "unspelt",
 ]

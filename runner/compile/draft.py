@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from runner.compile.items import Item
+from runner.compile.texts import text_slots, with_texts
+from runner.recipe.finding import Steps
 from runner.recipe.model import Recipe
 from runner.recipe.template import expand, has_template, names
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import Json, JsonObject, as_text
 
 GLOB_CHARACTERS = frozenset("*?[")
 
@@ -24,12 +26,13 @@ class UploadSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """`payload` has the item put in; `sources` are its local inputs."""
+    """`payload` has the item put in; `sources` are its local inputs, `text_slots` places that need text of the item."""
 
     recipe: Recipe
     item: Item
     payload: JsonObject
     sources: tuple[UploadSource, ...]
+    text_slots: tuple[Steps, ...] = ()
 
     @property
     def address(self) -> str:
@@ -40,6 +43,11 @@ class Draft:
         """What templates see before the run and its outputs are known."""
         return scope_of(self.recipe, self.item)
 
+    def payload_on(self, run_date: str) -> JsonObject:
+        """The payload of a run on that UTC day."""
+        scope = {**self.scope, "run": {"date": run_date}}
+        return with_texts(expand(self.recipe.job, scope), self.recipe, self.text_slots, scope)
+
 
 def scope_of(recipe: Recipe, item: Item) -> Mapping[str, Mapping[str, Json]]:
     return {"item": item.values, "vars": recipe.vars, "recipe": {"name": recipe.name}}
@@ -48,8 +56,8 @@ def scope_of(recipe: Recipe, item: Item) -> Mapping[str, Mapping[str, Json]]:
 def drafts_of(recipe: Recipe, items: Iterable[Item]) -> tuple[Draft, ...]:
     """One draft an item, `{run.…}` left as it stands. What is the same for all of them they share."""
     sources = tuple(_upload_inputs(recipe.job))
-    shared = _shared(recipe)
-    return tuple([_draft(recipe, item, sources, shared) for item in items])
+    shared, slots = _shared(recipe), text_slots(recipe)
+    return tuple([_draft(recipe, item, sources, shared, slots) for item in items])
 
 
 def _shared(recipe: Recipe) -> JsonObject:
@@ -72,7 +80,13 @@ def _is_glob(source: str) -> bool:
     return not has_template(source) and not GLOB_CHARACTERS.isdisjoint(source)
 
 
-def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]], shared: JsonObject) -> Draft:
+def _draft(
+    recipe: Recipe,
+    item: Item,
+    sources: Sequence[tuple[int, bool]],
+    shared: JsonObject,
+    slots: tuple[Steps, ...],
+) -> Draft:
     scope = scope_of(recipe, item)
     payload: JsonObject = {
         field: shared[field] if field in shared else expand(value, scope) for field, value in recipe.job.items()
@@ -80,9 +94,10 @@ def _draft(recipe: Recipe, item: Item, sources: Sequence[tuple[int, bool]], shar
     return Draft(
         recipe=recipe,
         item=item,
-        payload=payload,
+        payload=with_texts(payload, recipe, slots, scope) if slots else payload,
+        text_slots=slots,
         sources=tuple(
-            UploadSource(input_index=index, source=str(payload["input"][index]["source"]), is_glob=is_glob)
+            UploadSource(input_index=index, source=as_text(payload["input"][index]["source"]), is_glob=is_glob)
             for index, is_glob in sources
         ),
     )

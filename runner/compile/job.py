@@ -15,7 +15,6 @@ from runner.compile.revisions import revisions_of
 from runner.compile.save import SaveTo, save_to
 from runner.compile.targets import Target, targets_of
 from runner.errors import InvalidError, Problem
-from runner.recipe.template import expand
 from runner.wire.accounts import accounts_named
 from runner.wire.names import clean_name, unique_names
 from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
@@ -96,8 +95,7 @@ class Job:
 
     def payload_for(self, *, run_date: str) -> JsonObject:
         """The payload of a run on the UTC day `run_date` ("2026-11-23"), digests and revisions noted at the inputs."""
-        scope = {**self.draft.scope, "run": {"date": run_date}}
-        payload, uploads = _with_uploads(expand(self.draft.recipe.job, scope), self.draft, self.contents)
+        payload, uploads = _with_uploads(self.draft.payload_on(run_date), self.draft, self.contents)
         inputs = list(as_list(payload.get("input")))
         for index, revision in self.revisions.items():
             inputs[index] = as_object(inputs[index]) | {"revision": revision}

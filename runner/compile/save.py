@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.compile.naming import parted
 from runner.errors import InvalidError
 from runner.recipe.model import DEFAULT_SAVE, OnConflict
-from runner.recipe.template import expand
+from runner.recipe.template import expand_text
 from runner.wire.names import MOST_BYTES
 from runner.wire.values import Json
 
@@ -73,7 +73,7 @@ class SaveTo:
                 "index": index,
             },
         }
-        expanded = str(expand(self.template, scope))
+        expanded = expand_text(self.template, scope)
         whole = expanded if expanded.startswith("/") else f"{str(self.folder).rstrip('/')}/{expanded}"
         path, base = os.path.normpath(whole), str(self.base)
         if not _is_below(path, base) or "\0" in expanded:
@@ -96,7 +96,7 @@ def save_to(
     return SaveTo(
         folder=folder,
         base=_written_out(folder, text),
-        path=str(expand(text, full_scope)),
+        path=expand_text(text, full_scope),
         template=text,
         scope=full_scope,
         on_conflict=on_conflict,

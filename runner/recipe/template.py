@@ -53,6 +53,10 @@ class Template:
         """
         if len(self.parts) == 1 and isinstance(self.parts[0], Name):
             return _value(self.parts[0], scope)
+        return self.text(scope)
+
+    def text(self, scope: Scope) -> str:
+        """`expand`, and text also where one name is all there is."""
         return "".join([part if isinstance(part, str) else _text(part, scope) for part in self.parts])
 
 
@@ -81,6 +85,17 @@ def expand(value: Json, scope: Scope) -> Json:
     if isinstance(value, list | tuple):
         return [expand(inner, scope) for inner in value]
     return value
+
+
+def expand_text(text: str, scope: Scope) -> str:
+    """`expand` where nothing but text can stand: a number and true and false are spelt alike, alone or not."""
+    return parsed(text).text(scope) if "{" in text else text
+
+
+def lone_name(text: str) -> Name | None:
+    """The name that is all of `text`, whose value keeps its type."""
+    parts = parsed(text).parts if "{" in text else ()
+    return parts[0] if len(parts) == 1 and isinstance(parts[0], Name) else None
 
 
 def names(value: Json) -> Iterator[Name]:

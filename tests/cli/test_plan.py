@@ -339,3 +339,18 @@ def test_work_that_was_refused_for_a_limit_of_its_recipe_is_tried_at_once_with_a
         assert "larger than the 10 bytes allowed (limits.input.max_file_size)" in said
         assert "or at once with --retry-failed or other limits" in said
     assert (shop.parent / "out" / "a.jpg").exists()
+
+
+def test_a_row_that_brings_null_where_text_must_stand_is_refused_alone_with_its_line(
+    runner: Runner, shop: Path
+) -> None:
+    shop.write_text(RECIPE.replace('files = "in/*.png"', 'rows = "r.jsonl"').replace("{item.path}", "{item.file}"))
+    shop.write_text(shop.read_text().replace("{item.stem}", "{item.id}"))
+    (shop.parent / "None").write_bytes((shop.parent / "in" / "a.png").read_bytes())
+    (shop.parent / "r.jsonl").write_text('{"file": null, "id": 1}\n{"file": "in/a.png", "id": true}\n')
+
+    done = runner("run", shop)
+
+    assert done.returncode == 5
+    assert "r.jsonl:1: 'file' is null, and source must be text" in done.stderr
+    assert [file.name for file in (shop.parent / "out").iterdir()] == ["true.jpg"]
