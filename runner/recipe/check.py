@@ -20,6 +20,7 @@ from runner import resources
 from runner.errors import Place, Problem
 from runner.recipe.find import Found, default_name, find_recipes
 from runner.recipe.finding import Finding, Span
+from runner.recipe.gaps import GAP, told_now
 from runner.recipe.layers import Files, Merged, merge_file
 from runner.recipe.overlay import at_overlay
 from runner.recipe.overrides import overridden
@@ -77,6 +78,7 @@ class Examined:
     profiles: frozenset[str] = frozenset()
     vars: frozenset[str] = frozenset()
     recipe: Recipe | None = None
+    whole: bool = True
 
 
 def check_recipes(
@@ -137,10 +139,12 @@ class Examiner:
             return Examined(file=file, name="", problems=tuple(_placed(merged.layers, file, told)))
         document, refused = overridden(merged.document, self.wanted.overrides)
         written = document.get("name")
-        name = written if isinstance(written, str) and written else default_name(file)
+        name = written if isinstance(written, str) and written and written is not GAP else default_name(file)
         expanded = expand_constants(document, name)
-        judged = self._judge(expanded.document, file, name)
-        findings = _at_most(itertools.chain(merged.findings, merged.literals, refused, expanded.findings, judged), file)
+        judged = self._judge(expanded.document, file, name, sound=merged.is_sound)
+        everything = itertools.chain(refused, expanded.findings, judged)
+        now = told_now(everything, document, expanded.document, whole=merged.whole)
+        findings = _at_most(itertools.chain(merged.findings, merged.literals, now), file)
         problems = dict.fromkeys(_placed(merged.layers, file, findings)) if findings else {}
         if self.wanted.is_as_written:
             for profile, variant in merged.variants():
@@ -156,6 +160,7 @@ class Examiner:
             profiles=merged.profiles,
             vars=frozenset(document["vars"]) if isinstance(document.get("vars"), dict) else frozenset(),
             recipe=recipe,
+            whole=merged.whole,
         )
 
     def _in_profile(
@@ -165,15 +170,16 @@ class Examiner:
         file, document = merged.file, merged.document or {}
         expanded = expand_constants(document, name)
         rules = rule_findings(expanded.document, file.parent, self.wanted.catalog)
-        findings = _at_most(itertools.chain(expanded.findings, rules), file)
+        judged = itertools.chain(expanded.findings, rules)
+        findings = _at_most(told_now(judged, document, expanded.document, whole=merged.whole), file)
         at_profile = [at_overlay(one, document, profile) for one in findings]
         placed = zip(_placed(merged.layers, file, findings), _placed(merged.layers, file, at_profile), strict=True)
         for plain, problem in placed:
             if plain not in without:
                 yield replace(problem, message=f"in profile {shown(profile)}: {problem.message}")
 
-    def _judge(self, document: JsonObject, file: Path, name: str) -> Iterator[Finding]:
-        if not self.is_valid(document):
+    def _judge(self, document: JsonObject, file: Path, name: str, *, sound: bool) -> Iterator[Finding]:
+        if not (sound and self.is_valid(document)):
             schema = _schema()
             yield from story(document, schema)
         if "name" not in document or document["name"] in (".", ".."):
@@ -196,7 +202,7 @@ def _without_profiles(document: JsonObject) -> JsonObject:
 
 
 def _texts(value: Json) -> tuple[str, ...]:
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    return tuple(one for one in value if isinstance(one, str) and one is not GAP) if isinstance(value, list) else ()
 
 
 def _placed(layers: Sequence[Layer], file: Path, findings: Iterable[Finding]) -> Iterator[Problem]:
@@ -302,7 +308,7 @@ def _circle(start: str, after: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]
 def _unknown_wishes(examined: Sequence[Examined], wanted: Wanted) -> Iterator[Problem]:
     """`--profile` and `--set` names that no recipe knows. No line of a recipe is to blame, so none is shown."""
     readable = [one for one in examined if one.name]
-    if not readable:
+    if not readable or not all(one.whole for one in readable):  # what isn't there may have it
         return
     profiles = frozenset[str]().union(*(one.profiles for one in readable))
     if wanted.profile is not None and wanted.profile not in profiles:

@@ -25,7 +25,8 @@ from runner.wire.values import JsonObject
 class Merged:
     """A recipe as merged, in normal form.
 
-    document  with `profile` as far as it was not chosen, None when a file couldn't be read
+    document  with `profile` as far as it was not chosen, None where the recipe itself couldn't be read
+    whole     whether everything that it includes was read, and is in the document
     layers    the topmost first, for places
     literals  secrets written out in any of the files, whether or not something lies above them
     profiles  the names there are
@@ -37,6 +38,12 @@ class Merged:
     findings: tuple[Finding, ...] = ()
     literals: tuple[Finding, ...] = ()
     profiles: frozenset[str] = frozenset()
+    whole: bool = True
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the document says all that the files do."""
+        return not any(found.severity == "error" for found in self.findings)
 
     def variants(self) -> Iterator[tuple[str, Merged]]:
         """The same recipe under each of its profiles, with their names."""
@@ -71,7 +78,7 @@ def merge_file(file: Path, files: Files, *, profile: str | None = None) -> Merge
     parts = list(gathering.parts(file, read_file(file), (file,)))
     findings, literals = gathering.findings, tuple(gathering.literals)
     layers = tuple(Layer(file=part.file) for part in parts) or (Layer(file=file),)
-    if not parts or parts[0].file != file or any(f.severity == "error" for f in findings):
+    if not parts or parts[0].file != file:
         return Merged(file=file, document=None, layers=layers, findings=tuple(findings), literals=literals)
     document = parts[-1].document
     for part in parts[-2::-1]:
@@ -79,7 +86,13 @@ def merge_file(file: Path, files: Files, *, profile: str | None = None) -> Merge
     chosen = document.get("profile")
     profiles = frozenset(chosen) if isinstance(chosen, dict) else frozenset()
     made = Merged(
-        file=file, document=document, layers=layers, findings=tuple(findings), literals=literals, profiles=profiles
+        file=file,
+        document=document,
+        layers=layers,
+        findings=tuple(findings),
+        literals=literals,
+        profiles=profiles,
+        whole=not gathering.missing,
     )
     return _under(made, profile) if profile is not None and profile in profiles else made
 
@@ -108,17 +121,19 @@ def merge(below: JsonObject, above: JsonObject) -> JsonObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Gathering:
-    """One recipe's files on the way: what was found, and which files lie somewhere above already."""
+    """One recipe's files on the way: what was found, which lie somewhere above already, which are `missing`."""
 
     files: Files
     findings: list[Finding] = field(default_factory=list)
     literals: list[Finding] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
+    missing: list[Path] = field(default_factory=list)
 
     def parts(self, file: Path, read: Read, chain: tuple[Path, ...]) -> Iterator[_Part]:
         """The file, then what it includes, the last one first since it lies above the others."""
         self.findings.extend(read.findings)
         if read.value is None:
+            self.missing.append(file)
             return
         document, notes = normal(read.value)
         self.literals.extend(replace(one, file=file) for one in literal_findings(document))
@@ -144,6 +159,7 @@ class _Gathering:
                 yield from self.parts(target, read, (*chain, target))
                 return
             said = f"the included file {shown(target.name)} {_said(read)}"
+        self.missing.append(target)
         self.findings.append(Finding(path=("include", index), code="bad-include", message=said, hint=hint, file=file))
 
 

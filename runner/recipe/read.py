@@ -19,6 +19,7 @@ from pathlib import Path
 import rtoml
 
 from runner.recipe.finding import Finding, Span, Steps
+from runner.recipe.gaps import with_gaps
 from runner.recipe.suggest import shown
 from runner.wire.values import Json, JsonObject
 
@@ -42,7 +43,7 @@ _LITERAL_SECRET = r"""(?xi)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Read:
-    """What a file holds: an object, or findings, or (where only values are at fault) both."""
+    """What a file holds: an object, or findings, or, where only values are at fault, both, with gaps for those."""
 
     file: Path
     value: JsonObject | None
@@ -296,7 +297,7 @@ def _exact(file: Path, value: JsonObject, data: bytes) -> Read:
     )
     if _MAYBE_HALF.search(data):
         placed += tuple(_half_characters(value, (), file))
-    return Read(file=file, value=None if placed else value, findings=placed)
+    return Read(file=file, value=with_gaps(value, placed), findings=placed)
 
 
 def _maybe_inexact(data: bytes) -> bool:
