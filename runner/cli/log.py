@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from runner.cli.options import format_option
 from runner.errors import InvalidError, counted
 
 if TYPE_CHECKING:
-    from runner.report.history import JobRow, LineRow, RunRow
-    from runner.runlog import KeyEvent, RunLog, RunSummary, StoredEvent
+    from runner.report.history import JobRow, LeftRow, LineRow, RunRow
+    from runner.runlog import KeyEvent, RunEnded, RunLog, RunSummary, StoredEvent
     from runner.state import KeyState
 
 ELSEWHERE = "without runner.toml and git, the log of a run lies in .runner beside its recipe: go there, or give --state"
@@ -40,9 +40,11 @@ class _Place:
 )
 @format_option("text", "json")
 def log(run_id: str | None, key: str | None, limit: int, state: Path | None, style: str) -> None:
-    """List earlier runs, newest first, or show RUN_ID: what it did about every address, and what it spent.
+    """List earlier runs, newest first, or show RUN_ID: what it did about every address that wasn't done, and what
+    it spent.
 
     RUN_ID may be the beginning of an id, or 'last'. Nothing is changed, and nothing is asked of the endpoint.
+    Of very many blocked or pending addresses not all are named; 'unnamed' in the JSON counts the others.
 
     Example: runner log last --format json | jq '.jobs[].status'
 
@@ -81,20 +83,38 @@ def _list_runs(opened: RunLog, limit: int, place: _Place, style: str) -> None:
 def _show_run(opened: RunLog, run: RunSummary, style: str) -> None:
     from runner.report.history import run_json, run_text
 
-    jobs = list(_job_rows(opened, run.run_id))
-    summary = _summary(opened, run.run_id)
+    ended = _end_of(opened, run.run_id)
+    summary = ended.summary if ended else {}
+    jobs, left = _with_reasons(list(_job_rows(opened, run.run_id)), ended)
     if style == "json":
-        _echo_json(run_json(_run_row(run), jobs, summary))
+        _echo_json(run_json(_run_row(run), jobs, left, summary))
     else:
-        click.echo(run_text(_run_row(run), jobs, summary), nl=False)
+        click.echo(run_text(_run_row(run), jobs, left, summary), nl=False)
 
 
-def _summary(opened: RunLog, run_id: str) -> Mapping[str, int]:
-    """How many addresses came to which end, as the run itself counted them; empty while it works."""
+def _end_of(opened: RunLog, run_id: str) -> RunEnded | None:
+    """What the run itself said of its end; None while it works."""
     from runner.runlog import RunEnded
 
     ends = [line.event for line in opened.events(run_id=run_id, kinds={"run_ended"})]
-    return next((end.summary for end in reversed(ends) if isinstance(end, RunEnded)), {})
+    return next((end for end in reversed(ends) if isinstance(end, RunEnded)), None)
+
+
+def _with_reasons(jobs: list[JobRow], ended: RunEnded | None) -> tuple[list[JobRow], list[LeftRow]]:
+    """`jobs`, those without an error of their own with the reason that the end gives; and whom no line is about."""
+    from runner.report.history import LeftRow
+
+    at = {job.address: number for number, job in enumerate(jobs)}
+    left = []
+    for group in ended.not_done if ended else ():
+        for address in group.addresses:
+            if address in at and not jobs[at[address]].errors:
+                jobs[at[address]] = replace(jobs[at[address]], errors=group.errors)
+        addresses = tuple(address for address in group.addresses if address not in at)
+        more = group.count - len(group.addresses)
+        if addresses or more:
+            left.append(LeftRow(status=group.status, errors=group.errors, addresses=addresses, more=more))
+    return jobs, left
 
 
 def _show_lines(opened: RunLog, wanted: str, run_id: str | None, place: _Place, style: str) -> None:

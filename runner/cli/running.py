@@ -15,6 +15,7 @@ from runner.cli.looping import run_async
 from runner.cli.open_files import jobs_with_room
 from runner.cli.planning import Planned, Planning
 from runner.errors import DeadlineReached, Problem
+from runner.execute.ending import run_ended
 from runner.execute.outcome import Report
 from runner.execute.trouble import settled_report
 from runner.plan import Policy
@@ -62,8 +63,7 @@ def carry_out(planning: Planning, wishes: Wishes, outside: Outside | None = None
     else:
         report = settled_report(planned.plan, run_id=run_id, endpoint=planning.endpoint.name)
         if report.exit_code:  # a run with nothing to do writes nothing, and so stays fast
-            ended = RunEnded(run_id=run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
-            run_async(planning.log.append(planning.run_started(run_id), ended, run_id=run_id))
+            run_async(planning.log.append(planning.run_started(run_id), run_ended(report), run_id=run_id))
         problems = planned.problems
     return Done(report=report, problems=problems, recipes=len(planned.recipes), warnings=planned.warnings)
 

@@ -27,6 +27,7 @@ from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
 from runner.execute.durations import Durations
+from runner.execute.ending import run_ended
 from runner.execute.order import levels
 from runner.execute.outcome import Outcome, Report
 from runner.execute.pace import Pace
@@ -89,9 +90,8 @@ async def run_session(
 
 async def _note_the_end(planning: Planning, report: Report) -> None:
     """Where that fails, what became of the jobs is told all the same: what the next run needs has lines of its own."""
-    ended = RunEnded(run_id=report.run_id, exit_code=int(report.exit_code), summary=dict(report.summary))
     try:
-        await planning.log.append(ended, run_id=report.run_id)
+        await planning.log.append(run_ended(report), run_id=report.run_id)
     except RunnerError as error:
         click.echo(f"warning: the end of the run isn't in the run log: {error}", err=True)
 

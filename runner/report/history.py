@@ -54,6 +54,16 @@ class JobRow:
     lines: tuple[LineRow, ...] = field(default=())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftRow:
+    """Addresses about which a run did nothing that has lines, for one reason; `more` are not named."""
+
+    status: str
+    errors: tuple[Mapping[str, Json], ...]
+    addresses: tuple[str, ...]
+    more: int
+
+
 def runs_text(rows: Sequence[RunRow]) -> str:
     """A table, in the order given."""
     head = ("RUN", "COMMAND", "STARTED (UTC)", "TOOK", "EXIT", "ENDPOINT", "CREDITS", "JOBS")
@@ -61,7 +71,7 @@ def runs_text(rows: Sequence[RunRow]) -> str:
     return "".join(f"{line}\n" for line in _aligned(table))
 
 
-def run_text(row: RunRow, jobs: Sequence[JobRow], summary: Mapping[str, int]) -> str:
+def run_text(row: RunRow, jobs: Sequence[JobRow], left: Sequence[LeftRow], summary: Mapping[str, int]) -> str:
     """One run and what it did about every address; `summary` counts addresses by what came of them."""
     counted = ", ".join(f"{count} {name}" for name, count in summary.items() if count)
     lines = [
@@ -74,8 +84,9 @@ def run_text(row: RunRow, jobs: Sequence[JobRow], summary: Mapping[str, int]) ->
         *([f"result   {counted}"] if counted else []),
         "",
         *(line for job in jobs for line in _job_lines(job)),
+        *(line for one in left for line in _left_lines(one)),
     ]
-    if not jobs:
+    if not jobs and not left:
         lines.append("Nothing could be done." if row.exit_code else "Nothing was left to do.")
     return "\n".join(lines) + "\n"
 
@@ -94,8 +105,12 @@ def runs_json(rows: Sequence[RunRow]) -> Mapping[str, Json]:
     return {"runs": [_run_json(row) for row in rows]}
 
 
-def run_json(row: RunRow, jobs: Sequence[JobRow], summary: Mapping[str, int]) -> Mapping[str, Json]:
-    return {"run": {**_run_json(row), "summary": dict(summary)}, "jobs": [_job_json(job) for job in jobs]}
+def run_json(
+    row: RunRow, jobs: Sequence[JobRow], left: Sequence[LeftRow], summary: Mapping[str, int]
+) -> Mapping[str, Json]:
+    rows = [*jobs, *(job for one in left for job in _left_jobs(one))]
+    run = {**_run_json(row), "summary": dict(summary)}
+    return {"run": run, "jobs": [_job_json(job) for job in rows], "unnamed": sum(one.more for one in left)}
 
 
 def lines_json(rows: Sequence[LineRow]) -> Mapping[str, Json]:
@@ -123,6 +138,26 @@ def _job_lines(job: JobRow) -> Iterator[str]:
         yield "    " + ", ".join(f"{_words(line.kind)} +{line.at - first:.1f}s" for line in job.lines)
     yield from (f"    {one_line(file.path)}" for file in job.outputs)
     yield from (f"    error: {one_line(str(error.get('message', '')))}" for error in job.errors)
+
+
+def _left_lines(left: LeftRow) -> Iterator[str]:
+    """The reason once, and below it whom it holds up."""
+    said = "; ".join(one_line(str(error.get("message", ""))) for error in left.errors)
+    if len(left.addresses) == 1 and not left.more:
+        yield f"{one_line(left.addresses[0])}: {left.status}: {said}"
+    else:
+        yield f"{left.status}, {len(left.addresses) + left.more} of them: {said}"
+        yield from (f"    {one_line(address)}" for address in left.addresses)
+    if left.addresses and left.more:
+        yield f"    and {left.more} more"
+    yield from (f"  {one_line(hint)}" for error in left.errors if (hint := str(error.get("hint", ""))))
+
+
+def _left_jobs(left: LeftRow) -> Iterator[JobRow]:
+    for address in left.addresses:
+        yield JobRow(
+            address=address, key="", attempt=0, job_id="", status=left.status, spent=0, outputs=(), errors=left.errors
+        )
 
 
 def _end(row: RunRow) -> str:

@@ -31,12 +31,27 @@ class RunStarted:
 
 
 @record
+class NotDone:
+    """Addresses that a run didn't get done for one reason: `count` of them, the first of which are named.
+
+    status  what became of them in the report of the run ("blocked", "pending", ...)
+    errors  `{"code", "message", "hint"}` each
+    """
+
+    status: str
+    count: int
+    addresses: tuple[str, ...]
+    errors: tuple[JsonObject, ...]
+
+
+@record
 class RunEnded:
-    """A run ends; `summary` counts its outcomes."""
+    """A run ends; `summary` counts its outcomes, `not_done` says why some are none, as far as it has room."""
 
     run_id: str
     exit_code: int
     summary: Mapping[str, int]
+    not_done: tuple[NotDone, ...] = ()
 
 
 @record
@@ -245,17 +260,22 @@ def read_event(kind: str, body: str | bytes) -> Event:
         raise newer(f"the kind of line {kind}")
     event_type: Callable[..., Event] = EVENT_KINDS[kind]
     document: JsonObject = orjson.loads(body)
-    return made(event_type, {name: _value(name, value) for name, value in document.items()})
+    return made(event_type, _values(document))
+
+
+def _values(row: JsonObject) -> JsonObject:
+    return {name: _value(name, value) for name, value in row.items()}
 
 
 def _value(name: str, value: object) -> object:
     if not isinstance(value, list):
         return value
     kind = _RECORDS.get(name)
-    return tuple(value) if kind is None else tuple(made(kind, row) for row in value)
+    return tuple(value) if kind is None else tuple(made(kind, _values(row)) for row in value)
 
 
-_RECORDS: dict[str, type[OutputRecord] | type[DeliveredFile] | type[StagedUpload]] = {
+_RECORDS: dict[str, Callable[..., object]] = {
+    "not_done": NotDone,
     "outputs": OutputRecord,
     "files": DeliveredFile,
     "uploads": StagedUpload,

@@ -24,6 +24,7 @@ from runner.runlog import (
     Failed,
     Finished,
     Intent,
+    NotDone,
     Owner,
     RunEnded,
     RunStarted,
@@ -34,7 +35,7 @@ from runner.runlog import (
 from runner.state import DeliveredFile
 
 Runner = Callable[..., subprocess.CompletedProcess[str]]
-FIRST, SECOND = "20261123T100000-aaaaaa", "20261123T110000-bbbbbb"
+FIRST, SECOND, THIRD = "20261123T100000-aaaaaa", "20261123T110000-bbbbbb", "20261123T120000-cccccc"
 GOOD, BAD = "k1:" + "a" * 64, "k1:" + "b" * 64
 FILE = DeliveredFile(path="/out/a.webp", size_bytes=3, sha256="5" * 64, mtime_ns=1, inode=1)
 
@@ -150,6 +151,47 @@ def test_a_run_is_shown_by_its_id_its_beginning_or_as_the_last(state: Path, name
     assert (bad["status"], bad["spent"], bad["outputs"]) == ("failed", 1, [])
     assert bad["errors"] == [{"code": 5, "message": "broken \x1b[31mfile"}]
     assert [line["kind"] for line in good["events"]] == ["started", "finished", "delivered"]
+
+
+@pytest.fixture
+def held_up(state: Path) -> Path:
+    """A third run, in which one job was begun and is pending, and others were blocked."""
+    why = {"code": 0, "message": "out is in the way", "hint": "move it"}
+    groups = (
+        NotDone(status="blocked", count=5, addresses=("r[c]", "r[d]"), errors=(why,)),
+        NotDone(status="blocked", count=1, addresses=("r[e]",), errors=(why | {"message": "no \x1bcredits"},)),
+        NotDone(status="pending", count=1, addresses=("r[f]",), errors=(why | {"message": "the deadline came"},)),
+    )
+    key = "k1:" + "c" * 64
+    with open_log(state / "runs.db") as log:
+        fence = asyncio.run(log.claim([key], Owner.this_process()))[key]
+        asyncio.run(log.append(run_started(THIRD), run_id=THIRD))
+        asyncio.run(log.append(*begin(key, "r[f]"), run_id=THIRD, fence=fence))
+        ended = RunEnded(run_id=THIRD, exit_code=6, summary={"blocked": 6, "pending": 1}, not_done=groups)
+        asyncio.run(log.append(ended, run_id=THIRD))
+    return state
+
+
+def test_a_run_is_shown_with_what_it_left_and_why_said_once(held_up: Path) -> None:
+    text = call(held_up, "last").stdout
+
+    assert "r[f]: start asked for, 0 credits, job j-c\n" in text
+    assert "    error: the deadline came\n" in text
+    assert "blocked, 5 of them: out is in the way\n    r[c]\n    r[d]\n    and 3 more\n  move it\n" in text
+    assert "r[e]: blocked: no \\x1bcredits\n" in text
+
+
+def test_what_a_run_left_stands_among_the_jobs_of_its_json(held_up: Path) -> None:
+    shown = read(held_up, "last")
+
+    rows = {job["address"]: job for job in shown["jobs"]}
+    assert [(at, rows[at]["status"]) for at in sorted(rows)] == [
+        ("r[c]", "blocked"), ("r[d]", "blocked"), ("r[e]", "blocked"), ("r[f]", "starting"),
+    ]  # fmt: skip
+    assert rows["r[c]"]["errors"] == [{"code": 0, "message": "out is in the way", "hint": "move it"}]
+    assert rows["r[f]"]["errors"][0]["message"] == "the deadline came"
+    assert rows["r[c]"].keys() == rows["r[f]"].keys()
+    assert shown["unnamed"] == 3
 
 
 def test_what_was_bought_once_for_two_addresses_counts_once(tmp_path: Path) -> None:

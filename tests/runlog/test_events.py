@@ -21,6 +21,7 @@ from runner.runlog import (
     Finished,
     Intent,
     Lost,
+    NotDone,
     Refused,
     RunEnded,
     RunStarted,
@@ -56,9 +57,16 @@ OUTPUTS = st.builds(
 )
 FILES = st.builds(DeliveredFile, path=TEXT, size_bytes=NUMBER, sha256=TEXT, mtime_ns=NUMBER, inode=NUMBER)
 UPLOADS = st.builds(StagedUpload, path=TEXT, size=NUMBER, sha256=TEXT, md5=TEXT)
+NOT_DONE = st.builds(NotDone, status=TEXT, count=NUMBER, addresses=st.tuples(TEXT), errors=st.tuples(OBJECT))
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(RunStarted, run_id=TEXT, endpoint=TEXT, account=TEXT, command=TEXT, recipes=st.tuples(TEXT, TEXT)),
-    st.builds(RunEnded, run_id=TEXT, exit_code=NUMBER, summary=st.dictionaries(TEXT, NUMBER, max_size=3)),
+    st.builds(
+        RunEnded,
+        run_id=TEXT,
+        exit_code=NUMBER,
+        summary=st.dictionaries(TEXT, NUMBER, max_size=3),
+        not_done=st.tuples(NOT_DONE),
+    ),
     st.builds(
         Intent,
         **KEYED,
@@ -126,3 +134,9 @@ def properties(schema: Any) -> Any:
     elif isinstance(schema, list):
         for inner in schema:
             yield from properties(inner)
+
+
+def test_the_end_of_a_run_in_an_old_log_says_nothing_of_what_was_not_done() -> None:
+    ended = read_event("run_ended", '{"run_id": "r", "exit_code": 6, "summary": {"blocked": 1}}')
+
+    assert ended == RunEnded(run_id="r", exit_code=6, summary={"blocked": 1})

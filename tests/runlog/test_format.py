@@ -20,6 +20,7 @@ from runner.runlog import (
     Intent,
     LogNewer,
     LogUnusable,
+    NotDone,
     Owner,
     RunLog,
     open_log,
@@ -63,7 +64,7 @@ FILES = {"upload": [[content("a.jpg")]]}
 
 def holds() -> dict[str, Any]:
     """What a log of today holds beside its tables, as far as it can be listed."""
-    values = (KeyState, Delivery, DeliveredFile, OutputRecord, StagedUpload)
+    values = (KeyState, Delivery, DeliveredFile, OutputRecord, StagedUpload, NotDone)
     leads = {
         stage: {line.__name__: to for (at, line), to in FOLLOWS.items() if at is stage} for stage in (None, *Stage)
     }
