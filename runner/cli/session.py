@@ -258,9 +258,11 @@ def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
 
 
 def _bars(planned: Planned, stack: ExitStack) -> Progress:
+    from rich.console import Console
+
     from runner.cli.bars import Bars
 
-    return stack.enter_context(Bars(planned.plan, file=sys.stderr))
+    return stack.enter_context(Bars(planned.plan, console=Console(file=sys.stderr)))
 
 
 @dataclass(kw_only=True, slots=True)
