@@ -7,8 +7,10 @@ opened, a database say, and messages would go there.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
+import locale
 import os
 import sys
 
@@ -22,11 +24,11 @@ def settle_streams() -> None:
     for number in (_STDIN, _STDOUT, _STDERR):
         _occupy(number)
     if sys.stdout is None or _is_bare(sys.stdout):
-        encoding = None if os.isatty(_STDOUT) else "utf-8"  # into files and pipes always the same bytes
+        encoding = _spoken() if os.isatty(_STDOUT) else "utf-8"  # into files and pipes always the same bytes
         # A name that is no UTF-8 becomes an escape.
         sys.stdout = _text(_Results(_STDOUT, "wb", closefd=False), encoding=encoding, line=os.isatty(_STDOUT))
     if sys.stderr is None or _is_bare(sys.stderr):
-        sys.stderr = _text(_Messages(_STDERR, "wb", closefd=False), encoding=None, line=True)
+        sys.stderr = _text(_Messages(_STDERR, "wb", closefd=False), encoding=_spoken(), line=True)
 
 
 class _Results(io.FileIO):
@@ -67,7 +69,19 @@ def _is_bare(stream: object) -> bool:
     return isinstance(raw, io.FileIO)
 
 
-def _text(raw: io.FileIO, *, encoding: str | None, line: bool) -> io.TextIOWrapper:
+def _spoken() -> str:
+    """What people and terminals read here: the locale's encoding, whatever mode the interpreter is in.
+
+    A locale of ASCII alone is one that nobody chose (cron's, say).
+    """
+    try:
+        spoken = codecs.lookup(locale.getencoding()).name
+    except LookupError:
+        return "utf-8"
+    return "utf-8" if spoken == "ascii" else spoken
+
+
+def _text(raw: io.FileIO, *, encoding: str, line: bool) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding=encoding, errors="backslashreplace", line_buffering=line, write_through=line
     )

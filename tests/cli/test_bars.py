@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
-import pty
 import re
 import shutil
-import struct
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
@@ -20,7 +13,7 @@ from rich.console import Console
 
 from runner.cli.bars import Bars, shortened
 from runner.plan import Action, Plan, Step
-from tests.cli.conftest import CHECKOUT
+from tests.cli.conftest import CHECKOUT, in_terminal
 
 PICTURE = CHECKOUT / "recipes" / "pictures" / "badge.png"
 FOLDER = "catalogue-2026/spring-summer"
@@ -97,28 +90,9 @@ def test_a_real_terminal_of_40_columns_shows_how_many_and_which(tmp_path: Path) 
     job = 'foreach.files = "**/*.png"\ninput = [{ type = "upload", source = "{item.path}" }]\n'
     (tmp_path / "long.recipe.toml").write_text(f'{job}conversion = [{{ target = "webp" }}]\n')
 
-    lines = STEERING.sub("\n", COLOR.sub("", in_terminal(tmp_path, 40))).splitlines()
+    lines = STEERING.sub(
+        "\n", COLOR.sub("", in_terminal("run", "long.recipe.toml", cwd=tmp_path, columns=40).decode())
+    ).splitlines()
 
     assert any(re.search(r"converting .*━.* \d/3 0:00:\d\d", line) for line in lines)
     assert any(re.search(r"long\[\S*…0*2\.png\] \w+", line) for line in lines)
-
-
-def in_terminal(project: Path, columns: int) -> str:
-    """All that `runner run` prints in a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-    env = {
-        "PATH": os.defpath, "HOME": str(project), "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", "LANG": "C.UTF-8",
-    }  # fmt: skip
-    command = [sys.executable, "-m", "runner", "run", "long.recipe.toml"]
-    with subprocess.Popen(command, cwd=project, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        seen = b""
-        try:
-            while piece := os.read(ours, 65536):
-                seen += piece
-        except OSError:  # the other end is closed: that is how a terminal says so
-            pass
-    os.close(ours)
-    assert process.returncode == 0, seen
-    return seen.decode()
