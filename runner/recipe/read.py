@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rtoml
@@ -70,7 +70,12 @@ def read_bytes(file: Path, data: bytes) -> Read:
     if not isinstance(value, dict):
         found = Finding(code="wrong-type", message="a recipe is an object, not a bare value", file=file)
         return Read(file=file, value=None, findings=(found,))
-    return _exact(file, value, data)
+    read = _exact(file, value, data)
+    twice = _hidden(file, value, text, data) if parse is _json else None
+    if twice is None:
+        return read
+    # What is hidden may be a secret, in a line that another finding would show.
+    return replace(read, value=None if twice.secret else read.value, findings=(twice, *read.findings))
 
 
 def has_literal_secret(text: str) -> bool:
@@ -189,9 +194,9 @@ def _header(line: str) -> str:
     return line.strip("[ \t").partition("]")[0].strip() if line.lstrip().startswith("[") else ""
 
 
-def _json(file: Path, text: str, data: bytes) -> Json | Finding:
+def _json(file: Path, text: str, _data: bytes) -> Json | Finding:
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         said, at = _fault_of(error)
         return _syntax(file, text, "syntax", said, *_line_and_column(text, at))
@@ -200,9 +205,11 @@ def _json(file: Path, text: str, data: bytes) -> Json | Finding:
     except ValueError as error:  # a constant that is not JSON, or a number of more than 4,300 digits
         at = next((match.start(1) for match in re.finditer(_CONSTANT, text) if match[1]), 0)
         return _syntax(file, text, "syntax", str(error).partition(";")[0], *_line_and_column(text, at))
-    if _key_count(value) != len(_COUNTED_KEY.findall(data)):
-        return _duplicate(file, text) or value
-    return value
+
+
+def _hidden(file: Path, value: Json, text: str, data: bytes) -> Finding | None:
+    """The first key that another one of its name hides, if there is any."""
+    return None if _key_count(value) == len(_COUNTED_KEY.findall(data)) else _duplicate(file, text)
 
 
 def _fault_of(error: json.JSONDecodeError) -> tuple[str, int]:

@@ -403,7 +403,7 @@ def test_a_run_that_could_do_nothing_is_in_the_log_and_one_with_nothing_to_do_is
         (blocked.json["run_id"], 6),
     ]
     assert "result   1 blocked" in shown.out
-    assert "Nothing could be done." in shown.out
+    assert "out/0.webp is in the way; nothing was bought" in shown.out
 
 
 def test_a_run_whose_server_cannot_be_started_ends_in_the_log(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.recipe.model import Loaded
+from runner.report.findings import findings_text
 from tests.recipe.conftest import Load
 
 WRONG = 'retry = "two"\n[[input]]\nsource = "https://example.com/a.jpg"\n[[conversion]]\ntarget = "wepb"\n'
@@ -70,6 +71,24 @@ def test_json_with_half_a_character_is_judged_as_well(load: Load) -> None:
 
     assert found[0][0] == "not-json"
     assert found[1:] == ALSO
+
+
+def test_a_key_that_stands_twice_in_json_hides_no_other_mistake(load: Load) -> None:
+    text = '{"retry": 1, "retry": "two", "input": {"source": "https://e.com"}, "conversion": {"target": "wepb"}}'
+
+    found = said(load(x__recipe__json=text))
+
+    assert [found[0][0], *found[1:]] == ["duplicate-key", *ALSO]
+
+
+def test_a_secret_that_a_second_key_hides_is_in_no_line_that_is_shown(load: Load) -> None:
+    first = '{"source": "https://e.com",\n"credentials": {"password": "hunter2", "pasword": 1,\n'
+    loaded = load(
+        x__recipe__json=f'{{"input": {first} "password": {{"env": "A"}}}}}}, "conversion": {{"target": "webp"}}}}'
+    )
+
+    assert [problem.code for problem in loaded.problems] == ["duplicate-key"]
+    assert "hunter2" not in findings_text(loaded.problems, checked=1, color=False)
 
 
 @pytest.mark.parametrize(

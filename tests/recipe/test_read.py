@@ -117,7 +117,7 @@ def _read_without_rights(file: Path, send: object) -> None:
 def test_what_can_not_be_parsed_is_said_at_its_place(name: str, data: bytes, code: str, line: int, column: int) -> None:
     read = read_bytes(Path(name), data)
 
-    assert read.value is None
+    assert (read.value is None) == (name == "x.toml" or code != "duplicate-key")  # in JSON the last one stands
     assert _codes(read) == [code]
     span = read.findings[0].span
     assert (span.line, span.column) == (line, column) if span else (line, column) == (1, 1)
