@@ -86,6 +86,8 @@ def _is_free(job: Job) -> Finding:
         return Finding(what, "wrong", f"a job with process:false is '{job.status}' at once")
     if job.spent:
         return Finding(what, "wrong", f"it cost {counted(job.spent, 'credit')}")
+    if job.spent is None:
+        return Finding(what, "unknown", f"it is '{job.status}', and the API doesn't say what it cost")
     return Finding(what, "ok", f"it is '{job.status}' and cost nothing")
 
 

@@ -8,6 +8,7 @@ from posixpath import splitext
 from runner.errors import ExitCode, counted
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
+from runner.execute.shown import reasons
 from runner.plan import FREE_IT, NAME_TAKEN, Step
 from runner.state import DeliveredFile
 
@@ -16,8 +17,8 @@ FREED = f"{FREE_IT}; --retry-failed then buys another attempt"
 
 def as_failed(step: Step, ended: Ended, *, spent: int) -> Outcome:
     troubles = tuple(
-        Trouble(code=error.code, message=error.message, hint=FREED if error.code == NAME_TAKEN else "")
-        for error in ended.job.errors
+        Trouble(code=code, message=message, hint=FREED if code == NAME_TAKEN else "")
+        for code, message in reasons(ended.job)
     )
     return Outcome(
         address=step.address,

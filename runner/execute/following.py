@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -11,13 +12,13 @@ from runner.errors import RunnerError
 from runner.execute.copies import as_noted
 from runner.execute.faults import LostJobError, NotStartedError, UndeliverableError, UnfollowedError
 from runner.execute.parking import PARKED_STATUSES
-from runner.execute.shown import may_show_more, output_records, shows_all
+from runner.execute.shown import cost_of, may_show_more, output_records, reasons, shows_all
 from runner.execute.work import Work
 from runner.runlog import Event, Failed, Finished, Lost, Started
 from runner.state import KeyState
 from runner.wire import job as wire
 from runner.wire.status import StatusCode
-from runner.wire.values import JsonObject
+from runner.wire.values import Json, JsonObject
 
 STARTS_AGAIN = 3  # of a job that the server goes on showing as not started
 # Seconds before each look at a job that was shown as completed without all of its outputs: they may come a bit later.
@@ -41,6 +42,10 @@ class Ended:
     @property
     def succeeded(self) -> bool:
         return self.job.status == StatusCode.COMPLETED
+
+    @property
+    def cost(self) -> int:
+        return cost_of(self.job, self.payload)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +107,7 @@ class Following:
             await self.work.log(*before)
             before = ()
             job = await self._shown_to_the_last(job)
-        await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt))
+        await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt, payload=payload))
         return Ended(job=job, payload=payload, attempt=attempt)
 
     async def _shown_whole(self, job: wire.Job, payload: JsonObject) -> wire.Job:
@@ -147,12 +152,13 @@ class Following:
         return Ended(job=job, payload=dict(state.payload), attempt=state.attempt, more=more)
 
 
-def end_line(job: wire.Job, *, key: str, attempt: int) -> Finished | Failed:
-    """What the log says of a job that has ended."""
+def end_line(job: wire.Job, *, key: str, attempt: int, payload: Mapping[str, Json]) -> Finished | Failed:
+    """What the log says of a job that has ended. `payload` is what it was bought with."""
+    spent = cost_of(job, payload)
     if job.status == StatusCode.COMPLETED:
-        return Finished(key=key, attempt=attempt, spent=job.spent, outputs=tuple(output_records(job)))
-    errors = tuple({"code": error.code, "message": error.message} for error in job.errors)
-    return Failed(key=key, attempt=attempt, spent=job.spent, errors=errors)
+        return Finished(key=key, attempt=attempt, spent=spent, outputs=tuple(output_records(job)))
+    errors = tuple({"code": code, "message": message} for code, message in reasons(job))
+    return Failed(key=key, attempt=attempt, spent=spent, errors=errors)
 
 
 def _unfollowed(error: RefusedError) -> RunnerError:

@@ -53,5 +53,6 @@ async def _require_api(api: ConversionApi, denied: GoneError) -> None:
 
 
 def is_void(job: Job) -> bool:
-    """Canceled, and cost nothing: no purchase."""
-    return job.status == StatusCode.CANCELED and job.spent == 0
+    """Canceled, and cost nothing: no purchase. Where its cost isn't said, it was none if it was never started."""
+    was_free = job.spent == 0 or (job.spent is None and job.document.get("process") is False)
+    return job.status == StatusCode.CANCELED and was_free

@@ -6,7 +6,7 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from runner.execute.faults import (
 )
 from runner.execute.following import Ended
 from runner.execute.guard import Guard
-from runner.execute.outcome import Outcome
+from runner.execute.outcome import Outcome, Trouble
 from runner.execute.password import download_password, require_sendable
 from runner.execute.presence import SECOND_LOOK_S
 from runner.execute.purchase import Purchase
 from runner.execute.room import Room
-from runner.execute.shown import job_of, shows_all
+from runner.execute.shown import job_of, shows_all, unknown_cost
 from runner.execute.site import Site
 from runner.execute.syncing import Syncer
 from runner.execute.trouble import as_outcome, untouched
@@ -47,6 +47,11 @@ class _Bill:
     """What this run has spent for a key so far, whatever becomes of it."""
 
     spent: int = 0
+    guessed: str = ""
+
+    def add(self, ended: Ended) -> None:
+        self.spent += ended.cost
+        self.guessed = unknown_cost(ended.job, ended.payload) or self.guessed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +90,7 @@ class Settlement:
         job, bill = _job(steps[0]), _Bill()
         try:
             async with asyncio.timeout(self.time_left(job)):
-                return await self._buy_and_deliver(steps, claim, bill)
+                return _billed(await self._buy_and_deliver(steps, claim, bill), bill)
         except TimeoutError:
             error: RunnerError = DeadlineReached(
                 f"the deadline was reached while it was under way ({job.recipe})",
@@ -97,7 +102,7 @@ class Settlement:
         spent = (bill.spent if step is steps[0] else 0 for step in steps)
         ended = [as_outcome(step, error, state=claim.state, spent=one) for step, one in zip(steps, spent, strict=True)]
         await self._note_gone(ended, claim)
-        return ended
+        return _billed(ended, bill)
 
     async def _note_gone(self, outcomes: Sequence[Outcome], claim: Claim) -> None:
         """The log remembers what the server no longer has, so that the next plan doesn't count on it."""
@@ -178,11 +183,11 @@ class Settlement:
         ended = await self._within_budget(purchase, action, state)
         if action is Action.REDELIVER and state is not None and ended.attempt == state.attempt:
             return ended
-        bill.spent += ended.job.spent
+        bill.add(ended)
         while not ended.succeeded and ended.attempt <= purchase.work.job.retry and not name_is_taken(ended):
             state = self.site.log.states([purchase.work.job.key])[purchase.work.job.key]
             ended = await self._within_budget(purchase, Action.RETRY, state)
-            bill.spent += ended.job.spent
+            bill.add(ended)
         return ended
 
     async def _within_budget(self, purchase: Purchase, action: Action, state: KeyState | None) -> Ended:
@@ -277,6 +282,14 @@ def _job(step: Step) -> Job:
     if step.job is None:
         raise ValueError(f"{step.address} has no job")  # only jobs are active
     return step.job
+
+
+def _billed(outcomes: list[Outcome], bill: _Bill) -> list[Outcome]:
+    """`outcomes`, of which the first says where its cost is no more than a guess."""
+    if not bill.guessed or not outcomes:
+        return outcomes
+    first, *others = outcomes
+    return [replace(first, warnings=(*first.warnings, Trouble(message=bill.guessed))), *others]
 
 
 def _is_of(ended: Ended, state: KeyState) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runner.client.digest import Digests
 from runner.client.errors import ApiError
+from runner.errors import counted
 from runner.plan import Upload
 from runner.state import KeyState, OutputRecord
 from runner.wire import job as wire
-from runner.wire.values import JsonObject, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_id, as_int, as_list, as_object
 
 
 def compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> None:
@@ -21,7 +24,7 @@ def compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> No
 
 
 def output_records(job: wire.Job) -> list[OutputRecord]:
-    ids = [as_text(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
+    ids = [as_id(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
     return [
         OutputRecord(
             id=output.id,
@@ -54,6 +57,36 @@ def may_show_more(payload: JsonObject) -> bool:
         as_object(row.get("options")).get("allow_multiple_outputs") is True and not row.get("output_target")
         for row in rows
     )
+
+
+def cap_of(payload: Mapping[str, Json]) -> int | None:
+    """`limits.job.max_credit` of what was bought, None where there is none."""
+    limits = as_object(as_object(payload.get("limits")).get("job"))
+    return as_int(limits["max_credit"]) if "max_credit" in limits else None
+
+
+def cost_of(job: wire.Job, payload: Mapping[str, Json]) -> int:
+    """What an ended job is booked with: where the API doesn't say, all that it may have cost."""
+    return (cap_of(payload) or 0) if job.spent is None else job.spent
+
+
+def unknown_cost(job: wire.Job, payload: Mapping[str, Json]) -> str:
+    """What to tell of a job whose cost had to be guessed, "" where the API says it."""
+    if job.spent is not None:
+        return ""
+    cap = cap_of(payload)
+    if cap is None:
+        return "the API doesn't say what it cost, so nothing is booked for it"
+    return f"the API doesn't say what it cost; its cap is booked, {counted(cap, 'credit')}"
+
+
+def reasons(job: wire.Job) -> list[tuple[int, str]]:
+    """Code and words of what the API says against a job that ended without success, and says nothing of some."""
+    return [(error.code, error.message or _no_reason(job)) for error in job.errors]
+
+
+def _no_reason(job: wire.Job) -> str:
+    return f"the API gives no reason, and calls the job '{job.status}'" + (f" ({job.info})" if job.info else "")
 
 
 def job_of(state: KeyState) -> wire.Job:

@@ -15,6 +15,7 @@ from runner.execute.faults import LostJobError, NotStartedError
 from runner.execute.following import end_line
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import find_job, is_void
+from runner.execute.shown import cost_of, reasons, unknown_cost
 from runner.execute.site import Site
 from runner.plan import Step, results_left
 from runner.runlog import Abandoned, Event, Lost, Refused, Started
@@ -40,7 +41,7 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
         reason = f"job {state.job_id} was started, and the server no longer knows it"
         await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
         raise LostJobError(f"{reason}; {step.cause}")
-    await _log(site, claim, end_line(job, key=state.key, attempt=state.attempt))
+    await _log(site, claim, end_line(job, key=state.key, attempt=state.attempt, payload=state.payload))
     return _ended(step, state, job)
 
 
@@ -75,13 +76,18 @@ async def _waited_for(site: Site, state: KeyState) -> Job | None:
 
 
 def _ended(step: Step, state: KeyState, job: Job) -> Outcome:
+    spent, guessed = cost_of(job, state.payload), unknown_cost(job, state.payload)
     if job.status == "completed":
-        return _outcome(step, Status.SUCCEEDED, said=results_left(state, gone=True), spent=job.spent)
-    troubles = tuple(Trouble(code=error.code, message=error.message) for error in job.errors)
-    return _outcome(step, Status.FAILED, said=f"it ended as '{job.status}'", spent=job.spent, errors=troubles)
+        left = results_left(state, gone=True)
+        return _outcome(step, Status.SUCCEEDED, said=left, spent=spent, guessed=guessed)
+    troubles = tuple(Trouble(code=code, message=message) for code, message in reasons(job))
+    said = f"it ended as '{job.status}'"
+    return _outcome(step, Status.FAILED, said=said, spent=spent, guessed=guessed, errors=troubles)
 
 
-def _outcome(step: Step, status: Status, *, said: str, spent: int = 0, errors: tuple[Trouble, ...] = ()) -> Outcome:
+def _outcome(
+    step: Step, status: Status, *, said: str, spent: int = 0, guessed: str = "", errors: tuple[Trouble, ...] = ()
+) -> Outcome:
     return Outcome(
         address=step.address,
         key=step.key,
@@ -90,7 +96,7 @@ def _outcome(step: Step, status: Status, *, said: str, spent: int = 0, errors: t
         job_id=step.state.job_id if step.state else "",
         spent=spent,
         errors=errors or ((Trouble(message=said),) if status is Status.FAILED else ()),
-        warnings=(Trouble(message=f"{step.cause}: {said}"),),
+        warnings=(Trouble(message=f"{step.cause}: {said}"), *([Trouble(message=guessed)] if guessed else [])),
         exit_code=ExitCode.FAILED if status is Status.FAILED else ExitCode.OK,
         wanted=False,
     )

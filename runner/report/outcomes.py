@@ -36,22 +36,29 @@ def troubles_text(report: Report, *, color: bool) -> str:
 
 
 def warnings_text(report: Report) -> str:
-    lines: list[str] = []
+    """What is blemished; one warning of many addresses is said once."""
+    addresses: dict[Trouble, list[str]] = {}
     for outcome in report.outcomes:
         for one in outcome.warnings:
-            lines.append(f"warning: {printable(outcome.address)}: {printable(one.message)}")
-            lines += [f"  {printable(one.hint)}"] if one.hint else []
+            addresses.setdefault(one, []).append(outcome.address)
+    lines: list[str] = []
+    for one, at in addresses.items():
+        lines.append(f"warning: {printable(at[0])}{_others(at)}: {printable(one.message)}")
+        lines += [f"  {printable(one.hint)}"] if one.hint else []
     return "".join(f"{line}\n" for line in lines)
 
 
 def _reason(status: Status, trouble: Trouble, addresses: Sequence[str], *, color: bool) -> Iterator[str]:
     name = click.style(status.value, fg=_TONES[status]) if color else status.value
-    others = f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
     said = re.search(rf"\b{trouble.code}\b", trouble.message)
     code = f" ({trouble.code})" if trouble.code and not said else ""
-    yield f"{name}: {printable(addresses[0])}{others}: {printable(trouble.message)}{code}"
+    yield f"{name}: {printable(addresses[0])}{_others(addresses)}: {printable(trouble.message)}{code}"
     if trouble.hint:
         yield f"  {printable(trouble.hint)}"
+
+
+def _others(addresses: Sequence[str]) -> str:
+    return f" and {len(addresses) - 1} more" if len(addresses) > 1 else ""
 
 
 def summary_text(report: Report, *, seconds: float) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner.wire.status import FETCHING, UNSTARTED, is_terminal
-from runner.wire.values import Json, JsonObject, as_count, as_int, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_count, as_credits, as_id, as_int, as_list, as_object, as_text
+from runner.wire.words import texts_in, words_in
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +45,14 @@ class JobOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
+    """`spent` is None where the API doesn't say it, or says what nobody can read."""
+
     id: str
     token: str
     status: str
     info: str
     server: str
-    spent: int
+    spent: int | None
     errors: tuple[UserError, ...]
     warnings: tuple[UserError, ...]
     outputs: tuple[JobOutput, ...]
@@ -74,12 +77,12 @@ def read_job(document: Json) -> Job:
     job = as_object(document)
     status = as_object(job.get("status"))
     return Job(
-        id=as_text(job.get("id")),
+        id=as_id(job.get("id")),
         token=as_text(job.get("token")),
         status=as_text(status.get("code")),
         info=as_text(status.get("info")),
         server=as_text(job.get("server")),
-        spent=as_count(job.get("spent")),
+        spent=as_credits(job.get("spent")),
         errors=tuple(_error(row) for row in as_list(job.get("errors"))),
         warnings=tuple(_error(row) for row in as_list(job.get("warnings"))),
         outputs=tuple(_output(row) for row in as_list(job.get("output"))),
@@ -89,18 +92,19 @@ def read_job(document: Json) -> Job:
 
 def _error(row: Json) -> UserError:
     error = as_object(row)
+    said = words_in(row) if "message" in error or "code" in error else texts_in(row)
     return UserError(
         source=as_text(error.get("source")),
         id_source=as_text(error.get("id_source", error.get("idSource"))),
         code=as_int(error.get("code")),
-        message=as_text(error.get("message")),
+        message="; ".join(said),
     )
 
 
 def _input(row: Json) -> JobInput:
     entry = as_object(row)
     return JobInput(
-        id=as_text(entry.get("id")),
+        id=_input_id(entry),
         type=as_text(entry.get("type")),
         status=as_text(entry.get("status")),
         filename=as_text(entry.get("filename")),
@@ -109,16 +113,22 @@ def _input(row: Json) -> JobInput:
     )
 
 
+def _input_id(entry: JsonObject) -> str:
+    """An upload is answered with `{"id": {"job": ..., "input": ...}}`."""
+    shown = entry.get("id")
+    return as_id(as_object(shown).get("input")) if isinstance(shown, dict) else as_id(shown)
+
+
 def _output(row: Json) -> JobOutput:
     entry = as_object(row)
     source = as_object(entry.get("source"))
     return JobOutput(
-        id=as_text(entry.get("id")),
+        id=as_id(entry.get("id")),
         filename=as_text(entry.get("filename") or entry.get("name")),
         uri=as_text(entry.get("uri")),
         size_bytes=as_count(entry.get("size")),
         checksum=as_text(entry.get("checksum") or entry.get("hash")),
         status=as_text(entry.get("status")),
-        conversion=as_text(source.get("conversion")),
-        inputs=tuple(as_text(one) for one in as_list(source.get("input"))),
+        conversion=as_id(source.get("conversion")),
+        inputs=tuple(as_id(one) for one in as_list(source.get("input"))),
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 Json = Any  # null, bool, int, float, str, list[Json] or dict[str, Json]; mypy has no useful recursive form
@@ -27,6 +30,18 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+def as_id(value: Json) -> str:
+    """An id, which some servers write as a number; "" for what can't be one."""
+    if isinstance(value, str):
+        return value.strip()
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def same_id(one: str, other: str) -> bool:
+    """Whether two ids name one thing: a server may write its own in another case than before."""
+    return one.casefold() == other.casefold()
+
+
 def as_int(value: Json) -> int:
     """Whole number; strings of digits count (the API's statistics are all strings), the rest is 0."""
     try:
@@ -41,3 +56,18 @@ MOST_COUNT = 1 << 48  # so many are a mistake or a lie, and sums of them still f
 def as_count(value: Json) -> int:
     """How many, or how large: `as_int`, never below 0, however much was said."""
     return min(max(as_int(value), 0), MOST_COUNT)
+
+
+_DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40}|,[0-9]{1,2})?")
+
+
+def as_credits(value: Json) -> int | None:
+    """Credits, whole: a part of one counts as one. None where nobody can tell how many are meant.
+
+    Three digits behind a comma may be thousands, so they say nothing. Never more than a database holds.
+    """
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+        return min(math.ceil(Decimal(value.strip().replace(",", "."))), MOST_COUNT)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        return None
+    return min(math.ceil(value), MOST_COUNT)

@@ -369,13 +369,39 @@ def test_an_answer_about_another_job_says_nothing_about_ours(call: Do, stage: An
     assert str(deaf.error).endswith("the answer is about another job")
 
 
-@pytest.mark.parametrize(("said", "meant"), [(-5, 0), (10**30, 1 << 48), ("7", 7), (None, 0), (1e300, 1 << 48)])
-def test_credits_and_sizes_are_never_negative_and_fit_a_database(said: Any, meant: int, stage: Any) -> None:
+@pytest.mark.parametrize(
+    ("said", "credits", "size"),
+    [(-5, None, 0), (10**30, 1 << 48, 1 << 48), ("7", 7, 7), (None, None, 0), (1e300, 1 << 48, 1 << 48)],
+)
+def test_credits_and_sizes_are_never_negative_and_fit_a_database(
+    said: Any, credits: int | None, size: int, stage: Any
+) -> None:
     shown = {**JOB, "spent": said, "output": [{"id": "o", "size": said}]}
 
     job = stage.play(read, stage.reply(200, shown)).value
 
-    assert (job.spent, job.outputs[0].size_bytes) == (meant, meant)
+    assert (job.spent, job.outputs[0].size_bytes) == (credits, size)
+
+
+@pytest.mark.parametrize(
+    ("said", "credits"),
+    [
+        ("1.9", 2),
+        ("1,5", 2),
+        (1.2, 2),
+        ("3.0", 3),
+        (0, 0),
+        ("0", 0),
+        ("1,500", None),
+        ("", None),
+        (True, None),
+        ([2], None),
+    ],
+)
+def test_a_part_of_a_credit_counts_as_one_and_what_nobody_can_read_is_unknown(
+    said: Any, credits: int | None, stage: Any
+) -> None:
+    assert stage.play(read, stage.reply(200, {**JOB, "spent": said})).value.spent == credits
 
 
 def test_a_name_with_half_a_character_is_no_reason_not_to_read_the_job(stage: Any) -> None:

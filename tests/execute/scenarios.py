@@ -162,3 +162,16 @@ def _write(folder: Path, **recipe: object) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     document = {"recipe": 1, "name": "work", "save": {"path": "out/{output.filename}"}, **recipe}
     (folder / "work.recipe.json").write_text(json.dumps(document, indent=2))
+
+
+def texts(folder: Path, count: int, **recipe: object) -> Scene:
+    """So many uploads of a few bytes each, for servers that convert nothing."""
+    (folder / "in").mkdir(parents=True)
+    for number in range(count):
+        (folder / "in" / f"{number}.txt").write_text(f"text {number} of {folder}")
+    _write(
+        folder,
+        **{"foreach": {"files": "in/*.txt"}, "input": [_file("{item.path}")], "conversion": [{"target": "pdf"}]}
+        | recipe,
+    )
+    return Scene(folder=folder, results={})
