@@ -10,8 +10,8 @@ import asyncio
 import email.utils
 import json
 import random
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote, urlsplit
@@ -31,28 +31,30 @@ from runner.client.errors import (
 from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, Answer, Http, translated
 from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_after
+from runner.client.said import error_code, what_it_says
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
-from runner.wire.values import Json, JsonObject, as_int, as_list, as_object, as_text
+from runner.wire.values import Json, JsonObject, as_id, as_list, as_object, folded_id
 
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
 PAGE_SIZE = 50
-MOST_SAID = 300  # characters of a sentence in a refusal
-MOST_PARTS = 20
 DOWNLOADS_USED_UP = 109  # `error_code` of the local server; that of the hosted API is unknown
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
+_NO_ID = "an earlier run took an answer without an id for a job; raise epoch to begin anew"
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """One page of jobs; `full` says that there may be another."""
+    """One page of jobs; `full` says that there may be another, `count` how many jobs there are on all pages together,
+    None where the API doesn't say."""
 
     jobs: tuple[Job, ...]
     full: bool
+    count: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,59 +70,71 @@ class ConversionApi:
     contact: Contact = field(default_factory=Contact)
 
     async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
-        """Create `job` unstarted. The header is sent but never relied upon: support is undocumented."""
+        """Create `job` unstarted. The header is sent but never relied upon: support is undocumented.
+
+        Raises OutcomeUnknownError also where the answer names no job.
+        """
         extra = {headers.IDEMPOTENCY_KEY: idempotency_key}
-        return self._read(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
+        created = self._read(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
+        if not _is_id(created.id):
+            raise OutcomeUnknownError("POST /jobs: the answer doesn't name the job that was made")
+        return created
 
     async def job(self, job_id: str) -> Job:
-        return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}", about=job_id))
+        return self._read(await self._call("GET", f"/jobs/{segment(job_id)}", about=job_id), asked_for=job_id)
 
-    async def jobs(self, *, page: int = 1, wanted: Container[str] | None = None) -> Page:
-        """The account's jobs, newest first, 50 a page; of them only the `wanted` ids where those are given."""
-        rows = as_list(await self._call("GET", f"/jobs?page={page}"))
-        jobs = (row for row in rows if wanted is None or as_object(row).get("id") in wanted)
-        return Page(jobs=tuple(self._read(row) for row in jobs), full=len(rows) >= PAGE_SIZE)
+    async def jobs(self, *, page: int = 1, wanted: Mapping[str, str] | None = None) -> Page:
+        """The account's jobs, newest first, 50 a page; of them only the `wanted` where those are given: ids as we
+        know them by what `folded_id` makes of them. Rows without an id say nothing."""
+        heard: list[Answer] = []
+        rows = as_list(await self._call("GET", f"/jobs?page={page}", heard=heard))
+        named = [(folded_id(as_id(as_object(row).get("id"))), row) for row in rows]
+        jobs = (
+            self._read(row, asked_for="" if wanted is None else wanted[name])
+            for name, row in named
+            if name and (wanted is None or name in wanted)
+        )
+        return Page(jobs=tuple(jobs), full=len(rows) >= PAGE_SIZE, count=_count(heard))
 
-    async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job | None:
-        """Start the job: the purchase. None where the server says that it was started before (409).
+    async def start_job(self, job_id: str, changes: JsonObject | None = None) -> Job:
+        """Start the job: the purchase.
 
-        A 429 is the caller's to wait for: it says that too many jobs run, which the caller knows more about.
-        A RefusedError is only a definite no where it is `certain`.
+        A 409 says that it was started before, or that it can't be: the job itself tells which. A 429 is the caller's to
+        wait for: it says that too many jobs run, which the caller knows more about. Any RefusedError is only a definite
+        no where it is `certain`.
         """
-        try:
-            path = f"/jobs/{_segment(job_id)}"
-            body = {**(changes or {}), "process": True}
-            return self._read(await self._call("PATCH", path, body, about=job_id, waits_for_a_place=False))
-        except RefusedError as error:
-            if error.status == HTTPStatus.CONFLICT:
-                return None
-            raise
+        path = f"/jobs/{segment(job_id)}"
+        body = {**(changes or {}), "process": True}
+        document = await self._call("PATCH", path, body, about=job_id, waits_for_a_place=False)
+        return self._read(document, asked_for=job_id)
 
     async def delete_job(self, job_id: str) -> None:
         """Delete an unstarted job or cancel a running one; one that is gone already is fine."""
         try:
-            await self._call("DELETE", f"/jobs/{_segment(job_id)}")
+            await self._call("DELETE", f"/jobs/{segment(job_id)}")
         except GoneError:
             return
 
     async def add_input(self, job_id: str, entry: JsonObject) -> None:
-        await self._call("POST", f"/jobs/{_segment(job_id)}/input", entry)
+        await self._call("POST", f"/jobs/{segment(job_id)}/input", entry)
 
     async def set_input_options(self, job_id: str, input_id: str, options: JsonObject) -> None:
-        await self._call("PATCH", f"/jobs/{_segment(job_id)}/input", [{"id": input_id, "options": options}])
+        await self._call("PATCH", f"/jobs/{segment(job_id)}/input", [{"id": input_id, "options": options}])
 
     async def conversions(self, *, page: int = 1) -> list[Json]:
         return as_list(await self._call("GET", f"/conversions?page={page}"))
 
     async def stats_of_day(self, day: str) -> Json:
         """What was booked for this key on the day ("2026-11-23"): rows of strings, in hours."""
-        return await self._call("GET", f"/stats/day/{_segment(day)}/single")
+        return await self._call("GET", f"/stats/day/{segment(day)}/single")
 
     async def contracts(self) -> Json:
         return await self._call("GET", "/contracts")
 
-    def _read(self, document: Json) -> Job:
-        return self.hidden.mask_job(read_job(document))
+    def _read(self, document: Json, *, asked_for: str = "") -> Job:
+        """A job that was asked for keeps the id by which we know it, however the answer writes it."""
+        job = self.hidden.mask_job(read_job(document))
+        return replace(job, id=asked_for) if job.id and asked_for else job
 
     async def _call(
         self,
@@ -131,14 +145,16 @@ class ConversionApi:
         extra: JsonObject | None = None,
         about: str = "",
         waits_for_a_place: bool = True,
+        heard: list[Answer] | None = None,
     ) -> Json:
-        """`about` is the id of the job that was asked for, where it was one."""
+        """`about` is the id of the job that was asked for, where it was one; `heard` takes the answer as it came."""
         doing = f"{method} {path.partition('?')[0]}"
         waits = self.backoff.waits(self.rng)
         unheard = True
         while True:
             try:
-                return _of_job(about, await self._once(method, path, body, extra or {}, doing=doing), doing=doing)
+                said = await self._once(method, path, body, extra or {}, doing=doing, heard=heard)
+                return _of_job(about, said, doing=doing)
             except ApiError as error:
                 unheard = unheard and not isinstance(error, OutcomeUnknownError)
                 if isinstance(error, RefusedError):
@@ -148,7 +164,9 @@ class ConversionApi:
                     raise
                 await self.sleep(patience(error, wait_s))
 
-    async def _once(self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str) -> Json:
+    async def _once(
+        self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str, heard: list[Answer] | None
+    ) -> Json:
         sent = {headers.API_KEY[0]: self.endpoint.api_key, **extra}
         if body is not None:
             sent["Content-Type"] = "application/json"
@@ -164,6 +182,8 @@ class ConversionApi:
             self.contact.lost = ours if isinstance(ours, ApiUnreachableError) else None
             raise ours from None  # aiohttp's words quote URLs, tokens and all
         self.contact.lost = None
+        if heard is not None:
+            heard.append(response)
         return answer(response, doing=doing, hidden=self.hidden, sent=sent)
 
 
@@ -190,8 +210,8 @@ def _parsed(content: bytes) -> Json:
 
 def _of_job(asked_for: str, document: Json, *, doing: str) -> Json:
     """`document`, unless it is another job's: what a cache or a proxy mixed up says nothing about ours."""
-    shown = as_object(document).get("id", asked_for) if asked_for else asked_for
-    if shown != asked_for:
+    shown = as_id(as_object(document).get("id")) if asked_for else ""
+    if shown and folded_id(shown) != folded_id(asked_for):
         raise OutcomeUnknownError(f"{doing}: the answer is about another job")
     return document
 
@@ -200,13 +220,13 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     """`sent` are the headers of the request: servers repeat what they were told, and those of secrets stay hidden."""
     status = response.status
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
-    message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
+    message = f"{doing}: {status} {hidden.mask(what_it_says(response, secrets))}".rstrip()
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
         return OutcomeUnknownError(message, retry_after_s=_asked_s(response))
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
-        kind = UsedUpError if status == HTTPStatus.GONE and _error_code(response) == DOWNLOADS_USED_UP else GoneError
+        kind = UsedUpError if status == HTTPStatus.GONE and error_code(response) == DOWNLOADS_USED_UP else GoneError
         return kind(message, status=status)
     if status in REDIRECTS:
         return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
@@ -240,36 +260,6 @@ def _now_there(response: Answer) -> datetime:
     return there if there.tzinfo else there.replace(tzinfo=UTC)
 
 
-def _said(response: Answer, secrets: Sequence[str]) -> str:
-    """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
-    try:
-        parts = _all_said(as_object(orjson.loads(response.content)))
-    except (ValueError, RecursionError):
-        parts = []
-    return "; ".join(_shortened(part, secrets) for part in parts[:MOST_PARTS] if part)
-
-
-def _error_code(response: Answer) -> int:
-    try:
-        return as_int(as_object(orjson.loads(response.content)).get("error_code"))
-    except (ValueError, RecursionError):
-        return 0
-
-
-def _all_said(body: JsonObject) -> list[str]:
-    """The message, and what it doesn't hold of the errors by field."""
-    message = as_text(body.get("message"))
-    errors = [f"{name}: {why}" for name, why in as_object(body.get("errors")).items() if isinstance(why, str)]
-    # Often the first of them, perhaps with how many more there are.
-    return errors if errors and message.startswith(errors[0]) else [message, *errors]
-
-
-def _shortened(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return "".join(one if one.isprintable() else " " for one in text)[:MOST_SAID]
-
-
 def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> bool:  # noqa: FBT001
     if isinstance(error, ApiUnreachableError):
         return True
@@ -283,5 +273,17 @@ def patience(error: ApiError, backoff_s: float) -> float:
     return max(min(error.retry_after_s or 0.0, MOST_WAIT_S), backoff_s)
 
 
-def _segment(text: str) -> str:
+def _count(heard: Sequence[Answer]) -> int | None:
+    said = heard[-1].headers.get(headers.TOTAL_COUNT, "") if heard else ""
+    return int(said) if said.isascii() and said.isdigit() else None
+
+
+def _is_id(text: str) -> bool:
+    """Whether it names one thing in a path: without it, a path is that of all of them."""
+    return text not in ("", ".", "..")
+
+
+def segment(text: str) -> str:
+    if not _is_id(text):
+        raise ApiError(f"a job without an id ({text!r}) can't be asked for; nothing was sent", hint=_NO_ID)
     return quote(text, safe="")

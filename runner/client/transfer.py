@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-from runner.client.api import ConversionApi, answer
+from runner.client.api import ConversionApi, answer, segment
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
 from runner.client.download import Download, Progress
 from runner.client.errors import ApiError, ChangedFileError
@@ -62,7 +62,7 @@ class Transfer:
         # A stream, or waking a thread, costs more than a small file is worth.
         body = blocks.streamed(head, tail) if size_bytes > SMALL_BYTES else b"".join((head, *blocks.read(), tail))
         try:
-            url = f"{job.server.rstrip('/')}/upload-file/{quote(job.id, safe='')}"
+            url = f"{job.server.rstrip('/')}/upload-file/{segment(job.id)}"
             response = await self.api.http.request("POST", url, content=body, headers=sent)
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None

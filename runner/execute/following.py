@@ -52,12 +52,12 @@ class Ended:
 class Following:
     work: Work
 
-    async def is_started(self, job: wire.Job | None, *, attempt: int, payload: JsonObject, job_id: str = "") -> Ended:
-        """From here on it is bought. `job` is what the server shows of it, None where it doesn't."""
+    async def is_started(self, job: wire.Job, *, attempt: int, payload: JsonObject, job_id: str = "") -> Ended:
+        """From here on it is bought. `job` is what the server shows of it, which may be nothing, not even its id."""
         began = self.work.site.now()
-        job_id = job_id or (job.id if job else "")
+        job_id = job_id or job.id
         line = Started(key=self.work.job.key, attempt=attempt, job_id=job_id)
-        if job is not None and job.ended:
+        if job.ended:
             return await self._ended(job, attempt=attempt, payload=payload, before=(line,))
         await self.work.log(line)
         return await self.follow(job_id, attempt=attempt, payload=payload, began=began)
@@ -75,15 +75,15 @@ class Following:
 
     async def _end_of(self, job_id: str, attempt: int, began: float) -> wire.Job:
         site = self.work.site
-        expected_s, unheard = site.durations.expected(self.work.job.recipe), 0
+        expected_s, unheard, said = site.durations.expected(self.work.job.recipe), 0, ""
         while True:
             try:
                 return await site.poller.wait(job_id, expected_s=expected_s, waited_s=site.now() - began)
             except NotStartedError as error:
                 unheard += 1
                 if unheard > STARTS_AGAIN:
-                    raise OutcomeUnknownError(f"{error}; the next run asks again") from error
-                await self._start_again(job_id)
+                    raise OutcomeUnknownError(f"{error}{said}; the next run asks again") from error
+                said = await self._start_again(job_id)
             except GoneError as error:
                 job = await self.work.find(job_id)
                 if job is None:
@@ -91,10 +91,19 @@ class Following:
                 if job.ended:
                     return job
 
-    async def _start_again(self, job_id: str) -> None:
-        """The server forgot the start, or never heard it: this very job may be asked to, while the lease is ours."""
+    async def _start_again(self, job_id: str) -> str:
+        """The server forgot the start, or never heard it: this very job may be asked to, while the lease is ours.
+
+        Answers what the server says against it where that is no more than a 409, which may mean that it runs.
+        """
         await self.work.log()  # no line, but LeaseLost where another run has the work by now
-        await self.work.site.api.start_job(job_id)
+        try:
+            await self.work.site.api.start_job(job_id)
+        except RefusedError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+            return f" ({error})"
+        return ""
 
     async def _ended(
         self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()

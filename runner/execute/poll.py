@@ -11,8 +11,9 @@ from runner.client.api import ConversionApi
 from runner.client.errors import OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
 from runner.execute.faults import NotStartedError
+from runner.execute.shown import tells_its_end
 from runner.wire.job import Job
-from runner.wire.status import StatusCode
+from runner.wire.values import folded_id
 
 FIRST_WAIT_S = 0.02
 FACTOR = 1.6
@@ -69,18 +70,18 @@ class Poller:
         first_s = max(FIRST_WAIT_S, SOONER * expected_s)
         left_s = first_s - min(max(0.0, waited_s), first_s)  # clocks may jump
         now = self._clock()
-        self._waits[job_id] = _Wait(
+        self._waits[folded_id(job_id)] = _Wait(
             job_id=job_id, ended=ended, began=now, due=now + left_s, wait_s=FIRST_WAIT_S * FACTOR
         )
         self._wanted.set()
         try:
             return await ended
         finally:
-            self._waits.pop(job_id, None)
+            self._waits.pop(folded_id(job_id), None)
 
     def wake(self, job_id: str) -> None:
         """Somebody says that this job has ended: look now. It is only a hint; what counts is what the look finds."""
-        wait = self._waits.get(job_id)
+        wait = self._waits.get(folded_id(job_id))
         if wait is not None:
             wait.due = self._clock()
             wait.wait_s = FIRST_WAIT_S * FACTOR
@@ -131,21 +132,28 @@ class Poller:
         """Look at as many pages as all who wait could fill, newest first; answers whose jobs were on them."""
         seen: set[str] = set()
         missing = {wait.job_id for wait in due}
+        wanted = {folded: wait.job_id for folded, wait in self._waits.items()}
         for page in range(1, math.ceil(len(self._waits) / PAGE_SIZE) + 2):
-            listed = await self._api.jobs(page=page, wanted=self._waits)
+            listed = await self._api.jobs(page=page, wanted=wanted)
             seen.update(self._settle(listed.jobs))
             missing -= seen
             if not missing or not listed.full:
                 break
         return seen
 
-    def _settle(self, jobs: Iterable[Job]) -> Iterable[str]:
-        for job in jobs:
-            if job.status == StatusCode.COMPLETED and not job.outputs:
-                continue  # the list may show less of a job than the job itself does
-            if (wait := self._waits.get(job.id)) is not None:
-                self._seen(wait, job)
-            yield job.id
+    def _settle(self, rows: Iterable[Job]) -> Iterable[str]:
+        """The jobs of which `rows` say all that is to know. The list is a hint: it may be behind, or show less of a job
+        than the job itself does, and an end is written down only once. So failures, ends with something missing and
+        starts that it doesn't show are looked at singly."""
+        for job in rows:
+            wait = self._waits.get(folded_id(job.id))
+            if job.ended and not tells_its_end(job):
+                if wait is not None:
+                    wait.due = self._clock()
+            elif not job.is_unstarted or (wait is not None and self._clock() - wait.began <= UNSTARTED_S):
+                if wait is not None:
+                    self._seen(wait, job)
+                yield job.id
 
     async def _look_at(self, wait: _Wait) -> None:
         try:

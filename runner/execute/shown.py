@@ -10,6 +10,7 @@ from runner.errors import counted
 from runner.plan import Upload
 from runner.state import KeyState, OutputRecord
 from runner.wire import job as wire
+from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject, as_id, as_int, as_list, as_object
 
 
@@ -87,6 +88,18 @@ def reasons(job: wire.Job) -> list[tuple[int, str]]:
 
 def _no_reason(job: wire.Job) -> str:
     return f"the API gives no reason, and calls the job '{job.status}'" + (f" ({job.info})" if job.info else "")
+
+
+def tells_its_end(job: wire.Job) -> bool:
+    """Whether this is all that there is to know of a job that completed: what it cost, where each output lies and what
+    its bytes must be, and which conversion it is of."""
+    rows = [as_object(row) for row in as_list(job.document.get("output"))]
+    whole = all(
+        row.get("uri") and row.get("size") is not None and output.checksum
+        for row, output in zip(rows, job.outputs, strict=True)
+    )
+    listed = all(name in job.document for name in ("conversion", "warnings"))
+    return job.status == StatusCode.COMPLETED and bool(rows) and whole and listed and bool(job.spent)
 
 
 def job_of(state: KeyState) -> wire.Job:

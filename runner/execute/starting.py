@@ -22,6 +22,7 @@ from runner.state import Stage
 from runner.wire import job as wire
 from runner.wire.values import JsonObject
 
+SHOWN_LATE_S = (0.0, 1.0, 2.0, 2.0)  # before each look at a job that was perhaps started
 START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
 _BOUGHT_NOTHING = {
     True: "nothing was bought",
@@ -85,9 +86,12 @@ class Start:
             try:
                 started = await self.work.site.api.start_job(job_id)
             except RefusedError as error:
-                if error.certain and not again and not isinstance(error, GoneError):
+                if error.status == HTTPStatus.CONFLICT:
+                    started = await self._started_before(error, job_id, attempt)
+                elif error.certain and not again and not isinstance(error, GoneError):
                     raise await self._refused(error, attempt) from error
-                started = await self._started_all_the_same(error, job_id, attempt)
+                else:
+                    started = await self._started_all_the_same(error, job_id, attempt)
             except OutcomeUnknownError as error:
                 started = await self._shown(error, job_id, attempt)
                 if started.is_unstarted:
@@ -137,6 +141,19 @@ class Start:
         if isinstance(error, GoneError):
             raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
         raise error
+
+    async def _started_before(self, error: RefusedError, job_id: str, attempt: int) -> wire.Job:
+        """The job after a 409, which says that it was started before, or that it can't be: the job itself tells which.
+
+        Where it is shown unstarted the key stays at its commit point all the same: what shows may be behind.
+        """
+        for wait_s in SHOWN_LATE_S:
+            await self.work.site.sleep(wait_s)
+            job = await self._shown(error, job_id, attempt)
+            if not job.is_unstarted:
+                return job
+        said = f"{error}; the job is shown as '{job.status}', and the next run asks for this very job again"
+        raise RefusedError(said, status=error.status) from error
 
     async def _shown(self, error: ApiError, job_id: str, attempt: int) -> wire.Job:
         """The job whose start ended in `error`. Where it can't be seen, that says nothing about its start."""

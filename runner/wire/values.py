@@ -37,9 +37,9 @@ def as_id(value: Json) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def same_id(one: str, other: str) -> bool:
-    """Whether two ids name one thing: a server may write its own in another case than before."""
-    return one.casefold() == other.casefold()
+def folded_id(job_id: str) -> str:
+    """What two ids of one thing have in common: a server may write its own in another case than before."""
+    return job_id.casefold()
 
 
 def as_int(value: Json) -> int:

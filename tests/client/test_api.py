@@ -62,12 +62,14 @@ def test_a_job_is_created_unstarted_with_key_and_idempotency_key(stage: Any) -> 
     assert request.headers["user-agent"].startswith("conversion-runner/")
 
 
-def test_starting_is_a_patch_and_409_says_that_it_was_started_before(stage: Any) -> None:
+def test_starting_is_a_patch_and_409_is_left_to_whoever_asked(stage: Any) -> None:
     fresh = stage.play(start, stage.reply(200, JOB))
     again = stage.play(start, stage.reply(409, {"message": "already started"}))
 
     assert [(one.method, json.loads(one.body)) for one in fresh.server.requests] == [("PATCH", {"process": True})]
-    assert (fresh.value.id, again.value, again.error) == ("j1", None, None)
+    assert fresh.value.id == "j1"
+    assert isinstance(again.error, RefusedError)
+    assert (again.error.status, again.error.certain) == (409, True)
 
 
 @pytest.mark.parametrize("status", [204, 404, 410])
@@ -80,6 +82,57 @@ def test_an_id_cannot_change_the_path(stage: Any) -> None:
     played = stage.play(lambda scene: scene.api.job(odd), stage.reply(200, {**JOB, "id": odd}))
 
     assert played.server.requests[0].path == "/v2/jobs/..%2Fcontracts%3Fx=1%23"
+
+
+@pytest.mark.parametrize("job_id", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda scene, job_id: scene.api.job(job_id),
+        lambda scene, job_id: scene.api.start_job(job_id),
+        lambda scene, job_id: scene.api.delete_job(job_id),
+        lambda scene, job_id: scene.api.add_input(job_id, {}),
+        lambda scene, job_id: scene.api.set_input_options(job_id, "i", {}),
+    ],
+)
+def test_what_is_no_id_never_makes_a_path_of_all_jobs(stage: Any, call: Any, job_id: str) -> None:
+    played = stage.play(lambda scene: call(scene, job_id), stage.reply(200, JOB))
+
+    assert played.server.requests == []
+    assert isinstance(played.error, ApiError)
+    assert "nothing was sent" in str(played.error)
+
+
+@pytest.mark.parametrize("shown", [None, [], {}, {"id": ""}, {"id": None}, {"id": {"job": "j1"}}, {"id": ".."}, "j1"])
+def test_a_creation_that_names_no_job_may_have_happened_or_not(stage: Any, shown: Any) -> None:
+    assert isinstance(stage.play(create, stage.reply(201, shown)).error, OutcomeUnknownError)
+
+
+@pytest.mark.parametrize("call", [lambda scene: scene.api.job("Aa-1"), lambda scene: scene.api.start_job("Aa-1")])
+def test_a_job_keeps_the_id_it_was_asked_for_by(stage: Any, call: Do) -> None:
+    played = stage.play(call, stage.reply(200, {**JOB, "id": "aA-1"}))
+
+    assert played.value.id == "Aa-1"
+
+
+def test_ids_that_are_numbers_are_texts(stage: Any) -> None:
+    shown = {**JOB, "id": 17, "input": [{"id": 3}], "output": [{"id": 4, "source": {"conversion": 5, "input": [3]}}]}
+
+    job = stage.play(lambda scene: scene.api.job("17"), stage.reply(200, shown)).value
+
+    (entry,), (output,) = job.inputs, job.outputs
+    assert (job.id, entry.id, output.id, output.conversion, output.inputs) == ("17", "3", "4", "5", ("3",))
+
+
+def test_rows_without_an_id_are_no_jobs(stage: Any) -> None:
+    rows: list[Any] = [None, 5, "x", [1], {"id": []}, {"id": {"job": "j1"}}, {"id": None}, {**JOB, "id": "J1"}]
+
+    def listed(**how: Any) -> Any:
+        return stage.play(lambda scene: scene.api.jobs(**how), stage.reply(200, rows, X_Count="8")).value
+
+    assert [job.id for job in listed().jobs] == ["J1"]
+    assert [job.id for job in listed(wanted={"j1": "j1"}).jobs] == ["j1"]
+    assert listed().count == 8
 
 
 def test_a_full_page_says_that_there_may_be_another(stage: Any) -> None:
@@ -127,6 +180,47 @@ def test_too_many_requests_is_tried_again_when_the_server_says(stage: Any, call:
     assert played.error is None
     assert len(played.server.requests) == 3
     assert all(6.5 <= wait_s <= 9.1 for wait_s in played.waits)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ([{"message": "bad target"}, "second"], "bad target; second"),
+        ({"error": "target unknown"}, "target unknown"),
+        ({"error": {"code": 5, "message": "no \x1b[31mred\n"}}, "no  [31mred"),
+        ({"error": "bad", "errors": [{"message": "xx"}]}, "bad; xx"),
+        ({"errors": {"target": ["is unknown", "is short"]}}, "target: is unknown; target: is short"),
+        (
+            {"message": "target: no (and 1 more)", "errors": {"target": "no", "input": "none"}},
+            "target: no; input: none",
+        ),
+        ("just words", "just words"),
+        ({"message": "m" * 5000}, "m" * 300),
+        ({"error": [[[[[[[["too deep"]]]]]]]]}, ""),
+        ({"error": "the key canarykey0123456789 is unknown"}, "the key *** is unknown"),
+        ({"status": "no"}, ""),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_the_server_whatever_form_they_have(stage: Any, body: Any, said: str) -> None:
+    assert str(stage.play(create, stage.reply(422, body)).error) == f"POST /jobs: 422 {said}".rstrip()
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (["The disk is full", "second"], ["The disk is full", "second"]),
+        ("boom", ["boom"]),
+        ({"input": "is broken"}, ["input: is broken"]),
+        ([{"code": "6005", "message": None}], [""]),
+        ([{"code": 7, "message": {"a": 1}}], [""]),
+        ([{"code": 7, "message": ["one", "two"]}], ["one; two"]),
+        (None, []),
+    ],
+)
+def test_errors_of_a_job_are_read_whatever_form_they_have(stage: Any, errors: Any, said: list[str]) -> None:
+    job = stage.play(read, stage.reply(200, {**JOB, "errors": errors})).value
+
+    assert [error.message for error in job.errors] == said
 
 
 @pytest.mark.parametrize("ours_is_off_by_s", [-3600, 3600])

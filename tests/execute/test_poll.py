@@ -7,7 +7,7 @@ import heapq
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -56,12 +56,14 @@ class Time:
 
 @dataclass(kw_only=True)
 class Account(Http):
-    """Jobs by when they end, newest first in the list; `broken` says with which status a path is refused."""
+    """Jobs by when they end, newest first in the list; `broken` says with which status a path is refused, `row` what
+    the list shows of a job."""
 
     ends: dict[str, float]
     time: Time = field(default_factory=Time)
     broken: Broken = lambda _: None
     before: str = "processing"
+    row: Callable[[dict[str, Any]], Any] = lambda job: job
     asked: list[tuple[float, str]] = field(default_factory=list)
 
     async def request(
@@ -77,14 +79,21 @@ class Account(Http):
         if path.startswith("/v2/jobs?page="):
             page = int(path.rpartition("=")[2])
             ids = list(reversed(self.ends))[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-            return _answer([self._job(one) for one in ids])
+            return _answer([self.row(self._job(one)) for one in ids])
         job_id = path.rpartition("/")[2]
         return _answer(self._job(job_id)) if job_id in self.ends else _answer(None, status=404)
 
     def _job(self, job_id: str) -> dict[str, Any]:
         if self.time.now < self.ends[job_id]:
             return {"id": job_id, "status": {"code": self.before}, "process": False}
-        return {"id": job_id, "status": {"code": "completed"}, "output": [{"id": "o", "filename": "a.webp"}]}
+        return {
+            "id": job_id,
+            "status": {"code": "completed"},
+            "spent": 3,
+            "warnings": [],
+            "conversion": [{"id": "c"}],
+            "output": [{"id": "o", "filename": "a.webp", "uri": "http://x/a", "size": 0, "checksum": "d41d"}],
+        }
 
     @property
     def lists(self) -> list[float]:
@@ -155,6 +164,74 @@ def test_the_first_look_comes_when_such_jobs_usually_end_and_later_ones_ever_mor
     assert waits == sorted(waits)
     assert max(waits) <= MOST_WAIT_S + 2 * TOGETHER_S
     assert at[-1] - 60.0 <= MOST_WAIT_S
+
+
+def without(name: str) -> Callable[[dict[str, Any]], Any]:
+    """The job without one thing that is to know of it, or of its outputs."""
+
+    def shown(job: dict[str, Any]) -> dict[str, Any]:
+        outputs = [{key: value for key, value in one.items() if key != name} for one in job.get("output", [])]
+        return {key: value for key, value in {**job, "output": outputs}.items() if key != name}
+
+    return shown
+
+
+def stale(**shown: Any) -> Callable[[dict[str, Any]], Any]:
+    return lambda job: {**job, **shown}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        without("spent"),
+        without("warnings"),
+        without("conversion"),
+        without("output"),
+        without("uri"),
+        without("size"),
+        without("checksum"),
+        stale(spent=0),
+        stale(output=[]),
+        stale(status={"code": "failed"}, spent=0, output=[]),
+        stale(status={"code": "canceled"}),
+    ],
+)
+def test_an_end_is_known_from_the_job_itself_where_the_list_shows_less_or_a_failure(
+    row: Callable[[dict[str, Any]], Any],
+) -> None:
+    account = Account(ends=jobs(4), row=row)
+
+    ended = account.wait_for(*account.ends)
+
+    assert [(job.status, job.spent, job.outputs[0].uri) for job in ended if isinstance(job, Job)] == [
+        ("completed", 3, "http://x/a")
+    ] * 4
+    assert account.singles == dict.fromkeys(account.ends, 1)
+
+
+def test_a_failure_that_only_the_list_shows_is_no_end() -> None:
+    account = Account(ends=jobs(4, end=3.0), row=stale(status={"code": "failed"}))
+
+    ended = account.wait_for(*account.ends)
+
+    assert {job.status for job in ended if isinstance(job, Job)} == {"completed"}
+    assert account.time.now >= 3.0
+
+
+def test_a_list_that_goes_on_showing_jobs_as_not_started_is_not_believed() -> None:
+    account = Account(ends=jobs(4, end=30.0), row=stale(status={"code": "ready"}))
+
+    assert [type(one) for one in account.wait_for(*account.ends)] == [Job] * 4
+
+
+def test_ids_in_another_case_and_rows_that_are_no_jobs_are_no_trouble() -> None:
+    odd: Iterator[Any] = itertools.cycle([None, {"id": {"job": "j0"}}, "x", {"id": []}])
+    account = Account(ends=jobs(8), row=lambda job: next(odd) if job["id"] < "j4" else {**job, "id": job["id"].upper()})
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert set(account.singles) == {"j0", "j1", "j2", "j3"}
 
 
 @pytest.mark.parametrize("status", [400, 402, 404, 429, 500])

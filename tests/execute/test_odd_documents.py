@@ -1,0 +1,157 @@
+"""Documents that look otherwise than ours: what was bought is followed, delivered and booked all the same."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.runlog import open_log
+from runner.state import Stage
+from tests.execute.hosted import Document, Hosted, Reply, hosting
+from tests.execute.lab import Ended, Forge
+from tests.execute.scenarios import Scene, texts
+
+FAILED, UNREACHABLE = 6, 8
+
+
+def run(scene: Scene, api: Hosted, lane: Forge) -> Ended:
+    return lane.run(scene.order(api.base_url))
+
+
+def results(scene: Scene) -> list[str]:
+    return sorted(path.name for path in scene.out.rglob("*.pdf"))
+
+
+class Numbers(Hosted):
+    numbers = count(101)
+
+    def new_id(self) -> str:
+        return str(next(self.numbers))
+
+    def shown(self, job: Document) -> Document:
+        return {**job, "id": int(job["id"])}
+
+
+class Shouting(Hosted):
+    """Tells ids in capitals once, and in small letters ever after."""
+
+    def created(self, job: Document) -> Reply:
+        return Reply(status=201, body={**job, "id": job["id"].upper()})
+
+    def find(self, name: str) -> Document | None:
+        return self.jobs.get(name.lower())
+
+
+class Summing(Hosted):
+    """A list that shows little."""
+
+    cost = 3
+    looks = 2
+
+    def row(self, job: Document) -> Document:
+        outputs = [{"id": one["id"], "filename": one["filename"]} for one in job["output"]]
+        return {"id": job["id"], "status": job["status"], "output": outputs}
+
+
+class Late(Hosted):
+    """A list that calls everything failed."""
+
+    cost = 3
+    looks = 2
+
+    def row(self, job: Document) -> Document:
+        return {**job, "status": {"code": "failed", "info": ""}, "spent": 0}
+
+
+class Nested(Hosted):
+    looks = 2
+
+    def row(self, job: Document) -> Document:
+        return {**job, "id": {"job": job["id"]}}
+
+
+@pytest.mark.parametrize("kind", [Numbers, Shouting, Summing, Late, Nested])
+def test_what_was_bought_is_delivered_and_booked_once(kind: type[Hosted], lanes: list[Forge], tmp_path: Path) -> None:
+    scene = texts(tmp_path, 5)
+
+    with hosting(kind()) as api:
+        ended = run(scene, api, lanes[0])
+        again = run(scene, api, lanes[0])
+
+    with open_log(scene.state / "runs.db") as log:
+        spent = log.credits().spent
+    assert (ended.code, again.code, again.points) == (0, 0, []), ended.outcome
+    assert results(scene) == [f"{number}.pdf" for number in range(5)]
+    assert len(api.happened("start")) == 5
+    assert spent == len(api.happened("charge")) == 5 * api.cost
+
+
+class Nameless(Hosted):
+    """Doesn't say which job it made."""
+
+    def created(self, job: Document) -> Reply:
+        return Reply(status=201, body={name: value for name, value in job.items() if name != "id"})
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_creation_without_an_id_is_tried_again_and_nothing_is_sent_to_all_jobs(
+    remote: bool, lanes: list[Forge], tmp_path: Path
+) -> None:
+    source = {"input": [{"type": "remote", "source": "http://example.com/{item.path}"}]} if remote else {}
+    scene = texts(tmp_path, 1, **source)
+
+    with hosting(Nameless()) as api:
+        ended = run(scene, api, lanes[0])
+
+    assert (ended.code, ended.jobs[0]["status"]) == (UNREACHABLE, "pending")
+    assert "doesn't name the job" in ended.jobs[0]["errors"][0]["message"]
+    assert len(api.happened("create")) == 3
+    assert [asked for asked in api.asked if not asked.startswith(("POST /jobs", "GET /jobs?page"))] == []
+
+
+class Unwilling(Hosted):
+    """Takes no start, and says why."""
+
+    def started(self, job: Document) -> Reply:
+        return Reply(status=409, body={"error": "two inputs are missing"})
+
+
+def test_a_first_start_that_is_refused_with_409_is_told_in_the_words_of_the_server(
+    lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = texts(tmp_path, 1)
+
+    with hosting(Unwilling()) as api:
+        ended = run(scene, api, lanes[0])
+
+    with open_log(scene.state / "runs.db") as log:
+        (state,) = log.states().values()
+    (job,) = ended.jobs
+    assert (ended.code, job["status"], state.stage) == (FAILED, "failed", Stage.STARTING)
+    assert "409 two inputs are missing; the job is shown as 'ready'" in job["errors"][0]["message"]
+    assert api.happened("create") == [state.job_id]
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (["The disk is full"], "The disk is full"),
+        ([{"code": 6005, "message": None}], "the API gives no reason, and calls the job 'failed' (it broke)"),
+    ],
+)
+def test_why_a_job_failed_is_told_whatever_form_it_has(
+    errors: Any, said: str, lanes: list[Forge], tmp_path: Path
+) -> None:
+    class Failing(Hosted):
+        def finish(self, job: Document) -> None:
+            job.update(status={"code": "failed", "info": "it broke"}, errors=errors)
+
+    scene = texts(tmp_path, 1)
+
+    with hosting(Failing()) as api:
+        ended = run(scene, api, lanes[0])
+
+    assert [error["message"] for error in ended.jobs[0]["errors"]] == [said]
