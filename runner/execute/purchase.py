@@ -7,9 +7,10 @@ relies on it, so the last line says what may have happened, and recovery needs n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 from runner.client.errors import ApiError, OutcomeUnknownError, RefusedError
 from runner.errors import RunnerError
@@ -17,7 +18,7 @@ from runner.execute.following import Ended, Following
 from runner.execute.loading import Loading
 from runner.execute.password import download_password, require_sendable
 from runner.execute.presence import is_void
-from runner.execute.staging import create_body, later_inputs
+from runner.execute.staging import create_body, later_inputs, unlike
 from runner.execute.starting import Start
 from runner.execute.work import Work
 from runner.plan import Action
@@ -28,6 +29,7 @@ from runner.runlog import (
     Created,
     Event,
     Intent,
+    JobTaken,
     LeaseLost,
     Staged,
     Starting,
@@ -47,6 +49,7 @@ class Purchase:
     loading: Loading
     following: Following
     start: Start
+    creations: Iterator[int] = field(default_factory=lambda: count(1))
 
     @classmethod
     def of(cls, work: Work) -> Purchase:
@@ -105,6 +108,16 @@ class Purchase:
             ),
             budget=self.work.budget(),
         )
+        for tries_left in reversed(range(CREATIONS)):
+            try:
+                return await self._bought(body, attempt=attempt, payload=payload)
+            except JobTaken as error:
+                if not tries_left:
+                    raise OutcomeUnknownError(str(error), hint=error.hint) from error
+        raise AssertionError("the loop above returns or raises")
+
+    async def _bought(self, body: JsonObject, *, attempt: int, payload: JsonObject) -> Ended:
+        """Raises JobTaken where the server calls a job of other work the one that it made: that one is left alone."""
         try:
             created = await self._create_to_the_end(body, attempt)
         except RefusedError as error:
@@ -148,24 +161,29 @@ class Purchase:
     async def _delete_unnoted(self, job_id: str) -> None:
         """Whoever took the key over knows nothing of a job that we couldn't note any more, and can't start it."""
         state = self.work.state()
-        if state is None or state.job_id != job_id:
+        if (state is None or state.job_id != job_id) and not self._knows(job_id):
             with suppress(RunnerError):
                 await self.work.site.api.delete_job(job_id)
 
     async def _create(self, body: JsonObject, attempt: int) -> wire.Job:
         """An unstarted job. Where an answer is lost another creation is made: the first is unstarted and free."""
         self.work.say("creating")
-        for creation in range(1, CREATIONS + 1):
+        sent = create_body(body)
+        for tried in range(1, CREATIONS + 1):
+            # Never the same key twice: whoever goes by it would answer with the job that was given up.
+            idempotency_key = f"{self.work.job.key}:{attempt}:{next(self.creations)}:{self.work.site.run_id}"
             try:
-                return await self.work.site.api.create_job(
-                    create_body(body),
-                    idempotency_key=f"{self.work.job.key}:{attempt}:{creation}:{self.work.site.run_id}",
+                return _required_fresh(
+                    await self.work.site.api.create_job(sent, idempotency_key=idempotency_key), sent=sent
                 )
             except OutcomeUnknownError:
-                if creation == CREATIONS:
+                if tried == CREATIONS:
                     raise
-                await self.work.site.sleep(0.5 * 2**creation)
+                await self.work.site.sleep(0.5 * 2**tried)
         raise AssertionError("the loop above returns or raises")
+
+    def _knows(self, job_id: str) -> bool:
+        return self.work.site.log.knows_job(job_id, run_id=self.work.site.run_id)
 
     async def _stage_and_start(
         self, created: wire.Job, body: JsonObject, *, attempt: int, payload: JsonObject
@@ -215,6 +233,8 @@ class Purchase:
         state = self.work.state()
         if state is None or state.job_id not in (job_id, "") or state.stage not in _FREE:
             return
+        if not state.job_id and self._knows(job_id):
+            return  # an answer of old to a new creation
         if state.stage is Stage.STAGED:
             job = await self.work.find(job_id)
             if job is not None and not job.is_unstarted and not is_void(job):
@@ -227,6 +247,14 @@ class Purchase:
             return
         if state.job_id:
             await self.work.log(Abandoned(key=self.work.job.key, attempt=attempt, job_id=job_id))
+
+
+def _required_fresh(created: wire.Job, *, sent: JsonObject) -> wire.Job:
+    """`created`, unless it is seen to be another job than the one that was asked for: then it says nothing of ours."""
+    why = unlike(created, sent)
+    if why:
+        raise OutcomeUnknownError(f"POST /jobs: the answer is about another job, {created.id}: {why}")
+    return created
 
 
 _FREE = frozenset({Stage.INTENT, Stage.CREATED, Stage.STAGED})

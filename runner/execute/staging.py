@@ -6,7 +6,11 @@ first upload, and everything from there on is added in turn.
 
 from __future__ import annotations
 
-from runner.wire.values import JsonObject, as_list, as_object
+import re
+
+from runner.wire.job import Job
+from runner.wire.status import StatusCode
+from runner.wire.values import Json, JsonObject, as_list, as_object, as_text
 
 
 def create_body(payload: JsonObject) -> JsonObject:
@@ -22,6 +26,48 @@ def later_inputs(payload: JsonObject) -> list[tuple[int, JsonObject]]:
     inputs = [as_object(entry) for entry in as_list(payload.get("input"))]
     first = _first_upload(inputs)
     return [(index, _as_sent(entry)) for index, entry in enumerate(inputs) if index >= first]
+
+
+def unlike(created: Job, sent: JsonObject) -> str:
+    """What shows that this isn't the job which was just created by `sent`; "" where nothing does.
+
+    Servers show what they were sent in their own words, or not at all. So only what none of them has a reason to show
+    counts: a new job that has results, more inputs, another number of conversions, targets or sources that have nothing
+    in common with ours. Aliases of one target begin alike (jpeg, jpg).
+    """
+    conversions = as_list(created.document.get("conversion"))
+    wanted = as_list(sent.get("conversion"))
+    if created.status == StatusCode.COMPLETED or created.outputs:
+        return "it has results"
+    if len(created.inputs) > len(as_list(sent.get("input"))):
+        return "it has inputs that were not sent"
+    if conversions and len(conversions) != len(wanted):
+        return "it has other conversions than were sent"
+    if _have_nothing_in_common(_initials(conversions), _initials(wanted)):
+        return "it converts into something else"
+    if _have_nothing_in_common(_sources(created.document), _sources(sent)):
+        return "it has other sources than were sent"
+    return ""
+
+
+def _have_nothing_in_common(shown: set[str], sent: set[str]) -> bool:
+    return bool(shown and sent) and shown.isdisjoint(sent)
+
+
+def _initials(conversions: list[Json]) -> set[str]:
+    return {as_text(as_object(row).get("target")).strip().lower()[:1] for row in conversions} - {""}
+
+
+def _sources(document: JsonObject) -> set[str]:
+    """What the files of the remote inputs are called; nothing where one has a name that may be written in several
+    ways."""
+    rows = [as_object(entry) for entry in as_list(document.get("input"))]
+    urls = [as_text(row.get("source")) for row in rows if row.get("type", "remote") == "remote"]
+    names = {url.partition("?")[0].partition("#")[0].rpartition("/")[2] for url in urls}
+    return names if all(_PLAIN.fullmatch(name) for name in names) else set()
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def late_upload_options(entry: JsonObject) -> JsonObject:

@@ -28,6 +28,7 @@ from runner.runlog.events import (
 from runner.runlog.faults import (
     AlreadyStarting,
     BudgetExceeded,
+    JobTaken,
     LeaseLost,
     LogBusy,
     LogCorrupt,
@@ -65,6 +66,7 @@ __all__ = [
     "Fence",
     "Finished",
     "Intent",
+    "JobTaken",
     "KeyEvent",
     "Lease",
     "LeaseLost",

@@ -1,6 +1,6 @@
 """What can go wrong with a run log, as errors that say whether anything was bought.
 
-LeaseLost, AlreadyStarting, BudgetExceeded and OutOfOrder are raised before anything of the call is written.
+LeaseLost, AlreadyStarting, JobTaken, BudgetExceeded and OutOfOrder are raised before anything of the call is written.
 """
 
 from __future__ import annotations
@@ -35,6 +35,17 @@ class AlreadyStarting(LockedError):
         super().__init__(f"attempt {attempt} of {key} is already committed to job {job_id}. {UNSENT}")
         self.key = key
         self.attempt = attempt
+        self.job_id = job_id
+
+
+class JobTaken(UnreachableError):
+    """A creation was answered with a job that this log knows already: it holds other work, and isn't ours to use."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"the server answered the creation of a job with {job_id}, which was made before. {UNSENT}",
+            hint="a cache or a proxy between here and the API may give old answers to POST",
+        )
         self.job_id = job_id
 
 

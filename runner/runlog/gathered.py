@@ -15,6 +15,7 @@ import orjson
 from runner.runlog.database import Database, Transaction, Value
 from runner.runlog.events import (
     Abandoned,
+    Created,
     Event,
     Failed,
     Finished,
@@ -32,10 +33,11 @@ class _Step(IntEnum):
     """What a line does to the tables that follow from the events, in the order in which `flush` does it."""
 
     RESERVE = 0
-    COMMIT = 1
-    SETTLE = 2
-    REFUSE = 3
-    ABANDON = 4
+    MAKE = 1
+    COMMIT = 2
+    SETTLE = 3
+    REFUSE = 4
+    ABANDON = 5
 
 
 @dataclass(kw_only=True, slots=True)
@@ -45,6 +47,7 @@ class Gathered:
     lines   of the events, in their order; all are said at one time, `at`
     states  of keys, as text
     steps   rows by what is done with them; `latest` is the last step of each attempt
+    made    ids of jobs that are among them
     """
 
     db: Database
@@ -53,8 +56,10 @@ class Gathered:
     states: dict[str, str] = field(default_factory=dict)
     steps: dict[_Step, list[tuple[Value, ...]]] = field(default_factory=lambda: {step: [] for step in _Step})
     latest: dict[tuple[str, int], _Step] = field(default_factory=dict)
+    made: set[str] = field(default_factory=set)
 
     def clear(self) -> None:
+        self.made.clear()
         self.lines.clear()
         self.states.clear()
         self.latest.clear()
@@ -71,23 +76,15 @@ class Gathered:
 
     def project(self, tx: Transaction, at: float, run_id: str, event: Event) -> None:
         """What follows from a line, all but the state of its key."""
-        match event:
-            case RunStarted():
-                _run_started(tx, at, event)
-            case RunEnded():
-                sql = "UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?"
-                tx.run(sql, (at, event.exit_code, event.run_id))
-            case Intent():
-                row = (event.key, event.attempt, event.recipe, _utc_day(at), run_id, event.cap or 0)
-                self._step(tx, _Step.RESERVE, row)
-            case Starting():
-                self._step(tx, _Step.COMMIT, (event.key, event.attempt, event.job_id, _utc_day(at), run_id))
-            case Finished() | Failed():
-                self._step(tx, _Step.SETTLE, (event.key, event.attempt, event.spent))
-            case Refused():
-                self._step(tx, _Step.REFUSE, (event.key, event.attempt))
-            case Abandoned():
-                self._step(tx, _Step.ABANDON, (event.key, event.attempt))
+        if isinstance(event, RunStarted):
+            _run_started(tx, at, event)
+        elif isinstance(event, RunEnded):
+            sql = "UPDATE runs SET ended_at = ?, exit_code = ? WHERE run_id = ?"
+            tx.run(sql, (at, event.exit_code, event.run_id))
+        elif (found := _step_of(at, run_id, event)) is not None:
+            self._step(tx, *found)
+        if isinstance(event, Created):
+            self.made.add(event.job_id)
 
     def _step(self, tx: Transaction, step: _Step, row: tuple[Value, ...]) -> None:
         attempt = (str(row[0]), int(row[1] or 0))
@@ -110,6 +107,25 @@ class Gathered:
                 if step is _Step.COMMIT:
                     _require_one_job_each(tx, self.db, rows)
         self.clear()
+
+
+def _step_of(at: float, run_id: str, event: Event) -> tuple[_Step, tuple[Value, ...]] | None:
+    """What a line about a key does, with the row of it; None where it does nothing but stand there."""
+    match event:
+        case Intent():
+            row = (event.key, event.attempt, event.recipe, _utc_day(at), run_id, event.cap or 0)
+            return _Step.RESERVE, row
+        case Created():
+            return _Step.MAKE, (event.key, event.attempt, event.job_id, run_id)
+        case Starting():
+            return _Step.COMMIT, (event.key, event.attempt, event.job_id, _utc_day(at), run_id)
+        case Finished() | Failed():
+            return _Step.SETTLE, (event.key, event.attempt, event.spent)
+        case Refused():
+            return _Step.REFUSE, (event.key, event.attempt)
+        case Abandoned():
+            return _Step.ABANDON, (event.key, event.attempt)
+    return None
 
 
 def _json(rows: list[tuple[Value, ...]] | list[tuple[str, str]]) -> str:
@@ -148,6 +164,9 @@ _RESERVE = """INSERT INTO money (key, attempt, recipe, day, run_id, cap, reserve
     SELECT value->>0, CAST(value->>1 AS INTEGER), value->>2, value->>3, value->>4, CAST(value->>5 AS INTEGER), 1
     FROM {} WHERE true ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day,
     run_id = excluded.run_id, cap = excluded.cap, reserved = 1"""
+_MAKE = """INSERT INTO jobs (endpoint, job_id, key)
+    SELECT COALESCE((SELECT endpoint FROM runs WHERE run_id = value->>3), ''), value->>2, value->>0
+    FROM {} WHERE true ON CONFLICT DO NOTHING"""
 _START = """INSERT INTO starts (key, attempt, job_id)
     SELECT value->>0, CAST(value->>1 AS INTEGER), value->>2 FROM {} WHERE true ON CONFLICT (key, attempt)
     DO UPDATE SET job_id = excluded.job_id, refused = 0 WHERE starts.refused = 1 OR starts.job_id = excluded.job_id"""
@@ -166,6 +185,7 @@ _ABANDON = f"""UPDATE money SET reserved = 0
     FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_MONEY} AND money.started = 0"""  # noqa: S608
 _STATEMENTS: dict[_Step, tuple[str, ...]] = {
     _Step.RESERVE: (_RESERVE,),
+    _Step.MAKE: (_MAKE,),
     _Step.COMMIT: (_START, _COMMIT),
     _Step.SETTLE: (_SETTLE,),
     _Step.REFUSE: (_REFUSE_START, _REFUSE_MONEY),

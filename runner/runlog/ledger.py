@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from runner.runlog import money
 from runner.runlog.database import Database, Row, Transaction
-from runner.runlog.events import Event, KeyEvent, Refused, Starting, StoredEvent, event_body, read_event
-from runner.runlog.faults import AlreadyStarting, LeaseLost
+from runner.runlog.events import Created, Event, KeyEvent, Refused, Starting, StoredEvent, event_body, read_event
+from runner.runlog.faults import AlreadyStarting, JobTaken, LeaseLost
 from runner.runlog.fold import follow, key_of
 from runner.runlog.gathered import Gathered
 from runner.runlog.leases import Fence
@@ -94,13 +94,15 @@ class Ledger:
             self._starts[new[key]][attempt] = job_id
 
     def append(self, tx: Transaction, at: float, lines: Lines) -> None:
-        """Raises LeaseLost, OutOfOrder, AlreadyStarting and BudgetExceeded, each before anything is written."""
+        """Raises LeaseLost, OutOfOrder, JobTaken, AlreadyStarting and BudgetExceeded, before anything is written."""
         if lines.fence is not None and lines.fence.key in self._gathered.states:
             self._gathered.flush(tx)
         state = None if lines.fence is None else self._fenced_state(tx, lines.fence)
         after = _folded(state, lines.events, at)
         for event in lines.events:
-            if isinstance(event, Starting):
+            if isinstance(event, Created):
+                self._check_made(tx, event, lines.run_id)
+            elif isinstance(event, Starting):
                 self._check_start(tx, event, lines.fence)
         if lines.budget is not None:
             self._gathered.flush(tx)
@@ -124,7 +126,7 @@ class Ledger:
         """Make everything that follows from the events again, from nothing but the events."""
         self.step_aside(tx)
         self.forget()
-        for table in ("starts", "money", "runs"):
+        for table in ("jobs", "starts", "money", "runs"):
             tx.run(f"DELETE FROM {table}")  # noqa: S608 - names of ours
         tx.run("UPDATE keys SET state = NULL")
         states: dict[str, KeyState] = {}
@@ -157,6 +159,10 @@ class Ledger:
             self._holders[key] = next(iter(tx.rows("SELECT fence, owner FROM keys WHERE key = ?", (key,))), ())
         return self._holders[key]
 
+    def _check_made(self, tx: Transaction, event: Created, run_id: str) -> None:
+        if event.job_id in self._gathered.made or knows_job(tx, event.job_id, run_id=run_id):
+            raise JobTaken(event.job_id)
+
     def _check_start(self, tx: Transaction, event: Starting, fence: Fence | None) -> None:
         if fence in self._starts:
             committed = self._starts[fence].get(event.attempt, event.job_id)
@@ -185,6 +191,14 @@ class Ledger:
 
 
 _MOST_KNOWN = 4096
+
+
+def knows_job(tx: Transaction, job_id: str, *, run_id: str) -> bool:
+    """Whether a job with this id was made before at the endpoint of the run."""
+    sql = (
+        "SELECT 1 FROM jobs WHERE job_id = ? AND endpoint = COALESCE((SELECT endpoint FROM runs WHERE run_id = ?), '')"
+    )
+    return bool(tx.rows(sql, (job_id, run_id)))
 
 
 def _folded(state: KeyState | None, events: tuple[Event, ...], at: float) -> KeyState | None:

@@ -17,7 +17,7 @@ from runner.runlog.events import Event, StoredEvent
 from runner.runlog.faults import LogUnusable
 from runner.runlog.history import Leftover, RunSummary, StartLine
 from runner.runlog.leases import Fence, Lease, Watch
-from runner.runlog.ledger import Ledger, Lines
+from runner.runlog.ledger import Ledger, Lines, knows_job
 from runner.runlog.money import BudgetGuard, Credits, SpentRow
 from runner.runlog.owner import Owner
 from runner.runlog.snapshot import read_states
@@ -53,7 +53,7 @@ class RunLog:
 
         Also a cancellation waits until they are durable or refused: cleaning up relies on the last line.
 
-        Raises LeaseLost, OutOfOrder, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
+        Raises LeaseLost, OutOfOrder, JobTaken, AlreadyStarting, BudgetExceeded; LogUnusable when the disk fails.
         """
         lines = Lines.of(events, run_id=run_id, fence=fence, budget=budget)
         self._require_writable()
@@ -143,6 +143,11 @@ class RunLog:
         """Who holds what, by key."""
         with self._db.reading() as tx:
             return leases.leases(tx, self._db)
+
+    def knows_job(self, job_id: str, *, run_id: str) -> bool:
+        """Whether a job with this id was made before at the endpoint of the run."""
+        with self._db.reading() as tx:
+            return knows_job(tx, job_id, run_id=run_id)
 
     def unstarted(self) -> list[Leftover]:
         """Jobs of ours that were made and neither started nor deleted."""

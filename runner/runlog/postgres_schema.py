@@ -88,6 +88,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
     # Deliveries that failed name what was put all the same.
     (),
+    (
+        """CREATE TABLE IF NOT EXISTS jobs (
+            endpoint TEXT NOT NULL,
+            job_id TEXT NOT NULL,
+            key TEXT NOT NULL,
+            PRIMARY KEY (endpoint, job_id)
+        )""",
+        """INSERT INTO jobs (endpoint, job_id, key)
+           SELECT COALESCE(runs.endpoint, ''), events.body::json->>'job_id', events.key
+           FROM events LEFT JOIN runs ON runs.run_id = events.run_id WHERE events.kind = 'created' ORDER BY events.seq
+           ON CONFLICT DO NOTHING""",
+    ),
 )
 
 
@@ -106,6 +118,7 @@ PARTS = (
     "table money",
     "table runs",
     "table digests",
+    "table jobs",
     "column format.version integer not null",
     "column events.seq bigint not null identity",
     "column events.at double precision not null",
@@ -155,6 +168,9 @@ PARTS = (
     "column digests.sha256 text not null",
     "column digests.md5 text not null",
     "column digests.hashed_at_ns bigint not null",
+    "column jobs.endpoint text not null",
+    "column jobs.job_id text not null",
+    "column jobs.key text not null",
     "unique index on events (seq)",
     "index on money (recipe, day)",
     "index on money (run_id)",
@@ -167,6 +183,7 @@ PARTS = (
     "unique index on money (key, attempt)",
     "unique index on runs (run_id)",
     "unique index on digests (machine, path)",
+    "unique index on jobs (endpoint, job_id)",
     "trigger events_are_never_changed on events",
 )
 
@@ -180,4 +197,5 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "money": ("SELECT", "INSERT", "UPDATE"),
     "runs": ("SELECT", "INSERT", "UPDATE"),
     "digests": ("SELECT", "INSERT", "UPDATE"),
+    "jobs": ("SELECT", "INSERT"),
 }

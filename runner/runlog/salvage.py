@@ -38,6 +38,7 @@ from runner.state import KeyState, Stage
 TABLES = {
     "events": ("seq", "at", "run_id", "fence", "kind", "key", "body"),
     "keys": ("key", "fence", "state"),
+    "jobs": ("endpoint", "job_id", "key"),
     "starts": ("key", "attempt", "job_id", "refused"),
     "money": ("key", "attempt", "recipe", "day", "run_id", "cap", "reserved", "started", "spent"),
     "runs": ("run_id", "started_at", "ended_at", "endpoint", "account", "command", "exit_code"),

@@ -4,7 +4,7 @@ How many steps there are is the log's format, the same in PostgreSQL, by which a
 So whatever else the log holds counts as well: a change of states, lines or the rules for keys adds a step to both, an
 empty one where the tables stay.
 
-`events` is the truth. `keys.state`, `starts`, `money` and `runs` follow from it and can be made again.
+`events` is the truth. `keys.state`, `jobs`, `starts`, `money` and `runs` follow from it and can be made again.
 """
 
 from __future__ import annotations
@@ -93,4 +93,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
     # Deliveries that failed name what was put all the same.
     (),
+    (
+        # Jobs that were made, whatever became of them: an id that is answered to a second creation is another's work.
+        """CREATE TABLE IF NOT EXISTS jobs (
+            endpoint TEXT NOT NULL,
+            job_id TEXT NOT NULL,
+            key TEXT NOT NULL,
+            PRIMARY KEY (endpoint, job_id)
+        ) STRICT""",
+        """INSERT INTO jobs (endpoint, job_id, key)
+           SELECT COALESCE(runs.endpoint, ''), events.body->>'job_id', events.key
+           FROM events LEFT JOIN runs ON runs.run_id = events.run_id WHERE events.kind = 'created' ORDER BY events.seq
+           ON CONFLICT DO NOTHING""",
+    ),
 )

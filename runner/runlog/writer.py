@@ -16,6 +16,7 @@ from runner.runlog.database import Database, Transaction
 from runner.runlog.faults import (
     AlreadyStarting,
     BudgetExceeded,
+    JobTaken,
     LeaseLost,
     LogUnusable,
     OutOfOrder,
@@ -28,7 +29,7 @@ Work = Callable[[Transaction, float], T]
 # More in one transaction gains nothing, and keeps the first caller waiting.
 MOST_TOGETHER = 1000
 # Raised by work before it wrote anything: the others in the transaction go on.
-_REFUSALS = (LeaseLost, AlreadyStarting, BudgetExceeded, OutOfOrder, ValueError)
+_REFUSALS = (LeaseLost, AlreadyStarting, JobTaken, BudgetExceeded, OutOfOrder, ValueError)
 
 
 @dataclass(kw_only=True, slots=True)

@@ -139,7 +139,7 @@ def test_callers_at_once_share_transactions_and_callers_in_turn_do_not(log: RunL
 
     async def in_turn() -> None:
         for key in keys:
-            await log.append(Created(key=key, attempt=1, job_id="j"), run_id="in turn", fence=fences[key])
+            await log.append(Created(key=key, attempt=1, job_id=f"j-{key}"), run_id="in turn", fence=fences[key])
 
     asyncio.run(at_once())
     asyncio.run(in_turn())
@@ -295,7 +295,7 @@ def test_what_follows_from_the_lines_can_be_made_again_from_them(log: RunLog) ->
     other = "k1:" + "b" * 64
     append(log, RunStarted(run_id="run-1", endpoint="local", account="a", command="run", recipes=()))
     append(log, *life(), fence=claim(log))
-    append(log, *life(other)[:4], fence=claim(log, other))
+    append(log, *life(other, job_id="j2")[:4], fence=claim(log, other))
     before = snapshot(log)
 
     asyncio.run(log.rebuild())
@@ -306,7 +306,7 @@ def test_what_follows_from_the_lines_can_be_made_again_from_them(log: RunLog) ->
 
 def snapshot(log: RunLog) -> dict[str, list[tuple[object, ...]]]:
     with log._db.reading() as tx:
-        tables = ("keys", "starts", "money", "runs")
+        tables = ("keys", "jobs", "starts", "money", "runs")
         return {table: sorted(tx.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
 

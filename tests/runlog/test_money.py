@@ -47,7 +47,11 @@ def claim(log: RunLog, *keys: str) -> dict[str, Fence]:
 
 
 def begin(key: str) -> list[Event]:
-    return [intent(key), Created(key=key, attempt=1, job_id="j"), Starting(key=key, attempt=1, job_id="j")]
+    return [
+        intent(key),
+        Created(key=key, attempt=1, job_id=f"j-{key}"),
+        Starting(key=key, attempt=1, job_id=f"j-{key}"),
+    ]
 
 
 def test_a_job_that_does_not_fit_the_run_is_refused_with_the_sums(log: RunLog) -> None:
@@ -123,7 +127,7 @@ def test_a_refused_start_frees_its_credits_and_asks_for_them_again(log: RunLog) 
     append(log, fences["b"], intent("b"), budget=guard(run=4))
 
     with pytest.raises(BudgetExceeded):
-        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(run=4))
+        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j-a"), budget=guard(run=4))
 
 
 def test_parked_jobs_count_for_the_run_that_starts_them(log: RunLog) -> None:
@@ -133,9 +137,9 @@ def test_parked_jobs_count_for_the_run_that_starts_them(log: RunLog) -> None:
         append(log, fences[key], *begin(key), refused, run_id="run-1")
     budget = guard("run-2", run=4)
 
-    append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+    append(log, fences["a"], Starting(key="a", attempt=1, job_id="j-a"), budget=budget, run_id="run-2")
     with pytest.raises(BudgetExceeded):
-        append(log, fences["b"], Starting(key="b", attempt=1, job_id="j"), budget=budget, run_id="run-2")
+        append(log, fences["b"], Starting(key="b", attempt=1, job_id="j-b"), budget=budget, run_id="run-2")
 
     assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (0, 4)
 
@@ -145,7 +149,7 @@ def test_asking_again_for_a_start_that_may_have_happened_is_never_a_matter_of_bu
     append(log, fences["a"], *begin("a"), run_id="run-1")
     append(log, fences["b"], *begin("b"), run_id="run-2")
 
-    again = Starting(key="a", attempt=1, job_id="j")
+    again = Starting(key="a", attempt=1, job_id="j-a")
     append(log, fences["a"], again, budget=guard("run-2", run=4), run_id="run-2")
 
     assert (log.reserved(run_id="run-1"), log.reserved(run_id="run-2")) == (4, 4)
@@ -167,9 +171,9 @@ def run_started(run_id: str, endpoint: str, account: str = "me") -> RunStarted:
 
 def test_what_was_given_up_unstarted_stops_counting_while_its_lease_is_held(log: RunLog) -> None:
     fences = claim(log, "a", "b")
-    append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j"), budget=guard(run=4))
+    append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j-a"), budget=guard(run=4))
 
-    append(log, fences["a"], Abandoned(key="a", attempt=1, job_id="j"))
+    append(log, fences["a"], Abandoned(key="a", attempt=1, job_id="j-a"))
     append(log, fences["b"], intent("b"), budget=guard(run=4))
 
     assert log.reserved("r") == 4
@@ -236,10 +240,10 @@ def test_a_job_intended_before_midnight_counts_for_the_day_of_its_start() -> Non
     times = [datetime(2026, 11, 23, 23, 59, 59, tzinfo=UTC).timestamp()]
     with memory_log(clock=Clock(now=lambda: times[-1])) as log:
         fences = claim(log, "a", "b")
-        append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+        append(log, fences["a"], intent("a"), Created(key="a", attempt=1, job_id="j-a"), budget=guard(day=4))
         times.append(times[-1] + 2)
 
-        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j"), budget=guard(day=4))
+        append(log, fences["a"], Starting(key="a", attempt=1, job_id="j-a"), budget=guard(day=4))
 
         with pytest.raises(BudgetExceeded):
             append(log, fences["b"], intent("b"), budget=guard(day=4))
