@@ -45,7 +45,8 @@ class Transfer:
     ) -> tuple[Digests, JobInput | None]:
         """Send the file at `path` as the next input of `job`.
 
-        Answers the digests of what was really sent, and the input as the server describes it where it does.
+        Answers the digests of what was really sent, and the input as the server describes it where it does: perhaps no
+        more than its id, or all but that.
         Raises ChangedFileError where the file has another size now than `size_bytes`.
         """
         hasher = Hasher()
@@ -67,8 +68,8 @@ class Transfer:
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None
         shown = as_object(answer(response, doing=doing, hidden=self.api.hidden, sent=sent))
-        described = read_job({"input": [shown]}).inputs[0] if shown.get("checksum") else None
-        return hasher.digests(), described
+        (described,) = read_job({"input": [shown]}).inputs
+        return hasher.digests(), described if described.id or described.checksum else None
 
     def _proof(self, job: Job) -> dict[str, str]:
         """The job's own token where there is one: it opens less than the account's key.

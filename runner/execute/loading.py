@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -17,7 +18,7 @@ from runner.plan import Upload
 from runner.runlog import Staged
 from runner.state import StagedUpload
 from runner.wire import job as wire
-from runner.wire.values import JsonObject, as_object, as_text
+from runner.wire.values import JsonObject, as_object, as_text, folded_id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,22 +29,27 @@ class Loading:
         """Add what the creation could not hold, in the recipe's order: inputs are numbered as they arrive."""
         uploads = {upload.input_index: upload for upload in self.work.job.uploads}
         sent: list[StagedUpload] = []
+        known = {folded_id(one.id) for one in created.inputs}
         for index, entry in later_inputs(body):
             upload = uploads.get(index)
             if upload is None:
                 await self.work.site.api.add_input(created.id, entry)
             else:
-                sent.append(await self._upload(created, upload, entry))
+                sent.append(await self._upload(created, upload, entry, known))
         return Staged(key=self.work.job.key, attempt=attempt, uploads=tuple(sent))
 
-    async def _upload(self, created: wire.Job, upload: Upload, entry: JsonObject) -> StagedUpload:
+    async def _upload(self, created: wire.Job, upload: Upload, entry: JsonObject, known: set[str]) -> StagedUpload:
+        """`known` are ids of inputs that were there before; grows by this one's."""
         self.work.say("uploading")
         digests, shown = await self._sent_as_planned(created, upload, entry)
-        shown = shown or await self._shown_input(created.id)
-        compare(upload, digests, shown)
         options = late_upload_options(entry)
-        if options and shown is not None:
-            await self.work.site.api.set_input_options(created.id, shown.id, options)
+        if shown is None or not shown.checksum or (options and not shown.id):
+            shown = await self._looked_up(created.id, shown, digests, known)
+        compare(upload, digests, shown)
+        if shown is not None:
+            known.add(folded_id(shown.id))
+        if options:
+            await self._set_options(created.id, upload, shown, options)
         return StagedUpload(
             path=as_text(entry.get("source")), size=digests.size_bytes, sha256=digests.sha256, md5=digests.md5
         )
@@ -89,6 +95,27 @@ class Loading:
                     raise
                 await self.work.site.sleep(max(wait_s, min(error.retry_after_s or 0.0, MOST_WAIT_S)))
 
-    async def _shown_input(self, job_id: str) -> wire.JobInput | None:
+    async def _looked_up(
+        self, job_id: str, answered: wire.JobInput | None, digests: Digests, known: set[str]
+    ) -> wire.JobInput | None:
+        """The input as the job shows it: the one that the upload's answer named, else the one that is new."""
         inputs = (await self.work.site.api.job(job_id)).inputs
-        return inputs[-1] if inputs else None
+        if answered is not None and answered.id:
+            named = (one for one in inputs if folded_id(one.id) == folded_id(answered.id))
+            return next(named, answered)
+        return _new_one([one for one in inputs if folded_id(one.id) not in known], digests) or answered
+
+    async def _set_options(self, job_id: str, upload: Upload, shown: wire.JobInput | None, options: JsonObject) -> None:
+        if shown is None or not shown.id:
+            raise ApiError(
+                f"{upload.filename!r}: the API doesn't show which input it became, so its options can't be set; "
+                "nothing was bought"
+            )
+        await self.work.site.api.set_input_options(job_id, shown.id, options)
+
+
+def _new_one(inputs: Sequence[wire.JobInput], digests: Digests) -> wire.JobInput | None:
+    """The upload among inputs that may have come with it, as far as it can be told from them."""
+    same = [one for one in inputs if one.checksum.lower() == digests.md5]
+    found = same or inputs
+    return found[0] if len(found) == 1 else None
