@@ -16,7 +16,7 @@ from runner.client.errors import ApiError, GoneError
 from runner.client.transfer import Transfer
 from runner.errors import RunnerError, counted
 from runner.wire.job import Job
-from runner.wire.values import Json, JsonObject
+from runner.wire.values import Json, JsonObject, folded_id
 
 SAMPLE = b"conversion-runner looks at checksums\n"
 SAMPLE_JOB: JsonObject = {"conversion": [{"target": "png"}]}
@@ -93,7 +93,7 @@ def _is_free(job: Job) -> Finding:
 
 async def _is_listed(api: ConversionApi, job: Job) -> Finding:
     listed = await api.jobs()
-    if any(one.id == job.id for one in listed.jobs):
+    if any(folded_id(one.id) == folded_id(job.id) for one in listed.jobs):
         return Finding(LISTED, "ok", "one look serves all who wait")
     return Finding(LISTED, "unknown", "not the unstarted ones; what isn't listed is asked for singly")
 

@@ -14,6 +14,7 @@ import click
 
 from runner.cli.looping import run_async
 from runner.cli.options import endpoint_options, format_option
+from runner.wire.values import folded_id
 
 if TYPE_CHECKING:
     from runner.cli.endpoint import ChosenEndpoint
@@ -77,7 +78,7 @@ async def _foreign(chosen: ChosenEndpoint) -> Found:
     from runner.cli.reach import open_api
 
     async with open_api(chosen) as api:
-        return {"deleted": [], "held": [], "foreign": sorted(await _unstarted(api)), "gone": []}
+        return {"deleted": [], "held": [], "foreign": sorted((await _unstarted(api)).values()), "gone": []}
 
 
 async def _sweep(chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], *, dry_run: bool) -> Found:
@@ -86,14 +87,15 @@ async def _sweep(chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], 
     if chosen.embedded and not ours:
         return {"deleted": [], "held": [], "foreign": [], "gone": []}
     async with open_api(chosen) as api:
-        unstarted = await _unstarted(api)
-        there = [left for left in ours if left.job_id in unstarted]
-        foreign = sorted(unstarted - {left.job_id for left in there})
+        listed = await _unstarted(api)
+        known = {folded_id(left.job_id) for left in ours}
+        foreign = sorted(job_id for folded, job_id in listed.items() if folded not in known)
+        there = [left for left in ours if folded_id(left.job_id) in listed]
         async with claimed(log, {left.key for left in ours}) as fences:
             mine = [left for left in ours if left.key in fences and _is_free(left, _state(log, left))]
-            free = [left for left in mine if left in there]
-            held = [left.job_id for left in there if left not in free]
-            gone = await _gone(api, [left for left in mine if left not in there])
+            found, gone = await _looked_for(api, [left for left in mine if left not in there])
+            free = [left for left in mine if left in there or left in found]
+            held = [left.job_id for left in ours if left not in free and left not in gone]
             deleted = [left.job_id for left in free]
             if not dry_run and (free or gone):
                 deleted = await _delete(api, log, chosen, [*gone, *free], fences)
@@ -107,21 +109,29 @@ async def _sweep(chosen: ChosenEndpoint, log: RunLog, ours: Sequence[Leftover], 
     }
 
 
-async def _gone(api: ConversionApi, absent: Sequence[Leftover]) -> list[Leftover]:
-    """Those that were deleted: whoever did it was killed before the log knew it."""
+async def _looked_for(api: ConversionApi, unlisted: Sequence[Leftover]) -> tuple[list[Leftover], list[Leftover]]:
+    """Of those that the list doesn't show, which may be all unstarted ones: those that are there and were never
+    started, and those that were deleted, by somebody who was killed before the log knew it."""
     from runner.execute.presence import find_job, is_void
 
-    found = await asyncio.gather(*(find_job(api, left.job_id, sleep=asyncio.sleep) for left in absent))
-    return [left for left, job in zip(absent, found, strict=True) if job is None or is_void(job)]
+    jobs = await asyncio.gather(*(find_job(api, left.job_id, sleep=asyncio.sleep) for left in unlisted))
+    looked_for = list(zip(unlisted, jobs, strict=True))
+    gone = [left for left, job in looked_for if job is None or is_void(job)]
+    return [left for left, job in looked_for if job is not None and job.is_unstarted], gone
 
 
-async def _unstarted(api: ConversionApi) -> set[str]:
-    """Ids of all jobs of the account that were never started, as the list of jobs shows them."""
-    found: set[str] = set()
+async def _unstarted(api: ConversionApi) -> dict[str, str]:
+    """Ids of all jobs of the account that were never started, as the list of jobs shows them, by what `folded_id` makes
+    of them."""
+    found: dict[str, str] = {}
+    seen: set[str] = set()
     for page in range(1, MOST_PAGES + 1):
         listed = await api.jobs(page=page)
-        found |= {job.id for job in listed.jobs if job.is_unstarted}
-        if not listed.full:
+        new = {folded_id(job.id): job for job in listed.jobs if folded_id(job.id) not in seen}
+        found |= {folded: job.id for folded, job in new.items() if job.is_unstarted}
+        seen.update(new)
+        # Pages may be short, and some lists begin anew behind their end.
+        if not new or (listed.count is not None and len(seen) >= listed.count):
             break
     return found
 
