@@ -9,9 +9,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.execute.lab import Ended, Forge, Server, Web, judge, picture
+from runner.execute.shown import tells_its_end
+from runner.wire.job import read_job
+from tests.execute.lab import KEY, Ended, Forge, Server, Web, judge, picture
 from tests.execute.middleman import Middleman, between, honest
 from tests.execute.scenarios import Build, Scene, two_conversions, upload
 
@@ -151,3 +154,14 @@ def test_the_answer_about_another_job_is_not_taken_for_ours(
 
     assert len(meddling.changed) == 1
     assert (ran.code, scene.wrong_files(), starts(scene, server)) == (0, [], 1), ran.stderr
+
+
+def test_the_list_of_our_server_tells_all_of_an_end(
+    server: Server, lanes: list[Forge], web: Web, tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path / "work", next(SEEDS), web.url)
+    assert lanes[0].run(scene.order(server.base_url)).code == 0
+
+    rows = httpx.get(f"{server.base_url}/jobs", headers={"X-Oc-Api-Key": KEY}).json()
+
+    assert tells_its_end(read_job(rows[0]))  # so a short job costs three requests and its downloads
