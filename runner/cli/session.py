@@ -50,6 +50,7 @@ _STOPPED = {
 
 SPARE_CONNECTIONS = 8
 A_LOOK = Backoff(tries=2)  # the run itself has more patience
+LOOK_WITHIN_S = 10.0
 
 
 def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[Http]:
@@ -110,7 +111,8 @@ async def _work(
     async with _open_site(planning, planned, wishes, run_id, outside) as site:
         if wishes.warn:
             looking = _warn_of_a_log_gone_missing(planning, site)
-            await _unless_stopped(looking, stop=stop, within_s=wishes.deadline_s)
+            within_s = LOOK_WITHIN_S if wishes.deadline_s is None else min(LOOK_WITHIN_S, wishes.deadline_s)
+            await _unless_stopped(looking, stop=stop, within_s=within_s)
         return await _run_levels(planning, planned, site, _after(limits, began), stop)
 
 
@@ -227,7 +229,9 @@ async def _open_site(
     with ExitStack() as stack:
         endpoint = _reached(planning.endpoint, stack)
         progress = _bars(planned, stack) if wishes.bars else outside.progress
-        async with outside.open_http(endpoint, wishes.jobs + SPARE_CONNECTIONS) as http:
+        # Enough for all at once: who waits for a connection has no less patience with the server.
+        connections = Limits(jobs=wishes.jobs).workers + SPARE_CONNECTIONS
+        async with outside.open_http(endpoint, connections) as http:
             api = ConversionApi(endpoint=endpoint, http=http)
             async with (
                 Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller,

@@ -7,9 +7,10 @@ since a second one changes nothing; 429 and a connection that was never made are
 from __future__ import annotations
 
 import asyncio
+import codecs
 import email.utils
-import json
 import random
+import re
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from runner.client.errors import (
     ApiUnreachableError,
     GoneError,
     OutcomeUnknownError,
+    OversizeAnswerError,
     RefusedError,
     UsedUpError,
 )
@@ -44,6 +46,9 @@ MOST_PARTS = 20
 DOWNLOADS_USED_UP = 109  # `error_code` of the local server; that of the hosted API is unknown
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
+_ESCAPES = re.compile(  # in texts of JSON
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
@@ -184,7 +189,9 @@ def _parsed(content: bytes) -> Json:
     try:
         return orjson.loads(content)
     except ValueError:
-        whole = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+        whole = _ESCAPES.sub(lambda found: b"?" if found["half"] else found[0], content.removeprefix(codecs.BOM_UTF8))
+        if whole == content:
+            raise
         return orjson.loads(whole)
 
 
@@ -275,7 +282,8 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
         return True
     if isinstance(error, RefusedError):
         return error.status == HTTPStatus.TOO_MANY_REQUESTS and waits_for_a_place
-    return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
+    is_unknown = isinstance(error, OutcomeUnknownError) and not isinstance(error, OversizeAnswerError)
+    return is_unknown and method in REPEATABLE
 
 
 def patience(error: ApiError, backoff_s: float) -> float:

@@ -132,7 +132,7 @@ class Download:
 
     def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
-        have, etag, total = self._hasher.size_bytes, response.headers.get("ETag", ""), _total_of(response)
+        have, etag, total = self._hasher.size_bytes, _sendable(response.headers.get("ETag", "")), _total_of(response)
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
         if (self._etag and etag and etag != self._etag) or (have and self._coding != _coding_of(response)):
@@ -144,7 +144,7 @@ class Download:
     def _note(self, response: aiohttp.ClientResponse) -> None:
         """What the head says of the file that comes now, or of its rest."""
         total = _total_of(response)
-        self._etag = response.headers.get("ETag", "")
+        self._etag = _sendable(response.headers.get("ETag", ""))
         self._is_part = response.status == HTTPStatus.PARTIAL_CONTENT
         if total is not None:
             self._total = total
@@ -250,6 +250,11 @@ class Download:
         if unsure and not (has_md5 or self.output.size_bytes):
             return "nothing says whether that is the file"
         return ""
+
+
+def _sendable(etag: str) -> str:
+    """`etag`, unless no header could take it back to the server."""
+    return etag if etag.isascii() and etag.isprintable() else ""
 
 
 def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:

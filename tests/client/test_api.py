@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from runner.client.http import MOST_ANSWER_BYTES
 from runner.errors import AuthenticationError, ExitCode, RunnerError
 
 Do = Callable[[Any], Awaitable[Any]]
@@ -273,6 +275,47 @@ def test_sixteen_mebibytes_of_job_are_read(stage: Any) -> None:
     assert len(played.value.errors[0].message) == 1 << 24
 
 
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n["
+
+
+@pytest.mark.parametrize("begun", [HEAD, b"HTTP/1.1 200 OK\r\nX: "], ids=["body", "head"])
+@pytest.mark.parametrize("call", [create, read])
+def test_an_answer_that_drips_is_left_after_a_while(stage: Any, call: Do, begun: bytes) -> None:
+    played = stage.play(call, begun, goes_on=b" ", every_s=0.02, call_timeout_s=0.1)
+
+    assert type(played.error) is OutcomeUnknownError
+    assert str(played.error).endswith("no answer (it wasn't whole in time)")
+
+
+@pytest.mark.parametrize("status", [200, 402])
+@pytest.mark.parametrize("call", [create, read])
+def test_an_answer_without_end_is_not_read_to_it_and_not_asked_for_again(stage: Any, call: Do, status: int) -> None:
+    tracemalloc.start()
+    played = stage.play(call, HEAD.replace(b"200", str(status).encode()), goes_on=b'"aaaaaaaaaaaaaa",' * (1 << 16))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert str(played.error).endswith("the answer is longer than 32 MiB")
+    assert (len(played.server.requests), played.waits) == (1, [])
+    assert most < 4 * MOST_ANSWER_BYTES
+
+
+LONG = "a" * 64
+
+
+@pytest.mark.parametrize("base_url", [f"http://{LONG}.example/v2", "http://[bad/v2"])
+def test_a_host_that_can_be_none_is_called_that(stage: Any, base_url: str) -> None:
+    async def there(scene: Any) -> Any:
+        object.__setattr__(scene.api.endpoint, "base_url", base_url)
+        return await read(scene)
+
+    played = stage.play(there)
+
+    assert isinstance(played.error, ApiUnreachableError)
+    assert "nothing was sent" in str(played.error)
+
+
 def test_an_answer_cut_short_is_no_answer(stage: Any) -> None:
     cut = stage.reply(200, b'{"id": "j1"}', Content_Length="500")
 
@@ -382,6 +425,16 @@ def test_a_name_with_half_a_character_is_no_reason_not_to_read_the_job(stage: An
     body = json.dumps({**JOB, "output": [{"id": "o", "filename": "a\ud800\u00e9.png"}]}).encode()
 
     assert stage.play(read, stage.reply(200, body)).value.outputs[0].filename == "a?\u00e9.png"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(r"a\\ud800", r"a\ud800"), (r"\ud83d\ude00\udc00", "\U0001f600?"), (r"\ud800\n\"", '?\n"')],
+)
+def test_only_halves_of_characters_are_replaced(stage: Any, said: str, meant: str) -> None:
+    body = f'{{"id": "j1", "status": {{"code": "ready"}}, "output": [{{"filename": "{said}\\ud800"}}]}}'.encode()
+
+    assert stage.play(read, stage.reply(200, body)).value.outputs[0].filename == f"{meant}?"
 
 
 def test_a_redirect_is_not_followed_and_says_where_it_leads_to(stage: Any) -> None:

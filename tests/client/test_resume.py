@@ -212,3 +212,13 @@ def test_an_answer_without_a_file_is_no_empty_one(stage: Any) -> None:
     assert isinstance(played.error, CorruptDownloadError)
     assert "204, an answer without a file" in str(played.error)
     assert (later.error, got == BYTES) == (None, True)
+
+
+@pytest.mark.parametrize("etag", [b'"a\x01\tb"', b'"\xff\xe9"'], ids=["control", "latin"])
+def test_a_tag_that_no_header_can_take_back_is_not_sent(stage: Any, etag: bytes) -> None:
+    tagged = cut(stage.reply, ETag="TAG").replace(b"TAG", etag)
+
+    played, got = fetch(stage, tagged, rest(stage.reply))
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert "if-range" not in played.server.requests[1].headers
