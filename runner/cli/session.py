@@ -17,12 +17,12 @@ import click
 from runner.cli.embedded import embedded_server
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.planning import Planned, Planning
+from runner.cli.reach import A_LOOK
 from runner.cli.running import Wishes
 from runner.cli.secrets import resolve_secret
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import Http, open_http
-from runner.client.pacing import Backoff
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
@@ -49,8 +49,7 @@ _STOPPED = {
 }
 
 SPARE_CONNECTIONS = 8
-A_LOOK = Backoff(tries=2)  # the run itself has more patience
-LOOK_WITHIN_S = 10.0
+LOOK_WITHIN_S = 10.0  # the run itself has more patience
 
 
 def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[Http]:

@@ -44,6 +44,8 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
         document = _document(log, endpoint=chosen.name)
         today = log.today()
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
+    if style == "text":  # before anybody waits for the endpoint
+        click.echo(_text(document), nl=False)
     unanswered = None
     if not offline and not chosen.embedded:
         from runner.cli.booked import booked_by_server
@@ -55,8 +57,8 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
             document["server_error"] = str(error)
     if style == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        click.echo(_text(document), nl=False)
+    elif document["server"]:
+        click.echo("\n".join(("", *document["server"]["lines"])))
     if unanswered is not None:
         unanswered.hint = f"{unanswered.hint}; {ALONE}" if unanswered.hint else ALONE
         raise unanswered
@@ -139,8 +141,6 @@ def _text(document: Mapping[str, Any]) -> str:
             "",
             f"left behind, free: {counted(len(document['unstarted']), 'unstarted job')}; runner sweep deletes them",
         ]
-    if document["server"]:
-        lines += ["", *document["server"]["lines"]]
     return "".join(f"{line}\n" for line in lines)
 
 

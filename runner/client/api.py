@@ -32,7 +32,7 @@ from runner.client.errors import (
 )
 from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, Answer, Http, translated
-from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_after
+from runner.client.pacing import MOST_PARKED_S, Backoff, retry_after
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
@@ -139,7 +139,7 @@ class ConversionApi:
     ) -> Json:
         """`about` is the id of the job that was asked for, where it was one."""
         doing = f"{method} {path.partition('?')[0]}"
-        waits = self.backoff.waits(self.rng)
+        patience = self.backoff.patience(self.rng)
         unheard = True
         while True:
             try:
@@ -148,10 +148,12 @@ class ConversionApi:
                 unheard = unheard and not isinstance(error, OutcomeUnknownError)
                 if isinstance(error, RefusedError):
                     error.certain = unheard
-                wait_s = next(waits, None)
-                if wait_s is None or not _worth_repeating(error, method, waits_for_a_place):
+                if not _worth_repeating(error, method, waits_for_a_place):
                     raise
-                await self.sleep(patience(error, wait_s))
+                wait_s = patience.next_s(error.retry_after_s)
+                if wait_s is None:
+                    raise
+                await self.sleep(wait_s)
 
     async def _once(self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str) -> Json:
         sent = {headers.API_KEY[0]: self.endpoint.api_key, **extra}
@@ -209,7 +211,8 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
     message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
-        return OutcomeUnknownError(message, retry_after_s=_asked_s(response))
+        asked_s = _asked_s(response)
+        return OutcomeUnknownError(message, retry_after_s=asked_s, hint=_come_back(asked_s))
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
@@ -217,7 +220,8 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
         return kind(message, status=status)
     if status in REDIRECTS:
         return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
-    return RefusedError(message, status=status, retry_after_s=_asked_s(response))
+    asked_s = _asked_s(response)
+    return RefusedError(message, status=status, retry_after_s=asked_s, hint=_come_back(asked_s))
 
 
 def _where_to(response: Answer) -> str:
@@ -236,6 +240,10 @@ def _where_to(response: Answer) -> str:
 def _asked_s(response: Answer) -> float | None:
     header = response.headers.get("Retry-After")
     return None if header is None else retry_after(header, now=_now_there(response), most_s=MOST_PARKED_S)
+
+
+def _come_back(asked_s: float | None) -> str:
+    return f"the server asks to be left alone for {asked_s:.0f} s" if asked_s else ""
 
 
 def _now_there(response: Answer) -> datetime:
@@ -284,11 +292,6 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
         return error.status == HTTPStatus.TOO_MANY_REQUESTS and waits_for_a_place
     is_unknown = isinstance(error, OutcomeUnknownError) and not isinstance(error, OversizeAnswerError)
     return is_unknown and method in REPEATABLE
-
-
-def patience(error: ApiError, backoff_s: float) -> float:
-    """Seconds until the next try: what the server asked for, within reason, and no less than `backoff_s`."""
-    return max(min(error.retry_after_s or 0.0, MOST_WAIT_S), backoff_s)
 
 
 def _segment(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 
 import aiohttp
 
-from runner.client.api import ConversionApi, patience, refusal
+from runner.client.api import ConversionApi, refusal
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
 from runner.client.errors import (
     ApiError,
@@ -63,17 +63,19 @@ class Download:
         Raises CorruptDownloadError where size or checksum are not the announced ones in the end, GoneError and
         its like where the server refuses, OutcomeUnknownError where it stops answering.
         """
-        waits = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).waits(self.api.rng)
+        patience = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).patience(self.api.rng)
         while True:
             try:
                 await self._fetch_rest()
                 return self._verified()
             except ApiError as error:
-                wait_s = next(waits, None)
-                if wait_s is None or not _is_passing(error) or self._spoilt >= MOST_SPOILT:
+                if not _is_passing(error) or self._spoilt >= MOST_SPOILT:
+                    raise
+                wait_s = patience.next_s(error.retry_after_s)
+                if wait_s is None:
                     raise
                 self._require_another(error)
-                await self.api.sleep(patience(error, wait_s))
+                await self.api.sleep(wait_s)
 
     def _require_another(self, error: ApiError) -> None:
         """Raise where going on means from the first byte, which the job's own limit doesn't allow once more."""

@@ -159,11 +159,20 @@ def test_a_start_that_was_refused_for_want_of_a_place_is_left_to_the_caller(stag
 
 
 def test_rate_limited_to_the_end_keeps_the_status_and_the_wish(stage: Any) -> None:
-    played = stage.play(create, stage.reply(429, Retry_After="900"))
+    played = stage.play(create, stage.reply(429, Retry_After="250"))
 
     assert isinstance(played.error, RefusedError)
-    assert (played.error.status, played.error.retry_after_s) == (429, 900.0)
-    assert (len(played.server.requests), played.waits) == (6, [600.0] * 5)
+    assert (played.error.status, played.error.retry_after_s) == (429, 250.0)
+    assert (len(played.server.requests), played.waits) == (3, [250.0] * 2)
+
+
+@pytest.mark.parametrize(("call", "status"), [(create, 429), (read, 429), (read, 503), (delete, 503)])
+def test_who_is_told_to_come_back_tomorrow_does_not_wait_here(stage: Any, call: Do, status: int) -> None:
+    played = stage.play(call, stage.reply(status, Retry_After="1000000000"))
+
+    assert isinstance(played.error, ApiError)
+    assert played.error.hint == "the server asks to be left alone for 86400 s"
+    assert (played.error.retry_after_s, len(played.server.requests), played.waits) == (86400.0, 1, [])
 
 
 @REPEATED

@@ -120,6 +120,12 @@ def test_a_server_that_is_busy_is_given_the_time_it_asks_for(stage: Any) -> None
     assert played.waits == [40.0, 50.0]
 
 
+def test_a_server_that_says_tomorrow_is_not_waited_for(stage: Any) -> None:
+    played, _ = fetch(stage, stage.reply(503, Retry_After="86400"))
+
+    assert (len(played.server.requests), played.waits) == (1, [])
+
+
 def test_a_server_that_only_has_other_bytes_is_given_up(stage: Any) -> None:
     played, _ = fetch(stage, stage.reply(200, OTHER))
 
