@@ -11,7 +11,7 @@ import codecs
 import email.utils
 import random
 import re
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -71,6 +71,9 @@ class ConversionApi:
     rng: random.Random = field(default_factory=random.Random)
     hidden: Hidden = field(default_factory=Hidden)
     contact: Contact = field(default_factory=Contact)
+
+    def __post_init__(self) -> None:
+        self.hidden.add(self.endpoint.api_key)
 
     async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
         """Create `job` unstarted. The header is sent but never relied upon: support is undocumented."""
@@ -209,7 +212,7 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
     """`sent` are the headers of the request: servers repeat what they were told, and those of secrets stay hidden."""
     status = response.status
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
-    message = f"{doing}: {status} {hidden.mask(_said(response, secrets))}".rstrip()
+    message = f"{doing}: {status} {_said(response, lambda text: hidden.mask(text, *secrets))}".rstrip()
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
         asked_s = _asked_s(response)
         return OutcomeUnknownError(message, retry_after_s=asked_s, hint=_come_back(asked_s))
@@ -255,13 +258,13 @@ def _now_there(response: Answer) -> datetime:
     return there if there.tzinfo else there.replace(tzinfo=UTC)
 
 
-def _said(response: Answer, secrets: Sequence[str]) -> str:
+def _said(response: Answer, mask: Callable[[str], str]) -> str:
     """The server's own words, short, on one line and without our credentials: they go to a terminal and into logs."""
     try:
         parts = _all_said(as_object(orjson.loads(response.content)))
     except (ValueError, RecursionError):
         parts = []
-    return "; ".join(_shortened(part, secrets) for part in parts[:MOST_PARTS] if part)
+    return "; ".join(_shortened(mask(part)) for part in parts[:MOST_PARTS] if part)
 
 
 def _error_code(response: Answer) -> int:
@@ -279,9 +282,7 @@ def _all_said(body: JsonObject) -> list[str]:
     return errors if errors and message.startswith(errors[0]) else [message, *errors]
 
 
-def _shortened(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
+def _shortened(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in text)[:MOST_SAID]
 
 
