@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from runner.cli.booked import unheard_of
 from runner.cli.embedded import embedded_server
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.planning import Planned, Planning
@@ -39,6 +40,7 @@ from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded
 from runner.state import recipe_named_in
+from runner.wire.job import Job
 
 T = TypeVar("T")
 
@@ -233,7 +235,12 @@ async def _open_site(
         async with outside.open_http(endpoint, connections) as http:
             api = ConversionApi(endpoint=endpoint, http=http)
             async with (
-                Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller,
+                Poller(
+                    api,
+                    clock=time.monotonic,
+                    sleep=asyncio.sleep,
+                    unheard_of=_say_unheard_of if wishes.aloud else lambda _: None,
+                ) as poller,
                 waking(planning.endpoint.state / WAKE_FILE, poller.wake, sleep=asyncio.sleep),
             ):
                 yield Site(
@@ -252,6 +259,10 @@ async def _open_site(
                     rivals=Rivals(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
                     durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
+
+
+def _say_unheard_of(job: Job) -> None:
+    click.echo(f"warning: {unheard_of(job)}; it is waited for as if it ran", err=True)
 
 
 def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:

@@ -38,11 +38,14 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
     same, and --offline asks nothing else.
     """
     from runner.cli.endpoint import choose_endpoint
+    from runner.state import UNDER_WAY
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
     with chosen.open_log(read_only=True) as log:
-        document = _document(log, endpoint=chosen.name)
+        states = log.states()
+        document = _document(log, states, endpoint=chosen.name)
         today = log.today()
+        under_way = {state.job_id for state in states.values() if state.stage in UNDER_WAY}
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
     if style == "text":  # before anybody waits for the endpoint
         click.echo(_text(document), nl=False)
@@ -51,7 +54,7 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
         from runner.cli.booked import booked_by_server
 
         try:
-            document["server"] = booked_by_server(chosen, today, known=known)
+            document["server"] = booked_by_server(chosen, today, known=known, under_way=under_way)
         except RunnerError as error:
             unanswered = error
             document["server_error"] = str(error)
@@ -64,10 +67,10 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
         raise unanswered
 
 
-def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
+def _document(log: RunLog, known: Mapping[str, KeyState], *, endpoint: str) -> dict[str, Any]:
     from collections import Counter
 
-    known, now = log.states(), time.time()
+    now = time.time()
     states, leases = known.values(), log.leases()
     held = {lease.key for lease in leases if lease.holds}
     return {

@@ -81,6 +81,7 @@ class ConversionApi:
         return self._read(await self._call("POST", "/jobs", job | {"process": False}, extra=extra))
 
     async def job(self, job_id: str) -> Job:
+        """The job. An answer that shows no status is none, and asked for again."""
         return self._read(await self._call("GET", f"/jobs/{_segment(job_id)}", about=job_id))
 
     async def jobs(self, *, page: int = 1, wanted: Container[str] | None = None) -> Page:
@@ -146,7 +147,8 @@ class ConversionApi:
         unheard = True
         while True:
             try:
-                return _of_job(about, await self._once(method, path, body, extra or {}, doing=doing), doing=doing)
+                said = _of_job(about, await self._once(method, path, body, extra or {}, doing=doing), doing=doing)
+                return _with_status(said, doing=doing) if about and method == "GET" else said
             except ApiError as error:
                 unheard = unheard and not isinstance(error, OutcomeUnknownError)
                 if isinstance(error, RefusedError):
@@ -205,6 +207,12 @@ def _of_job(asked_for: str, document: Json, *, doing: str) -> Json:
     shown = as_object(document).get("id", asked_for) if asked_for else asked_for
     if shown != asked_for:
         raise OutcomeUnknownError(f"{doing}: the answer is about another job")
+    return document
+
+
+def _with_status(document: Json, *, doing: str) -> Json:
+    if not as_text(as_object(as_object(document).get("status")).get("code")).strip():
+        raise OutcomeUnknownError(f"{doing}: the answer shows no status of the job")
     return document
 
 

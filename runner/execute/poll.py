@@ -12,7 +12,7 @@ from runner.client.errors import OutcomeUnknownError, OversizeAnswerError, Refus
 from runner.errors import RunnerError
 from runner.execute.faults import NotStartedError
 from runner.wire.job import Job
-from runner.wire.status import StatusCode
+from runner.wire.status import StatusCode, is_known
 
 FIRST_WAIT_S = 0.02
 FACTOR = 1.6
@@ -58,8 +58,12 @@ class Poller:
         sleep: Callable[[float], Awaitable[None]],
         list_within_s: float = LIST_WITHIN_S,
         look_patience_s: float = LOOK_PATIENCE_S,
+        unheard_of: Callable[[Job], None] = lambda _: None,
     ):
+        """`unheard_of` is told of a job with a status that we don't know, once for each status."""
         self._api = api
+        self._unheard_of = unheard_of
+        self._told: set[str] = set()
         self._clock = clock
         self._sleep = sleep
         self._list_within_s = list_within_s
@@ -180,7 +184,7 @@ class Poller:
 
     def _settle(self, jobs: Iterable[Job]) -> Iterable[str]:
         for job in jobs:
-            if job.status == StatusCode.COMPLETED and not job.outputs:
+            if not job.status or (job.status == StatusCode.COMPLETED and not job.outputs):
                 continue  # the list may show less of a job than the job itself does
             if (wait := self._waits.get(job.id)) is not None:
                 self._seen(wait, job)
@@ -201,6 +205,9 @@ class Poller:
             wait.ended.set_result(job)
         elif job.is_unstarted and self._clock() - wait.began > UNSTARTED_S:
             wait.ended.set_exception(NotStartedError(f"job {job.id} is shown as '{job.status}', as if it had no start"))
+        elif not is_known(job.status) and job.status not in self._told:
+            self._told.add(job.status)
+            self._unheard_of(job)
 
 
 def _fail(waits: Iterable[_Wait], error: RunnerError) -> None:

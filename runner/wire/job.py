@@ -44,6 +44,8 @@ class JobOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
+    """`status` is in small letters, and empty where the API shows none that can be read."""
+
     id: str
     token: str
     status: str
@@ -76,7 +78,7 @@ def read_job(document: Json) -> Job:
     return Job(
         id=as_text(job.get("id")),
         token=as_text(job.get("token")),
-        status=as_text(status.get("code")),
+        status=as_text(status.get("code")).strip().lower(),
         info=as_text(status.get("info")),
         server=as_text(job.get("server")),
         spent=as_count(job.get("spent")),

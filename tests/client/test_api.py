@@ -277,6 +277,36 @@ def test_an_answer_without_content_is_a_job_of_which_nothing_is_known(stage: Any
     assert (played.error, played.value.id, played.value.status) == (None, "", "")
 
 
+NO_STATUS: dict[str, Any] = {
+    "empty": None,
+    "null": b"null",
+    "array": [],
+    "object": {},
+    "status null": {**JOB, "status": None},
+    "code null": {**JOB, "status": {"code": None}},
+    "blank": {**JOB, "status": {"code": " "}},
+}
+
+
+@pytest.mark.parametrize("body", NO_STATUS.values(), ids=NO_STATUS.keys())
+def test_a_job_that_shows_no_status_is_asked_for_again_and_then_unknown(stage: Any, body: Any) -> None:
+    never, later = (
+        stage.play(read, stage.reply(200, body)),
+        stage.play(read, stage.reply(200, body), stage.reply(200, JOB)),
+    )
+
+    assert isinstance(never.error, OutcomeUnknownError)
+    assert str(never.error) == "GET /jobs/j1: the answer shows no status of the job"
+    assert (len(never.server.requests), later.value.status) == (6, "created")
+
+
+@pytest.mark.parametrize("code", ["COMPLETED", " completed\n", "Completed"])
+def test_a_status_is_read_in_any_letters(stage: Any, code: str) -> None:
+    played = stage.play(read, stage.reply(200, {**JOB, "status": {"code": code}}))
+
+    assert (played.value.status, played.value.ended) == ("completed", True)
+
+
 def test_sixteen_mebibytes_of_job_are_read(stage: Any) -> None:
     played = stage.play(read, stage.reply(200, JOB | {"errors": [{"message": "x" * (1 << 24)}]}))
 

@@ -63,6 +63,8 @@ class Account(Http):
     broken: Broken = lambda _: None
     before: str = "processing"
     hangs: str = ""  # what stands in the path gets no answer until everybody else is done
+    listed: Callable[[dict[str, Any]], dict[str, Any]] = lambda job: job
+    unheard_of: list[str] = field(default_factory=list)
     freed: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[float, str]] = field(default_factory=list)
 
@@ -81,7 +83,7 @@ class Account(Http):
         if path.startswith("/v2/jobs?page="):
             page = int(path.rpartition("=")[2])
             ids = list(reversed(self.ends))[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
-            return _answer([self._job(one) for one in ids])
+            return _answer([self.listed(self._job(one)) for one in ids])
         job_id = path.rpartition("/")[2]
         return _answer(self._job(job_id)) if job_id in self.ends else _answer(None, status=404)
 
@@ -104,7 +106,12 @@ class Account(Http):
             once = Backoff(tries=0)
             api = ConversionApi(endpoint=endpoint, http=self, sleep=self.time.sleep, backoff=once, rng=Random(1))
             async with Poller(
-                api, clock=lambda: self.time.now, sleep=self.time.sleep, list_within_s=0.01, look_patience_s=0.01
+                api,
+                clock=lambda: self.time.now,
+                sleep=self.time.sleep,
+                list_within_s=0.01,
+                look_patience_s=0.01,
+                unheard_of=lambda job: self.unheard_of.append(job.status),
             ) as poller:
                 waits = {one: asyncio.create_task(poller.wait(one, expected_s=expected_s)) for one in job_ids}
                 others = (task for job_id, task in waits.items() if job_id != self.hangs)
@@ -194,6 +201,25 @@ def test_a_list_that_hangs_is_left_for_single_looks_and_not_asked_for_at_once_ag
 
     assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
     assert len(account.lists) == 1
+
+
+def test_a_row_without_a_status_says_nothing_of_its_job() -> None:
+    account = Account(ends=jobs(4), listed=lambda job: job | {"status": None})
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.singles == dict.fromkeys(account.ends, 1)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_status_nobody_knows_is_waited_out_and_told_once(count: int) -> None:
+    account = Account(ends=jobs(count, end=30.0), before="Archiving")
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.unheard_of == ["archiving"]
 
 
 def test_a_wrong_key_ends_the_wait_of_all() -> None:
