@@ -14,7 +14,7 @@ from runner.client.pacing import Backoff
 
 # Somebody sits before a command that looks: it rather says that there is no answer.
 A_LOOK = Backoff(tries=2, most_asked_s=5.0)
-LOOK_TIMEOUT_S = 20.0
+LOOK_TIMEOUT_S = 10.0
 
 
 def reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:

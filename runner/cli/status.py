@@ -34,8 +34,8 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
 
     Example: runner status recipes/ --format json | jq .spent
 
-    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown all the
-    same, and --offline asks nothing else.
+    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown before it
+    is asked, and --offline asks nothing else.
     """
     from runner.cli.endpoint import choose_endpoint
     from runner.state import UNDER_WAY
