@@ -21,6 +21,7 @@ from runner.cli.planning import Planned, Planning
 from runner.cli.reach import A_LOOK
 from runner.cli.running import Wishes
 from runner.cli.secrets import resolve_secret
+from runner.cli.waits import telling
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import Http, open_http
@@ -233,7 +234,8 @@ async def _open_site(
         # Enough for all at once: who waits for a connection has no less patience with the server.
         connections = Limits(jobs=wishes.jobs).workers + SPARE_CONNECTIONS
         async with outside.open_http(endpoint, connections) as http:
-            api = ConversionApi(endpoint=endpoint, http=http)
+            sleep = telling(asyncio.sleep, say=_say, clock=time.monotonic) if wishes.aloud else asyncio.sleep
+            api = ConversionApi(endpoint=endpoint, http=http, sleep=sleep)
             async with (
                 Poller(
                     api,
@@ -253,7 +255,7 @@ async def _open_site(
                     run_date=planned.run_date,
                     resolve=resolve_secret,
                     now=time.time,
-                    sleep=asyncio.sleep,
+                    sleep=sleep,
                     progress=progress,
                     pace=Pace(wishes.jobs),
                     rivals=Rivals(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
@@ -261,8 +263,12 @@ async def _open_site(
                 )
 
 
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
 def _say_unheard_of(job: Job) -> None:
-    click.echo(f"warning: {unheard_of(job)}; it is waited for as if it ran", err=True)
+    _say(f"warning: {unheard_of(job)}; it is waited for as if it ran")
 
 
 def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
