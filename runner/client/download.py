@@ -91,7 +91,8 @@ class Download:
         whole = not self._hasher.size_bytes
         sent = self._headers()
         try:
-            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing) as response:
+            hidden = self.api.hidden
+            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing, hidden=hidden) as response:
                 if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
                 if response.status not in _WITH_A_FILE:
