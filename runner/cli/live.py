@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.reach import open_api
 from runner.client.api import ConversionApi
-from runner.client.errors import ApiError, GoneError
+from runner.client.errors import GoneError
 from runner.client.transfer import Transfer
 from runner.errors import RunnerError, counted
 from runner.wire.job import Job
@@ -67,7 +67,7 @@ async def ask_endpoint(chosen: ChosenEndpoint) -> list[Finding]:
 async def _told(what: str, question: Awaitable[Finding]) -> Finding:
     try:
         return await question
-    except ApiError as error:
+    except RunnerError as error:  # AuthenticationError, too: the key was good enough to make a job
         return Finding(what, "unknown", str(error))
 
 
@@ -75,7 +75,7 @@ async def _delete(api: ConversionApi, job: Job) -> str:
     """What the server said against it."""
     try:
         await api.delete_job(job.id)
-    except ApiError as error:
+    except RunnerError as error:
         return str(error)
     return ""
 

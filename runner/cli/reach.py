@@ -10,6 +10,11 @@ from runner.cli.endpoint import ChosenEndpoint
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
+from runner.client.pacing import Backoff
+
+# Somebody sits before a command that looks: it rather says that there is no answer.
+A_LOOK = Backoff(tries=2, most_asked_s=5.0)
+LOOK_TIMEOUT_S = 10.0
 
 
 def reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
@@ -23,5 +28,5 @@ def reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:
 async def open_api(chosen: ChosenEndpoint) -> AsyncIterator[ConversionApi]:
     with ExitStack() as stack:
         endpoint = reached(chosen, stack)
-        async with open_http(endpoint) as http:
-            yield ConversionApi(endpoint=endpoint, http=http)
+        async with open_http(endpoint, read_timeout_s=LOOK_TIMEOUT_S, call_timeout_s=LOOK_TIMEOUT_S) as http:
+            yield ConversionApi(endpoint=endpoint, http=http, backoff=A_LOOK)

@@ -94,6 +94,7 @@ def run(
             deadline_s=deadline,
             policy=Policy(retry_failed=retry_failed, retry_lost=retry_lost),
             warn=not quiet,
+            aloud=aloud,
             bars=aloud and style == "text" and sys.stderr.isatty(),
         )
         done = carry_out(planning, wishes)

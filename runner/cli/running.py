@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wishes:
-    """What the command line asked of this run. `warn` allows a look at the account for what a new log can't know."""
+    """What the command line asked of this run. `warn` allows a look at the account for what a new log can't know,
+    `aloud` words about what is odd and stops nothing."""
 
     jobs: int = 8
     lock_wait_s: float = 0.0
     deadline_s: float | None = None
     policy: Policy = field(default_factory=Policy)
+    aloud: bool = False
     bars: bool = False
     warn: bool = False
 

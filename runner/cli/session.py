@@ -14,15 +14,17 @@ from typing import Any, TypeVar
 
 import click
 
+from runner.cli.booked import unheard_of
 from runner.cli.embedded import embedded_server
 from runner.cli.endpoint import ChosenEndpoint
 from runner.cli.planning import Planned, Planning
+from runner.cli.reach import A_LOOK
 from runner.cli.running import Wishes
 from runner.cli.secrets import resolve_secret
+from runner.cli.waits import telling
 from runner.client.api import ConversionApi
 from runner.client.endpoint import Endpoint
 from runner.client.http import Http, open_http
-from runner.client.pacing import Backoff
 from runner.client.transfer import Transfer
 from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
@@ -39,6 +41,7 @@ from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
 from runner.runlog import RunEnded
 from runner.state import recipe_named_in
+from runner.wire.job import Job
 
 T = TypeVar("T")
 
@@ -49,7 +52,7 @@ _STOPPED = {
 }
 
 SPARE_CONNECTIONS = 8
-A_LOOK = Backoff(tries=2)  # the run itself has more patience
+LOOK_WITHIN_S = 10.0  # the run itself has more patience
 
 
 def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[Http]:
@@ -110,7 +113,8 @@ async def _work(
     async with _open_site(planning, planned, wishes, run_id, outside) as site:
         if wishes.warn:
             looking = _warn_of_a_log_gone_missing(planning, site)
-            await _unless_stopped(looking, stop=stop, within_s=wishes.deadline_s)
+            within_s = LOOK_WITHIN_S if wishes.deadline_s is None else min(LOOK_WITHIN_S, wishes.deadline_s)
+            await _unless_stopped(looking, stop=stop, within_s=within_s)
         return await _run_levels(planning, planned, site, _after(limits, began), stop)
 
 
@@ -227,10 +231,18 @@ async def _open_site(
     with ExitStack() as stack:
         endpoint = _reached(planning.endpoint, stack)
         progress = _bars(planned, stack) if wishes.bars else outside.progress
-        async with outside.open_http(endpoint, wishes.jobs + SPARE_CONNECTIONS) as http:
-            api = ConversionApi(endpoint=endpoint, http=http)
+        # Enough for all at once: who waits for a connection has no less patience with the server.
+        connections = Limits(jobs=wishes.jobs).workers + SPARE_CONNECTIONS
+        async with outside.open_http(endpoint, connections) as http:
+            sleep = telling(asyncio.sleep, say=_say, clock=time.monotonic) if wishes.aloud else asyncio.sleep
+            api = ConversionApi(endpoint=endpoint, http=http, sleep=sleep)
             async with (
-                Poller(api, clock=time.monotonic, sleep=asyncio.sleep) as poller,
+                Poller(
+                    api,
+                    clock=time.monotonic,
+                    sleep=asyncio.sleep,
+                    unheard_of=_say_unheard_of if wishes.aloud else lambda _: None,
+                ) as poller,
                 waking(planning.endpoint.state / WAKE_FILE, poller.wake, sleep=asyncio.sleep),
             ):
                 yield Site(
@@ -243,12 +255,20 @@ async def _open_site(
                     run_date=planned.run_date,
                     resolve=resolve_secret,
                     now=time.time,
-                    sleep=asyncio.sleep,
+                    sleep=sleep,
                     progress=progress,
                     pace=Pace(wishes.jobs),
                     rivals=Rivals(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
                     durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _say_unheard_of(job: Job) -> None:
+    _say(f"warning: {unheard_of(job)}; it is waited for as if it ran")
 
 
 def _reached(chosen: ChosenEndpoint, stack: ExitStack) -> Endpoint:

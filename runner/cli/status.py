@@ -34,38 +34,43 @@ def status(recipes: tuple[Path, ...], endpoint: str | None, state: Path | None, 
 
     Example: runner status recipes/ --format json | jq .spent
 
-    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown all the
-    same, and --offline asks nothing else.
+    Exits 0; 3 for a wrong or missing key; 8 when the endpoint doesn't answer: what the run log knows is shown before it
+    is asked, and --offline asks nothing else.
     """
     from runner.cli.endpoint import choose_endpoint
+    from runner.state import UNDER_WAY
 
     chosen = choose_endpoint(recipes or (Path.cwd(),), endpoint=endpoint, state=state, need_key=not offline)
     with chosen.open_log(read_only=True) as log:
-        document = _document(log, endpoint=chosen.name)
+        states = log.states()
+        document = _document(log, states, endpoint=chosen.name)
         today = log.today()
+        under_way = {state.job_id for state in states.values() if state.stage in UNDER_WAY}
         known = log.credits(day_utc=today, endpoint=chosen.name, account=chosen.account).spent
+    if style == "text":  # before anybody waits for the endpoint
+        click.echo(_text(document), nl=False)
     unanswered = None
     if not offline and not chosen.embedded:
         from runner.cli.booked import booked_by_server
 
         try:
-            document["server"] = booked_by_server(chosen, today, known=known)
+            document["server"] = booked_by_server(chosen, today, known=known, under_way=under_way)
         except RunnerError as error:
             unanswered = error
             document["server_error"] = str(error)
     if style == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        click.echo(_text(document), nl=False)
+    elif document["server"]:
+        click.echo("\n".join(("", *document["server"]["lines"])))
     if unanswered is not None:
         unanswered.hint = f"{unanswered.hint}; {ALONE}" if unanswered.hint else ALONE
         raise unanswered
 
 
-def _document(log: RunLog, *, endpoint: str) -> dict[str, Any]:
+def _document(log: RunLog, known: Mapping[str, KeyState], *, endpoint: str) -> dict[str, Any]:
     from collections import Counter
 
-    known, now = log.states(), time.time()
+    now = time.time()
     states, leases = known.values(), log.leases()
     held = {lease.key for lease in leases if lease.holds}
     return {
@@ -139,8 +144,6 @@ def _text(document: Mapping[str, Any]) -> str:
             "",
             f"left behind, free: {counted(len(document['unstarted']), 'unstarted job')}; runner sweep deletes them",
         ]
-    if document["server"]:
-        lines += ["", *document["server"]["lines"]]
     return "".join(f"{line}\n" for line in lines)
 
 

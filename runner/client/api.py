@@ -7,9 +7,10 @@ since a second one changes nothing; 429 and a connection that was never made are
 from __future__ import annotations
 
 import asyncio
+import codecs
 import email.utils
-import json
 import random
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,17 +26,18 @@ from runner.client.errors import (
     ApiUnreachableError,
     GoneError,
     OutcomeUnknownError,
+    OversizeAnswerError,
     RefusedError,
     UsedUpError,
 )
 from runner.client.hidden import Hidden
 from runner.client.http import FOREIGN, Answer, Http, translated
-from runner.client.pacing import MOST_PARKED_S, MOST_WAIT_S, Backoff, retry_after
+from runner.client.pacing import MOST_PARKED_S, Backoff, retry_after
 from runner.client.said import error_code, what_it_says
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
-from runner.wire.values import Json, JsonObject, as_id, as_list, as_object, folded_id
+from runner.wire.values import Json, JsonObject, as_id, as_list, as_object, as_text, folded_id
 
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
@@ -44,6 +46,9 @@ DOWNLOADS_USED_UP = 109  # `error_code` of the local server; that of the hosted 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REDIRECTED = "no redirect is followed, for it would take the key along: give API2CONVERT_BASE_URL as the API has it"
 _NO_ID = "an earlier run took an answer without an id for a job; raise epoch to begin anew"
+_ESCAPES = re.compile(  # in texts of JSON
+    rb"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
 SECRET_HEADERS = (headers.API_KEY[0], headers.TOKEN[0], headers.DOWNLOAD_PASSWORD[0])
 
 
@@ -69,6 +74,9 @@ class ConversionApi:
     hidden: Hidden = field(default_factory=Hidden)
     contact: Contact = field(default_factory=Contact)
 
+    def __post_init__(self) -> None:
+        self.hidden.add(self.endpoint.api_key)
+
     async def create_job(self, job: JsonObject, *, idempotency_key: str) -> Job:
         """Create `job` unstarted. The header is sent but never relied upon: support is undocumented.
 
@@ -81,6 +89,7 @@ class ConversionApi:
         return created
 
     async def job(self, job_id: str) -> Job:
+        """The job. An answer that shows no status is none, and asked for again."""
         return self._read(await self._call("GET", f"/jobs/{segment(job_id)}", about=job_id), asked_for=job_id)
 
     async def jobs(self, *, page: int = 1, wanted: Mapping[str, str] | None = None) -> Page:
@@ -149,20 +158,24 @@ class ConversionApi:
     ) -> Json:
         """`about` is the id of the job that was asked for, where it was one; `heard` takes the answer as it came."""
         doing = f"{method} {path.partition('?')[0]}"
-        waits = self.backoff.waits(self.rng)
+        patience = self.backoff.patience(self.rng)
         unheard = True
         while True:
             try:
-                said = await self._once(method, path, body, extra or {}, doing=doing, heard=heard)
-                return _of_job(about, said, doing=doing)
+                said = _of_job(
+                    about, await self._once(method, path, body, extra or {}, doing=doing, heard=heard), doing=doing
+                )
+                return _with_status(said, doing=doing) if about and method == "GET" else said
             except ApiError as error:
                 unheard = unheard and not isinstance(error, OutcomeUnknownError)
                 if isinstance(error, RefusedError):
                     error.certain = unheard
-                wait_s = next(waits, None)
-                if wait_s is None or not _worth_repeating(error, method, waits_for_a_place):
+                if not _worth_repeating(error, method, waits_for_a_place):
                     raise
-                await self.sleep(patience(error, wait_s))
+                wait_s = patience.next_s(error.retry_after_s)
+                if wait_s is None:
+                    raise
+                await self.sleep(wait_s)
 
     async def _once(
         self, method: str, path: str, body: Json, extra: JsonObject, *, doing: str, heard: list[Answer] | None
@@ -204,7 +217,9 @@ def _parsed(content: bytes) -> Json:
     try:
         return orjson.loads(content)
     except ValueError:
-        whole = json.dumps(json.loads(content), ensure_ascii=False).encode("utf-8", "replace")
+        whole = _ESCAPES.sub(lambda found: b"?" if found["half"] else found[0], content.removeprefix(codecs.BOM_UTF8))
+        if whole == content:
+            raise
         return orjson.loads(whole)
 
 
@@ -216,13 +231,20 @@ def _of_job(asked_for: str, document: Json, *, doing: str) -> Json:
     return document
 
 
+def _with_status(document: Json, *, doing: str) -> Json:
+    if not as_text(as_object(as_object(document).get("status")).get("code")).strip():
+        raise OutcomeUnknownError(f"{doing}: the answer shows no status of the job")
+    return document
+
+
 def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, str]) -> ApiError | AuthenticationError:
     """`sent` are the headers of the request: servers repeat what they were told, and those of secrets stay hidden."""
     status = response.status
     secrets = [each for name in SECRET_HEADERS if (each := sent.get(name))]
-    message = f"{doing}: {status} {hidden.mask(what_it_says(response, secrets))}".rstrip()
+    message = f"{doing}: {status} {what_it_says(response, lambda text: hidden.mask(text, *secrets))}".rstrip()
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:  # a proxy that gave up says 408
-        return OutcomeUnknownError(message, retry_after_s=_asked_s(response))
+        asked_s = _asked_s(response)
+        return OutcomeUnknownError(message, retry_after_s=asked_s, hint=_come_back(asked_s))
     if status in (401, 403):
         return AuthenticationError(message, hint="check API2CONVERT_API_KEY, and that it belongs to this endpoint")
     if status in (404, 410):
@@ -230,7 +252,8 @@ def refusal(response: Answer, *, doing: str, hidden: Hidden, sent: Mapping[str, 
         return kind(message, status=status)
     if status in REDIRECTS:
         return RefusedError(f"{message}{_where_to(response)}", status=status, hint=_REDIRECTED)
-    return RefusedError(message, status=status, retry_after_s=_asked_s(response))
+    asked_s = _asked_s(response)
+    return RefusedError(message, status=status, retry_after_s=asked_s, hint=_come_back(asked_s))
 
 
 def _where_to(response: Answer) -> str:
@@ -251,6 +274,10 @@ def _asked_s(response: Answer) -> float | None:
     return None if header is None else retry_after(header, now=_now_there(response), most_s=MOST_PARKED_S)
 
 
+def _come_back(asked_s: float | None) -> str:
+    return f"the server asks to be left alone for {asked_s:.0f} s" if asked_s else ""
+
+
 def _now_there(response: Answer) -> datetime:
     """The time by the server's own clock: a date in Retry-After is one of its, and ours may be off."""
     try:
@@ -265,12 +292,8 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
         return True
     if isinstance(error, RefusedError):
         return error.status == HTTPStatus.TOO_MANY_REQUESTS and waits_for_a_place
-    return isinstance(error, OutcomeUnknownError) and method in REPEATABLE
-
-
-def patience(error: ApiError, backoff_s: float) -> float:
-    """Seconds until the next try: what the server asked for, within reason, and no less than `backoff_s`."""
-    return max(min(error.retry_after_s or 0.0, MOST_WAIT_S), backoff_s)
+    is_unknown = isinstance(error, OutcomeUnknownError) and not isinstance(error, OversizeAnswerError)
+    return is_unknown and method in REPEATABLE
 
 
 def _count(heard: Sequence[Answer]) -> int | None:

@@ -11,7 +11,7 @@ from typing import IO
 
 import aiohttp
 
-from runner.client.api import ConversionApi, patience, refusal
+from runner.client.api import ConversionApi, refusal
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
 from runner.client.errors import (
     ApiError,
@@ -63,17 +63,19 @@ class Download:
         Raises CorruptDownloadError where size or checksum are not the announced ones in the end, GoneError and
         its like where the server refuses, OutcomeUnknownError where it stops answering.
         """
-        waits = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).waits(self.api.rng)
+        patience = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).patience(self.api.rng)
         while True:
             try:
                 await self._fetch_rest()
                 return self._verified()
             except ApiError as error:
-                wait_s = next(waits, None)
-                if wait_s is None or not _is_passing(error) or self._spoilt >= MOST_SPOILT:
+                if not _is_passing(error) or self._spoilt >= MOST_SPOILT:
+                    raise
+                wait_s = patience.next_s(error.retry_after_s)
+                if wait_s is None:
                     raise
                 self._require_another(error)
-                await self.api.sleep(patience(error, wait_s))
+                await self.api.sleep(wait_s)
 
     def _require_another(self, error: ApiError) -> None:
         """Raise where going on means from the first byte, which the job's own limit doesn't allow once more."""
@@ -89,7 +91,8 @@ class Download:
         whole = not self._hasher.size_bytes
         sent = self._headers()
         try:
-            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing) as response:
+            hidden = self.api.hidden
+            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing, hidden=hidden) as response:
                 if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
                 if response.status not in _WITH_A_FILE:
@@ -132,7 +135,7 @@ class Download:
 
     def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
-        have, etag, total = self._hasher.size_bytes, response.headers.get("ETag", ""), _total_of(response)
+        have, etag, total = self._hasher.size_bytes, _sendable(response.headers.get("ETag", "")), _total_of(response)
         if response.status != HTTPStatus.PARTIAL_CONTENT:
             return have == 0
         if (self._etag and etag and etag != self._etag) or (have and self._coding != _coding_of(response)):
@@ -144,7 +147,7 @@ class Download:
     def _note(self, response: aiohttp.ClientResponse) -> None:
         """What the head says of the file that comes now, or of its rest."""
         total = _total_of(response)
-        self._etag = response.headers.get("ETag", "")
+        self._etag = _sendable(response.headers.get("ETag", ""))
         self._is_part = response.status == HTTPStatus.PARTIAL_CONTENT
         if total is not None:
             self._total = total
@@ -250,6 +253,11 @@ class Download:
         if unsure and not (has_md5 or self.output.size_bytes):
             return "nothing says whether that is the file"
         return ""
+
+
+def _sendable(etag: str) -> str:
+    """`etag`, unless no header could take it back to the server."""
+    return etag if etag.isascii() and etag.isprintable() else ""
 
 
 def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:

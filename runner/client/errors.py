@@ -5,6 +5,7 @@ ApiError
     GoneError           404 or 410: there is no such thing (any more)
       UsedUpError       410: there is, and it was downloaded as often as it may be
   OutcomeUnknownError   it may have happened or not: a timeout, a dropped answer, a 5xx
+    OversizeAnswerError the answer has no end, or none that we wait for; the next one would be as long
   ApiUnreachableError   it was never sent: no connection could be made
   CorruptDownloadError  the bytes that came are not the bytes that were announced
   ChangedFileError      a local file changed while it was uploaded
@@ -50,6 +51,10 @@ class OutcomeUnknownError(ApiError):
     def __init__(self, message: str, *, retry_after_s: float | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class OversizeAnswerError(OutcomeUnknownError):
+    pass
 
 
 class ApiUnreachableError(ApiError):

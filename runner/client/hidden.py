@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from runner.wire.addresses import confidential
 from runner.wire.job import Job, UserError
 from runner.wire.values import Json
 
@@ -15,12 +16,14 @@ class Hidden:
     """Secrets of this process, to be taken out of every foreign text."""
 
     def __init__(self) -> None:
-        self._values: set[str] = set()
+        self._values: dict[str, set[str]] = {}  # by their first `LEAST` characters: a long run learns very many
 
     def add(self, value: Json) -> None:
         """Hide a secret: a text and its lines, and every text in an object or an array."""
         if isinstance(value, str):
-            self._values.update(one for one in (value, *value.splitlines()) if len(one.strip()) >= LEAST)
+            for one in (value, *value.splitlines()):
+                if len(one.strip()) >= LEAST:
+                    self._values.setdefault(one[:LEAST], set()).add(one)
         elif isinstance(value, dict):
             for inner in value.values():
                 self.add(inner)
@@ -28,14 +31,29 @@ class Hidden:
             for inner in value:
                 self.add(inner)
 
-    def mask(self, text: str) -> str:
-        """`text` with "***" for every hidden value, longest first."""
-        for value in sorted(self._values, key=len, reverse=True):
+    def add_address(self, address: str) -> None:
+        for one in confidential(address):
+            self.add(one)
+
+    def mask(self, text: str, *more: str) -> str:
+        """`text` with "***" for every hidden value and `more`, longest first."""
+        hidden = (*more, *(value for begin in self._begins(text) for value in self._values[begin]))
+        for value in sorted({one for one in hidden if one and one in text}, key=len, reverse=True):
             text = text.replace(value, "***")
         return text
 
+    def _begins(self, text: str) -> set[str]:
+        """With what hidden values begin that may be in `text`."""
+        if len(text) > len(self._values):
+            return {begin for begin in self._values if begin in text}
+        return {begin for at in range(len(text)) if (begin := text[at : at + LEAST]) in self._values}
+
     def mask_job(self, job: Job) -> Job:
-        if not self._values or not (job.errors or job.warnings):
+        """The job, whose own secrets are hidden from now on."""
+        self.add(job.token)
+        for output in job.outputs:
+            self.add_address(output.uri)
+        if not (job.errors or job.warnings):
             return job
         return replace(job, errors=self._each(job.errors), warnings=self._each(job.warnings))
 

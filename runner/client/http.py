@@ -7,12 +7,15 @@ does (measured in bench/transports.py).
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from types import TracebackType
+from typing import Any
 
 import aiohttp
 import certifi
@@ -20,17 +23,34 @@ from aiohttp.client_exceptions import UnixClientConnectorError
 
 from runner import __version__
 from runner.client.endpoint import Endpoint
-from runner.client.errors import ApiUnreachableError, OutcomeUnknownError
+from runner.client.errors import ApiUnreachableError, OutcomeUnknownError, OversizeAnswerError
 from runner.client.sending import PIECE_BYTES, StalledError, watched
 
 CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 60.0
+READ_TIMEOUT_S = 60.0  # between two words of the server
+CALL_TIMEOUT_S = 60.0  # from the first byte of a call to the last of its answer; uploads and downloads take their time
+ANSWER_TIMEOUT_S = 60.0  # for the body of an answer that is no file, whatever was asked
+MOST_ANSWER_BYTES = 32 << 20  # of such an answer: a page of jobs may bring the files of base64 inputs along
 KEEPALIVE_S = 30.0
 USER_AGENT = f"conversion-runner/{__version__}"
 
 Content = bytes | AsyncIterable[bytes | memoryview]
 FOREIGN = aiohttp.ClientError  # what a request may raise, `InvalidURL` included
-_NO_ADDRESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)
+
+
+class _UnsendableError(aiohttp.ClientError):
+    """A host that can't be one, or a header that none can be."""
+
+
+class _SlowAnswerError(aiohttp.ClientError):
+    """It came, but would have gone on coming."""
+
+
+class _LongAnswerError(aiohttp.ClientError):
+    """More than any answer needs."""
+
+
+_NO_ADDRESS = (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, _UnsendableError)
 _NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
@@ -52,21 +72,89 @@ def is_success(status: int) -> bool:
 
 
 async def read_whole(response: aiohttp.ClientResponse) -> Answer:
-    return Answer(status=response.status, headers=response.headers, content=await response.read())
+    """An answer that is no file: bounded in time and size. Raises FOREIGN."""
+    return await _within(ANSWER_TIMEOUT_S, _bounded(response))
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> Answer:
+    if _is_bounded(response):  # the usual answer, which comes at once
+        return Answer(status=response.status, headers=response.headers, content=await response.read())
+    content = bytearray()
+    async for block in response.content.iter_any():
+        content += block
+        if len(content) > MOST_ANSWER_BYTES:
+            response.close()
+            raise _LongAnswerError
+    return Answer(status=response.status, headers=response.headers, content=bytes(content))
+
+
+def _is_bounded(response: aiohttp.ClientResponse) -> bool:
+    length, headers = response.content_length, response.headers
+    if length is None or "Content-Encoding" in headers or "Transfer-Encoding" in headers:
+        return False
+    return length <= MOST_ANSWER_BYTES
+
+
+async def _within(seconds: float, answering: Coroutine[Any, Any, Answer]) -> Answer:
+    try:
+        async with asyncio.timeout(seconds):
+            return await answering
+    except TimeoutError as error:
+        if isinstance(error, FOREIGN):
+            raise
+        raise _SlowAnswerError from None
+
+
+class _Opening(AbstractAsyncContextManager[aiohttp.ClientResponse]):
+    """A request of aiohttp's. UnicodeError is a ValueError, too: addresses and tokens come from the server."""
+
+    def __init__(self, request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        try:
+            return await self._request.__aenter__()
+        except ValueError as error:
+            if isinstance(error, FOREIGN):
+                raise
+            raise _UnsendableError from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._request.__aexit__(kind, error, trace)
+
+
+def _is_little(content: Content | None) -> bool:
+    return content is None or (isinstance(content, bytes) and len(content) <= PIECE_BYTES)
 
 
 class Http:
     """Requests of one session. Every method raises FOREIGN."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, read_timeout_s: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession, *, read_timeout_s: float, call_timeout_s: float) -> None:
         self._session = session
         self._read_timeout_s = read_timeout_s
+        self._call_timeout_s = call_timeout_s
         self._patience = aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S, sock_read=read_timeout_s)
 
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
     ) -> Answer:
-        if content is None or (isinstance(content, bytes) and len(content) <= PIECE_BYTES):
+        """A call, which takes no longer than `call_timeout_s` in all, unless it sends a lot."""
+        if _is_little(content):
+            return await _within(self._call_timeout_s, self._answered(method, url, headers, content))
+        return await self.send(method, url, headers=headers, content=content)
+
+    async def _answered(self, method: str, url: str, headers: Mapping[str, str], content: Content | None) -> Answer:
+        async with self.open(method, url, headers=headers, content=content) as response:
+            return await _bounded(response)
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
+    ) -> Answer:
+        """A request whose content takes as long as the server goes on taking it."""
+        if content is None or _is_little(content):
             async with self.open(method, url, headers=headers, content=content) as response:
                 return await read_whole(response)
         if isinstance(content, bytes):
@@ -82,30 +170,37 @@ class Http:
         self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """The head of the answer; its body is read by whoever asks, with `raw` as it came, packed or not."""
-        return self._session.request(
-            method,
-            url,
-            data=content or None,
-            headers=headers,
-            allow_redirects=False,
-            auto_decompress=not raw,
-            timeout=self._patience,
-            ssl=_tls() if url.startswith("https:") else True,
+        return _Opening(
+            self._session.request(
+                method,
+                url,
+                data=content or None,
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=not raw,
+                timeout=self._patience,
+                ssl=_tls() if url.startswith("https:") else True,
+            )
         )
 
 
 @asynccontextmanager
 async def open_http(
-    endpoint: Endpoint, *, connections: int = 100, read_timeout_s: float = READ_TIMEOUT_S
+    endpoint: Endpoint,
+    *,
+    connections: int = 100,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    call_timeout_s: float = CALL_TIMEOUT_S,
 ) -> AsyncIterator[Http]:
-    """A session to `endpoint`. No answer for `read_timeout_s` is an error."""
+    """A session to `endpoint`. No answer for `read_timeout_s`, and no whole one to a call for `call_timeout_s`, is an
+    error."""
     async with aiohttp.ClientSession(
         connector=_connector(endpoint, connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
         skip_auto_headers=("Content-Type",),
     ) as session:
-        yield Http(session, read_timeout_s=read_timeout_s)
+        yield Http(session, read_timeout_s=read_timeout_s, call_timeout_s=call_timeout_s)
 
 
 def _connector(endpoint: Endpoint, connections: int) -> aiohttp.BaseConnector:
@@ -128,9 +223,11 @@ def _tls() -> ssl.SSLContext:
 def translated(error: aiohttp.ClientError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
     """`error` as ours. Only a connection that was never made proves that nothing was sent."""
     if isinstance(error, _NO_ADDRESS):
-        return ApiUnreachableError(f"{doing}: the address is not an http(s) URL; nothing was sent")
+        return ApiUnreachableError(f"{doing}: {spoken(error)}; nothing was sent")
     if isinstance(error, _NEVER_CONNECTED):
         return ApiUnreachableError(f"{doing}: no connection ({spoken(error)}); nothing was sent")
+    if isinstance(error, _LongAnswerError):
+        return OversizeAnswerError(f"{doing}: {spoken(error)}")
     return OutcomeUnknownError(f"{doing}: no answer ({spoken(error)})")
 
 
@@ -167,5 +264,8 @@ _SPOKEN: tuple[tuple[type[aiohttp.ClientError] | tuple[type[aiohttp.ClientError]
     (aiohttp.ServerDisconnectedError, "the server hung up"),
     (aiohttp.ClientPayloadError, "it broke off in the middle"),
     (aiohttp.TooManyRedirects, "too many redirects"),
+    (_SlowAnswerError, "it wasn't whole in time"),
+    (_LongAnswerError, f"the answer is longer than {MOST_ANSWER_BYTES >> 20} MiB"),
+    (_UnsendableError, "the address is none, or the token that came with it"),
     (_NO_ADDRESS, "the address is not an http(s) URL"),
 )

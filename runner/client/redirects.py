@@ -10,6 +10,7 @@ import aiohttp
 
 from runner.client.api import REDIRECTS
 from runner.client.errors import RefusedError
+from runner.client.hidden import Hidden
 from runner.client.http import Http
 from runner.wire import headers
 
@@ -17,11 +18,13 @@ MOST_REDIRECTS = 5
 
 
 @asynccontextmanager
-async def opened(http: Http, url: str, *, sent: Mapping[str, str], doing: str) -> AsyncIterator[aiohttp.ClientResponse]:
+async def opened(
+    http: Http, url: str, *, sent: Mapping[str, str], doing: str, hidden: Hidden
+) -> AsyncIterator[aiohttp.ClientResponse]:
     """The answer at the end of all redirects, its body as it came. Raises FOREIGN, and RefusedError for a redirect that
     isn't followed.
 
-    The password of a download stays with the host that the job named.
+    The password of a download stays with the host that the job named. Addresses on the way may be signed: `hidden`.
     """
     for redirects in range(MOST_REDIRECTS + 1):
         async with http.open("GET", url, headers=sent, raw=True) as response:
@@ -33,6 +36,7 @@ async def opened(http: Http, url: str, *, sent: Mapping[str, str], doing: str) -
                 raise _not_followed(response, f"the last of {MOST_REDIRECTS} redirects leads on", doing=doing)
         if urlsplit(onward).netloc != urlsplit(url).netloc:
             sent = {name: value for name, value in sent.items() if name != headers.DOWNLOAD_PASSWORD[0]}
+        hidden.add_address(onward)
         url = onward
 
 

@@ -64,7 +64,7 @@ class Transfer:
         body = blocks.streamed(head, tail) if size_bytes > SMALL_BYTES else b"".join((head, *blocks.read(), tail))
         try:
             url = f"{job.server.rstrip('/')}/upload-file/{segment(job.id)}"
-            response = await self.api.http.request("POST", url, content=body, headers=sent)
+            response = await self.api.http.send("POST", url, content=body, headers=sent)
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None
         shown = as_object(answer(response, doing=doing, hidden=self.api.hidden, sent=sent))
@@ -80,7 +80,7 @@ class Transfer:
             raise ApiError("the job came with a token that no request can carry: nothing was uploaded")
         if job.token:
             return {headers.TOKEN[0]: job.token}
-        if urlsplit(job.server).netloc != urlsplit(self.api.endpoint.base_url).netloc:
+        if _host_of(job.server) != _host_of(self.api.endpoint.base_url):
             raise ApiError("the job came without a token, and its server isn't the endpoint's: nothing was uploaded")
         return {headers.API_KEY[0]: self.api.endpoint.api_key}
 
@@ -105,6 +105,13 @@ class Transfer:
             most_whole=most_whole,
         )
         return await download.fetch()
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).netloc
+    except ValueError:
+        return ""
 
 
 def _multipart(boundary: str, filename: str, decrypt_password: str) -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from runner.execute.disk import is_intact
 from runner.plan import copies_of
 from runner.state import DeliveredFile, KeyState, OutputRecord
+from runner.wire.addresses import masked
 from runner.wire.job import JobOutput
 
 Copies = dict[int, DeliveredFile]  # by the place of an output among those that its job shows
@@ -55,7 +56,8 @@ def as_noted(known: Sequence[OutputRecord], shown: Sequence[JobOutput]) -> tuple
 def _identities(outputs: Sequence[OutputRecord | JobOutput]) -> list[object]:
     ids = Counter(one.id for one in outputs)
     return [
-        one.id if one.id and ids[one.id] == 1 else (*_all_of(one)[:-1], one.uri.partition("?")[0]) for one in outputs
+        one.id if one.id and ids[one.id] == 1 else (*_all_of(one)[:-1], masked(one.uri).partition("?")[0])
+        for one in outputs
     ]
 
 

@@ -173,4 +173,5 @@ def end_line(job: wire.Job, *, key: str, attempt: int, payload: Mapping[str, Jso
 def _unfollowed(error: RefusedError) -> RunnerError:
     """A refusal to say how a started job is: it runs, and the next run asks again."""
     message = f"{error}; the job was started, and the next run asks for it again"
-    return UnfollowedError(message) if error.status in PARKED_STATUSES else OutcomeUnknownError(message)
+    kind = UnfollowedError if error.status in PARKED_STATUSES else OutcomeUnknownError
+    return kind(message, hint=error.hint)

@@ -8,7 +8,6 @@ from http import HTTPStatus
 
 from runner.client.digest import Digests
 from runner.client.errors import ApiError, ApiUnreachableError, ChangedFileError, RefusedError
-from runner.client.pacing import MOST_WAIT_S
 from runner.errors import AuthenticationError
 from runner.execute.faults import UploadServerError
 from runner.execute.shown import compare
@@ -70,7 +69,7 @@ class Loading:
     async def _send(self, created: wire.Job, upload: Upload, entry: JsonObject) -> tuple[Digests, wire.JobInput | None]:
         """The upload; only what was turned away at the door (429) is sent again."""
         api = self.work.site.api
-        waits = api.backoff.waits(api.rng)
+        patience = api.backoff.patience(api.rng)
         while True:
             try:
                 return await self.work.site.transfer.upload(
@@ -90,10 +89,10 @@ class Loading:
                 # The job's own token was refused; the account's key, which all other jobs are made with, wasn't sent.
                 raise ApiError(str(error), hint="the next run makes the job anew, with another token") from error
             except RefusedError as error:
-                wait_s = next(waits, None)
-                if wait_s is None or error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                wait_s = patience.next_s(error.retry_after_s) if error.status == HTTPStatus.TOO_MANY_REQUESTS else None
+                if wait_s is None:
                     raise
-                await self.work.site.sleep(max(wait_s, min(error.retry_after_s or 0.0, MOST_WAIT_S)))
+                await self.work.site.sleep(wait_s)
 
     async def _looked_up(
         self, job_id: str, answered: wire.JobInput | None, digests: Digests, known: set[str]

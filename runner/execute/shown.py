@@ -10,6 +10,7 @@ from runner.errors import counted
 from runner.plan import Upload
 from runner.state import KeyState, OutputRecord
 from runner.wire import job as wire
+from runner.wire.addresses import masked
 from runner.wire.status import StatusCode
 from runner.wire.values import Json, JsonObject, as_id, as_int, as_list, as_object
 
@@ -25,12 +26,13 @@ def compare(upload: Upload, digests: Digests, shown: wire.JobInput | None) -> No
 
 
 def output_records(job: wire.Job) -> list[OutputRecord]:
+    """Their addresses are kept masked, for they may be signed; whoever delivers again asks the server for them."""
     ids = [as_id(as_object(row).get("id")) for row in as_list(job.document.get("conversion"))]
     return [
         OutputRecord(
             id=output.id,
             filename=output.filename,
-            uri=output.uri,
+            uri=masked(output.uri),
             size_bytes=output.size_bytes,
             checksum=output.checksum,
             conversion_index=ids.index(output.conversion) if output.conversion in ids else 0,

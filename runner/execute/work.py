@@ -49,11 +49,11 @@ class Work:
             self.hide_queries(fill_secrets(dict(payload), self.resolve))
 
     def hide_queries(self, body: JsonObject) -> None:
-        """What stands behind the ? of a source or a callback may be a signature."""
+        """What stands behind the ? of a source or a callback may be a signature, and before its @ a password."""
         inputs = (as_object(entry) for entry in as_list(body.get("input")))
         sources = (entry.get("source") for entry in inputs if entry.get("type", "remote") == "remote")
         for address in (*sources, body.get("callback")):
-            self.site.api.hidden.add(as_text(address).partition("?")[2])
+            self.site.api.hidden.add_address(as_text(address))
 
     def budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""

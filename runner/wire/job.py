@@ -45,7 +45,8 @@ class JobOutput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """`spent` is None where the API doesn't say it, or says what nobody can read."""
+    """`status` is in small letters, and empty where the API shows none that can be read; `spent` is None where the API
+    doesn't say it, or says what nobody can read."""
 
     id: str
     token: str
@@ -79,7 +80,7 @@ def read_job(document: Json) -> Job:
     return Job(
         id=as_id(job.get("id")),
         token=as_text(job.get("token")),
-        status=as_text(status.get("code")),
+        status=as_text(status.get("code")).strip().lower(),
         info=as_text(status.get("info")),
         server=as_text(job.get("server")),
         spent=as_credits(job.get("spent")),

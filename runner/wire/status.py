@@ -39,6 +39,13 @@ INFO = {
 }
 
 
+_KNOWN = frozenset(StatusCode)
+
+
+def is_known(code: str) -> bool:
+    return code in _KNOWN
+
+
 def is_terminal(code: str) -> bool:
     """Whether a job with this status has ended; a status nobody knows has not."""
     return code in TERMINAL

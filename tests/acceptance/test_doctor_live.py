@@ -27,6 +27,13 @@ GOOD = {"endpoint answers": "ok", FREE: "ok", LISTED: "ok", CHECKSUM: "ok", IDEM
         (("--faults", "upload error-before=400"), {CHECKSUM: "unknown"}),
         (("--faults", "create error-before=400 #2+"), {IDEMPOTENCY: "unknown"}),
         (("--faults", "list error-before=400"), {LISTED: "unknown"}),
+        (("--faults", "upload error-before=401"), {CHECKSUM: "unknown"}),
+        (("--faults", "list error-before=403"), {LISTED: "unknown"}),
+        (("--faults", "delete error-before=403 #1"), {DELETED: "unknown"}),
+        (
+            ("--faults", "delete error-before=401 #1", "--assume", "idempotency=ignored"),
+            {DELETED: "unknown", IDEMPOTENCY: "unknown"},
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -433,3 +433,20 @@ def told(desk: Desk, kind: type[Event]) -> int:
     with suppress(apsw.SQLError, RunnerError), open_log(desk.folder / ".runner" / "runs.db", read_only=True) as log:
         return len(list(log.events(kinds=[kind_of(kind)])))
     return 0
+
+
+def test_a_server_that_says_tomorrow_is_not_waited_for_and_named_with_its_time(desk: Desk) -> None:
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", one_file("a.png"))
+    faults = "create busy=100000 #1; GET:/stats/** busy=86400; list busy=86400 #2+"
+    with serving(desk, "--state", "server", "--faults", faults) as ready:
+        shell = replace(desk, more={"API2CONVERT_BASE_URL": ready["base_url"], "API2CONVERT_API_KEY": ready["api_key"]})
+        began = time.monotonic()
+        ran, known, swept = shell.runner("run", "."), shell.runner("status"), shell.runner("sweep")
+        took_s = time.monotonic() - began
+
+    assert (ran.code, took_s < 30) == (4, True), ran.err
+    assert "ask again in 86400 s" in ran.err
+    assert "parked by the server" in known.out
+    assert "the server asks to be left alone for 86400 s" in known.err
+    assert "the server asks to be left alone for 86400 s" in swept.err

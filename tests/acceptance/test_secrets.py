@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from tests.acceptance.command_line import Desk, Done, png, serving, web
+from tests.execute.middleman import Refusal, between
 
 CANARY = "canary7f3a91"
 URL, GONE, CALLBACK, IN_ENV, IN_FILE, LITERAL, KEY = CANARIES = tuple(
@@ -166,6 +169,49 @@ def test_the_key_of_the_account_is_sent_and_told_to_nobody(desk: Desk, tmp_path:
     assert not any(CANARY.encode() in line for line in seen)
     assert leaks(desk.folder) == {}
     assert leaks(tmp_path / "server") == {}
+
+
+class Parrot:
+    """Repeats in its answers what it was told, or told itself, in confidence."""
+
+    def __init__(self) -> None:
+        self.secrets = [KEY, URL]
+
+    def __call__(self, method: str, path: str, document: Any) -> Any:
+        if not path.startswith("/jobs") or not isinstance(document, dict):
+            return [self(method, f"{path}/*", one) for one in document] if path == "/jobs" else document
+        self.secrets.append(document.get("token") or KEY)
+        said = f"told {KEY} {document.get('token')}"
+        if method == "PATCH" and document["conversion"][0]["target"] == "png":
+            return Refusal(402, {"message": said, "errors": {"credits": said}})
+        signed = [one | {"uri": f"{one['uri']}?sig={URL}"} for one in document.get("output", [])]
+        spoken = [{"source": "input", "id_source": "", "code": 1, "message": f"{said}, {signed}"}]
+        failed = document["status"]["code"] == "failed"
+        return document | {"output": signed, "errors" if failed else "warnings": spoken}
+
+
+def test_what_the_server_repeats_of_our_secrets_and_its_own_is_told_to_nobody(desk: Desk, tmp_path: Path) -> None:
+    desk.write("a.png", png())
+    desk.write("bad.png", "no picture")
+    for name, source, target in (("a", "a", "webp"), ("b", "bad", "webp"), ("c", "a", "png")):
+        text = f'input = {{type="upload", source="{source}.png"}}\nconversion = {{target="{target}"}}\n'
+        desk.write(f"{name}.recipe.toml", text)
+    server = Desk(folder=desk.folder, home=desk.home, more={"RUNNER_SERVE_KEY": KEY})
+    with serving(server, "--state", tmp_path / "server") as ready, between(ready["base_url"]) as man:
+        man.change = parrot = Parrot()
+        shell = replace(desk, more={"API2CONVERT_API_KEY": KEY, "API2CONVERT_BASE_URL": man.base_url})
+        ran = shell.runner("run", "a.recipe.toml", "b.recipe.toml", "-v")
+        refused = shell.runner("run", "c.recipe.toml", "-v")
+        told = [shell.runner(*words) for words in (("plan", "."), ("run", "."), ("status", "."), ("log", "last"))]
+        told += [shell.runner("log", "last", "--format", "json"), shell.runner("plan", ".", "--format", "json")]
+
+    assert (ran.code, refused.code) == (6, 4)
+    assert "told *** ***" in ran.err
+    assert "402 told *** ***" in refused.err
+    said = "".join(done.out + done.err for done in (ran, refused, *told))
+    kept = b"".join(path.read_bytes() for path in (desk.folder / ".runner").rglob("*") if path.is_file())
+    assert len(set(parrot.secrets)) == 5
+    assert [one for one in parrot.secrets if one in said or one.encode() in kept] == []
 
 
 def command_lines() -> Iterator[bytes]:

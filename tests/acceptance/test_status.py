@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from tests.acceptance.command_line import Desk, one_file, png, serving, until
+from tests.execute.middleman import between, honest
 
 KEY = "key-of-the-bookkeeper-0123456789"
 
@@ -59,3 +61,25 @@ def test_status_tells_what_the_log_knows_whatever_became_of_the_server(desk: Des
     assert as_json.json["server_error"] in as_json.err
     assert "  1 less: its books lag behind, or are another server's, or were begun anew since" in begun_anew.out
     assert "still running" not in begun_anew.out
+
+
+def test_a_status_that_nobody_knows_is_told_by_the_run_and_by_status_and_waited_out(desk: Desk) -> None:
+    def archiving(_method: str, path: str, document: Any) -> Any:
+        for row in document if isinstance(document, list) else [document]:
+            if path.startswith("/jobs") and row.get("process"):
+                row["status"] = {"code": "Archiving"}
+        return document
+
+    with shell_at(desk) as direct, between(direct.more["API2CONVERT_BASE_URL"]) as man:
+        shell = replace(direct, more={**direct.more, "API2CONVERT_BASE_URL": man.base_url})
+        man.change = archiving
+        ran = shell.runner("run", "a.recipe.toml", "-v", "--deadline", "3s")
+        told, document = shell.runner("status"), shell.runner("status", "--format", "json").json
+        man.change = honest
+        last, afterwards = shell.runner("run", "a.recipe.toml"), shell.runner("status", "--format", "json").json
+
+    words = "is 'archiving', a status that this version doesn't know"
+    assert (ran.code, ran.err.count(words), last.code) == (7, 1, 0)
+    assert told.out.count(words) == 1
+    assert [row["status"] for row in document["server"]["unheard_of"]] == ["archiving"]
+    assert afterwards["server"]["unheard_of"] == []

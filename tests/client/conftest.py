@@ -43,6 +43,8 @@ class Rogue:
     mute: bool = False  # reads, and never answers
     slow_s: float = 0.0  # reads a part of a body, and rests for so long before the next
     full: bool = False  # takes a connection, and reads nothing
+    goes_on: bytes = b""  # is said after the answer, again and again
+    every_s: float = 0.0
     url: str = ""
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _tasks: list[asyncio.Task[Any] | None] = field(default_factory=list)
@@ -65,6 +67,10 @@ class Rogue:
                     break
                 writer.write(said)
                 await writer.drain()
+                while self.goes_on:
+                    await asyncio.sleep(self.every_s)
+                    writer.write(self.goes_on)
+                    await writer.drain()
                 if b"connection: close" in said.lower():
                     break
         except ConnectionError:
@@ -125,7 +131,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*answers: Answer | bytes | None, timeout_s: float = 5.0, **how: Any) -> AsyncIterator[Scene]:
+async def scene(
+    *answers: Answer | bytes | None, timeout_s: float = 5.0, call_timeout_s: float = 5.0, **how: Any
+) -> AsyncIterator[Scene]:
     waits: list[float] = []
 
     async def no_wait(seconds: float) -> None:
@@ -133,7 +141,7 @@ async def scene(*answers: Answer | bytes | None, timeout_s: float = 5.0, **how: 
 
     async with rogue(*answers, **how) as server:
         endpoint = Endpoint(name="loopback", base_url=f"{server.url}/v2", api_key=KEY)
-        async with open_http(endpoint, read_timeout_s=timeout_s) as http:
+        async with open_http(endpoint, read_timeout_s=timeout_s, call_timeout_s=call_timeout_s) as http:
             yield Scene(
                 server=server,
                 api=ConversionApi(endpoint=endpoint, http=http, sleep=no_wait, rng=Random(1)),

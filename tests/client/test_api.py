@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import traceback
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from runner.client.http import MOST_ANSWER_BYTES
 from runner.errors import AuthenticationError, ExitCode, RunnerError
 
 Do = Callable[[Any], Awaitable[Any]]
@@ -251,11 +253,20 @@ def test_a_start_that_was_refused_for_want_of_a_place_is_left_to_the_caller(stag
 
 
 def test_rate_limited_to_the_end_keeps_the_status_and_the_wish(stage: Any) -> None:
-    played = stage.play(create, stage.reply(429, Retry_After="900"))
+    played = stage.play(create, stage.reply(429, Retry_After="250"))
 
     assert isinstance(played.error, RefusedError)
-    assert (played.error.status, played.error.retry_after_s) == (429, 900.0)
-    assert (len(played.server.requests), played.waits) == (6, [600.0] * 5)
+    assert (played.error.status, played.error.retry_after_s) == (429, 250.0)
+    assert (len(played.server.requests), played.waits) == (3, [250.0] * 2)
+
+
+@pytest.mark.parametrize(("call", "status"), [(create, 429), (read, 429), (read, 503), (delete, 503)])
+def test_who_is_told_to_come_back_tomorrow_does_not_wait_here(stage: Any, call: Do, status: int) -> None:
+    played = stage.play(call, stage.reply(status, Retry_After="1000000000"))
+
+    assert isinstance(played.error, ApiError)
+    assert played.error.hint == "the server asks to be left alone for 86400 s"
+    assert (played.error.retry_after_s, len(played.server.requests), played.waits) == (86400.0, 1, [])
 
 
 @REPEATED
@@ -360,11 +371,82 @@ def test_an_answer_without_content_is_a_job_of_which_nothing_is_known(stage: Any
     assert (played.error, played.value.id, played.value.status) == (None, "", "")
 
 
+NO_STATUS: dict[str, Any] = {
+    "empty": None,
+    "null": b"null",
+    "array": [],
+    "object": {},
+    "status null": {**JOB, "status": None},
+    "code null": {**JOB, "status": {"code": None}},
+    "blank": {**JOB, "status": {"code": " "}},
+}
+
+
+@pytest.mark.parametrize("body", NO_STATUS.values(), ids=NO_STATUS.keys())
+def test_a_job_that_shows_no_status_is_asked_for_again_and_then_unknown(stage: Any, body: Any) -> None:
+    never, later = (
+        stage.play(read, stage.reply(200, body)),
+        stage.play(read, stage.reply(200, body), stage.reply(200, JOB)),
+    )
+
+    assert isinstance(never.error, OutcomeUnknownError)
+    assert str(never.error) == "GET /jobs/j1: the answer shows no status of the job"
+    assert (len(never.server.requests), later.value.status) == (6, "created")
+
+
+@pytest.mark.parametrize("code", ["COMPLETED", " completed\n", "Completed"])
+def test_a_status_is_read_in_any_letters(stage: Any, code: str) -> None:
+    played = stage.play(read, stage.reply(200, {**JOB, "status": {"code": code}}))
+
+    assert (played.value.status, played.value.ended) == ("completed", True)
+
+
 def test_sixteen_mebibytes_of_job_are_read(stage: Any) -> None:
     played = stage.play(read, stage.reply(200, JOB | {"errors": [{"message": "x" * (1 << 24)}]}))
 
     assert played.error is None
     assert len(played.value.errors[0].message) == 1 << 24
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n["
+
+
+@pytest.mark.parametrize("begun", [HEAD, b"HTTP/1.1 200 OK\r\nX: "], ids=["body", "head"])
+@pytest.mark.parametrize("call", [create, read])
+def test_an_answer_that_drips_is_left_after_a_while(stage: Any, call: Do, begun: bytes) -> None:
+    played = stage.play(call, begun, goes_on=b" ", every_s=0.02, call_timeout_s=0.1)
+
+    assert type(played.error) is OutcomeUnknownError
+    assert str(played.error).endswith("no answer (it wasn't whole in time)")
+
+
+@pytest.mark.parametrize("status", [200, 402])
+@pytest.mark.parametrize("call", [create, read])
+def test_an_answer_without_end_is_not_read_to_it_and_not_asked_for_again(stage: Any, call: Do, status: int) -> None:
+    tracemalloc.start()
+    played = stage.play(call, HEAD.replace(b"200", str(status).encode()), goes_on=b'"aaaaaaaaaaaaaa",' * (1 << 16))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert isinstance(played.error, OutcomeUnknownError)
+    assert str(played.error).endswith("the answer is longer than 32 MiB")
+    assert (len(played.server.requests), played.waits) == (1, [])
+    assert most < 4 * MOST_ANSWER_BYTES
+
+
+LONG = "a" * 64
+
+
+@pytest.mark.parametrize("base_url", [f"http://{LONG}.example/v2", "http://[bad/v2"])
+def test_a_host_that_can_be_none_is_called_that(stage: Any, base_url: str) -> None:
+    async def there(scene: Any) -> Any:
+        object.__setattr__(scene.api.endpoint, "base_url", base_url)
+        return await read(scene)
+
+    played = stage.play(there)
+
+    assert isinstance(played.error, ApiUnreachableError)
+    assert "nothing was sent" in str(played.error)
 
 
 def test_an_answer_cut_short_is_no_answer(stage: Any) -> None:
@@ -502,6 +584,16 @@ def test_a_name_with_half_a_character_is_no_reason_not_to_read_the_job(stage: An
     body = json.dumps({**JOB, "output": [{"id": "o", "filename": "a\ud800\u00e9.png"}]}).encode()
 
     assert stage.play(read, stage.reply(200, body)).value.outputs[0].filename == "a?\u00e9.png"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [(r"a\\ud800", r"a\ud800"), (r"\ud83d\ude00\udc00", "\U0001f600?"), (r"\ud800\n\"", '?\n"')],
+)
+def test_only_halves_of_characters_are_replaced(stage: Any, said: str, meant: str) -> None:
+    body = f'{{"id": "j1", "status": {{"code": "ready"}}, "output": [{{"filename": "{said}\\ud800"}}]}}'.encode()
+
+    assert stage.play(read, stage.reply(200, body)).value.outputs[0].filename == f"{meant}?"
 
 
 def test_a_redirect_is_not_followed_and_says_where_it_leads_to(stage: Any) -> None:

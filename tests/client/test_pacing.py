@@ -59,3 +59,12 @@ def test_waits_grow_to_a_limit_and_then_end(seed: int, tries: int) -> None:
     for number, wait_s in enumerate(waits):
         usual = min(0.5 * 2**number, 20)
         assert 0.75 * usual <= wait_s <= 1.25 * usual
+
+
+def test_what_a_server_asks_for_is_waited_as_long_as_the_patience_lasts() -> None:
+    patience = Backoff(tries=9, first_s=2.0, factor=1.0, most_asked_s=100.0).patience(random.Random(1))
+
+    waits = [patience.next_s(asked_s) for asked_s in (60.0, 0.0, None, 40.0, 1.0)]
+
+    assert (waits[0], waits[3], waits[4]) == (60.0, 40.0, None)
+    assert all(wait_s is not None and 1.5 <= wait_s <= 2.5 for wait_s in waits[1:3])

@@ -62,6 +62,15 @@ def test_another_host_gets_neither_key_nor_password(stage: Any) -> None:
     assert not {PASSWORD, stage.key} & set(asked.headers.values())
 
 
+def test_what_an_address_on_the_way_is_signed_with_is_hidden(stage: Any) -> None:
+    away = stage.reply(302, Location="/a?sig=canarysigned&x=1")
+    refused = stage.reply(403, {"message": "canarysigned is over"})
+
+    played = stage.play(fetching(io.BytesIO()), away, refused)
+
+    assert str(played.error) == "downloading 'a.webp': 403 *** is over"
+
+
 @pytest.mark.parametrize(
     ("location", "why"),
     [

@@ -120,6 +120,12 @@ def test_a_server_that_is_busy_is_given_the_time_it_asks_for(stage: Any) -> None
     assert played.waits == [40.0, 50.0]
 
 
+def test_a_server_that_says_tomorrow_is_not_waited_for(stage: Any) -> None:
+    played, _ = fetch(stage, stage.reply(503, Retry_After="86400"))
+
+    assert (len(played.server.requests), played.waits) == (1, [])
+
+
 def test_a_server_that_only_has_other_bytes_is_given_up(stage: Any) -> None:
     played, _ = fetch(stage, stage.reply(200, OTHER))
 
@@ -212,3 +218,13 @@ def test_an_answer_without_a_file_is_no_empty_one(stage: Any) -> None:
     assert isinstance(played.error, CorruptDownloadError)
     assert "204, an answer without a file" in str(played.error)
     assert (later.error, got == BYTES) == (None, True)
+
+
+@pytest.mark.parametrize("etag", [b'"a\x01\tb"', b'"\xff\xe9"'], ids=["control", "latin"])
+def test_a_tag_that_no_header_can_take_back_is_not_sent(stage: Any, etag: bytes) -> None:
+    tagged = cut(stage.reply, ETag="TAG").replace(b"TAG", etag)
+
+    played, got = fetch(stage, tagged, rest(stage.reply))
+
+    assert (played.error, got == BYTES) == (None, True)
+    assert "if-range" not in played.server.requests[1].headers

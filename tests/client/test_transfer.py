@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,34 @@ def test_a_broken_download_is_never_taken_for_the_result(stage: Any, answer: Any
 )
 def test_what_the_api_does_not_announce_cannot_be_compared(stage: Any, announced: dict[str, Any]) -> None:
     assert stage.play(downloading(**announced), stage.reply(200, BYTES)).error is None
+
+
+@pytest.mark.parametrize(
+    ("server", "token"),
+    [
+        (f"http://{'a' * 64}.example/dl", TOKEN),
+        ("http://[bad/dl", TOKEN),
+        ("http://[bad/dl", ""),
+        ("http://x/dl", "a\nb"),
+    ],
+)
+def test_a_server_of_a_job_that_can_be_none_is_the_trouble_of_that_job(
+    stage: Any, picture: Path, server: str, token: str
+) -> None:
+    job = read_job({"id": "j1", "token": token, "server": server})
+
+    played = stage.play(uploading(picture, job=job))
+
+    assert isinstance(played.error, ApiError)
+    assert "nothing was" in str(played.error)
+
+
+def test_an_upload_takes_as_long_as_it_takes(stage: Any, picture: Path) -> None:
+    def late(_request: Any) -> bytes:
+        time.sleep(0.3)
+        return bytes(stage.reply(200, {}))
+
+    assert stage.play(uploading(picture), late, call_timeout_s=0.1).error is None
 
 
 @pytest.mark.parametrize("uri", ["", "ftp://canarytoken@example.com/a", "http://", "file:///etc/passwd"])

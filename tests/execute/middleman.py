@@ -16,6 +16,14 @@ import httpx
 Change = Callable[[str, str, Any], Any]
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What a change may give instead of a document."""
+
+    status: int
+    document: Any
+
+
 def honest(_method: str, _path: str, document: Any) -> Any:
     return document
 
@@ -32,6 +40,11 @@ class Middleman:
     change: Change = honest
     refused: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+
+
+def _changed(man: Middleman, method: str, path: str, answer: httpx.Response) -> tuple[int, Any]:
+    changed = man.change(method, path, answer.json())
+    return (changed.status, changed.document) if isinstance(changed, Refusal) else (answer.status_code, changed)
 
 
 @contextmanager
@@ -55,10 +68,11 @@ def between(server_base_url: str) -> Iterator[Middleman]:
                 if path in man.refused
                 else client.request(self.command, f"{man.server}{path}", headers=headers, content=sent)
             )
-            body = answer.content
+            body, status = answer.content, answer.status_code
             if answer.headers.get("content-type") == "application/json" and answer.is_success and body:
-                body = httpx.Response(200, json=man.change(self.command, urlsplit(path).path, answer.json())).content
-            self.send_response(answer.status_code)
+                status, document = _changed(man, self.command, urlsplit(path).path, answer)
+                body = httpx.Response(200, json=document).content
+            self.send_response(status)
             self.send_header("Content-Type", answer.headers.get("content-type", "text/plain"))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -28,7 +28,7 @@ from runner.cli.prepare import load
 from runner.cli.running import Wishes, carry_out
 from runner.cli.session import Outside
 from runner.client.endpoint import Endpoint
-from runner.client.http import Content, Http, open_http
+from runner.client.http import CALL_TIMEOUT_S, Content, Http, open_http
 from runner.errors import RunnerError
 from runner.execute.claims import LEASE_S
 from runner.execute.progress import Silent
@@ -151,6 +151,7 @@ class CountingHttp(Http):
     def __init__(self, below: Http, trap: Trap) -> None:
         self._below = below
         self._trap = trap
+        self._call_timeout_s = CALL_TIMEOUT_S
 
     def open(
         self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False

@@ -23,7 +23,7 @@ from runner.errors import AuthenticationError
 from runner.execute.durations import Durations
 from runner.execute.faults import NotStartedError
 from runner.execute.pace import Pace
-from runner.execute.poll import MOST_WAIT_S, PAGE_SIZE, SOONER, TOGETHER_S, UNSTARTED_S, Poller
+from runner.execute.poll import MOST_WAIT_S, NO_LIST_S, PAGE_SIZE, SOONER, TOGETHER_S, UNSTARTED_S, Poller
 from runner.state import KeyState, Stage
 from runner.wire.job import Job
 
@@ -64,6 +64,9 @@ class Account(Http):
     broken: Broken = lambda _: None
     before: str = "processing"
     row: Callable[[dict[str, Any]], Any] = lambda job: job
+    hangs: str = ""  # what stands in the path gets no answer until everybody else is done
+    unheard_of: list[str] = field(default_factory=list)
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[float, str]] = field(default_factory=list)
 
     async def request(
@@ -73,6 +76,8 @@ class Account(Http):
         assert content is None
         path = url.removeprefix("http://api.test")
         self.asked.append((self.time.now, path))
+        if self.hangs and self.hangs in path:
+            await self.freed.wait()
         status = self.broken(path)
         if status is not None:
             return _answer(None, status=status)
@@ -108,13 +113,23 @@ class Account(Http):
             endpoint = Endpoint(name="x", base_url="http://api.test/v2", api_key="k")
             once = Backoff(tries=0)
             api = ConversionApi(endpoint=endpoint, http=self, sleep=self.time.sleep, backoff=once, rng=Random(1))
-            async with Poller(api, clock=lambda: self.time.now, sleep=self.time.sleep) as poller:
-                waits = (poller.wait(job_id, expected_s=expected_s) for job_id in job_ids)
-                waiting = asyncio.gather(*waits, return_exceptions=True)
+            async with Poller(
+                api,
+                clock=lambda: self.time.now,
+                sleep=self.time.sleep,
+                list_within_s=0.01,
+                look_patience_s=0.01,
+                unheard_of=lambda job: self.unheard_of.append(job.status),
+            ) as poller:
+                waits = {one: asyncio.create_task(poller.wait(one, expected_s=expected_s)) for one in job_ids}
+                others = (task for job_id, task in waits.items() if job_id != self.hangs)
+                await self.time.pass_until(asyncio.gather(*others, return_exceptions=True))
+                self.freed.set()
+                waiting = asyncio.gather(*waits.values(), return_exceptions=True)
                 await self.time.pass_until(waiting)
                 return waiting.result()
 
-        return asyncio.run(main())
+        return asyncio.run(asyncio.wait_for(main(), timeout=20))
 
 
 def _answer(document: object, *, status: int = 200) -> Answer:
@@ -242,6 +257,45 @@ def test_a_list_that_doesnt_work_says_nothing_of_any_job(status: int) -> None:
 
     assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
     assert account.singles == dict.fromkeys(account.ends, 1)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_look_that_hangs_holds_up_no_other(count: int) -> None:
+    account = Account(ends=jobs(count, end=60.0), hangs="j0", broken=lambda path: 500 if "?" in path else None)
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.singles["j0"] == 1
+    assert min(account.singles[one] for one in account.ends if one != "j0") > 10
+
+
+def test_a_list_that_hangs_is_left_for_single_looks_and_not_asked_for_at_once_again() -> None:
+    account = Account(ends=jobs(4, end=NO_LIST_S / 2), hangs="?")
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert len(account.lists) == 1
+
+
+def test_a_row_without_a_status_says_nothing_of_its_job() -> None:
+    account = Account(ends=jobs(4), row=lambda job: job | {"status": None})
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.singles == dict.fromkeys(account.ends, 1)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_status_nobody_knows_is_waited_out_and_told_once(count: int) -> None:
+    account = Account(ends=jobs(count, end=30.0), before="Archiving")
+
+    ended = account.wait_for(*account.ends)
+
+    assert [job.id for job in ended if isinstance(job, Job)] == list(account.ends)
+    assert account.unheard_of == ["archiving"]
 
 
 def test_a_wrong_key_ends_the_wait_of_all() -> None:

@@ -56,9 +56,9 @@ def test_ids_of_runs_sort_by_time_and_differ_within_a_second() -> None:
 def test_commit_points_are_found_from_a_line_on_with_their_runs(log: RunLog) -> None:
     for number in (1, 2):
         fence = claim(log, f"k{number}")
-        made = Created(key=f"k{number}", attempt=1, job_id="j")
+        made = Created(key=f"k{number}", attempt=1, job_id=f"j{number}")
         append(log, intent(f"k{number}"), made, run_id=f"run-{number}", fence=fence)
-        append(log, Starting(key=f"k{number}", attempt=1, job_id="j"), run_id=f"run-{number}", fence=fence)
+        append(log, Starting(key=f"k{number}", attempt=1, job_id=f"j{number}"), run_id=f"run-{number}", fence=fence)
 
     first, second = log.starts_after(0)
 
