@@ -84,8 +84,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (machine, path)
         )""",
     ),
-    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe, failed ones what they put
-    # all the same, ends of runs what they left; keys hold accounts.
+    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe, failed ones what was
+    # put all the same, ends of runs what they left; keys hold accounts.
     (
         """CREATE TABLE IF NOT EXISTS jobs (
             endpoint TEXT NOT NULL,

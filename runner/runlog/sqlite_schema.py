@@ -89,8 +89,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (machine, path)
         ) STRICT""",
     ),
-    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe, failed ones what they put
-    # all the same, ends of runs what they left; keys hold accounts.
+    # States note the run's date, the endpoint and the epoch, deliveries their time and recipe, failed ones what was
+    # put all the same, ends of runs what they left; keys hold accounts.
     (
         # Jobs that were made, whatever became of them: an id that is answered to a second creation is another's work.
         """CREATE TABLE IF NOT EXISTS jobs (
