@@ -145,15 +145,19 @@ class Start:
     async def _started_before(self, error: RefusedError, job_id: str, attempt: int) -> wire.Job:
         """The job after a 409, which says that it was started before, or that it can't be: the job itself tells which.
 
-        Where it is shown unstarted the key stays at its commit point all the same: what shows may be behind.
+        Where it stays unstarted its start is asked for once more. Refused again the key stays at its commit point all
+        the same: what shows may be behind.
         """
         for wait_s in SHOWN_LATE_S:
             await self.work.site.sleep(wait_s)
             job = await self._shown(error, job_id, attempt)
             if not job.is_unstarted:
                 return job
-        said = f"{error}; the job is shown as '{job.status}', and the next run asks for this very job again"
-        raise RefusedError(said, status=error.status) from error
+        try:
+            return await self.work.site.api.start_job(job_id)
+        except RefusedError as again:
+            said = f"{again}; the job is shown as '{job.status}', and the next run asks for this very job again"
+            raise RefusedError(said, status=again.status) from again
 
     async def _shown(self, error: ApiError, job_id: str, attempt: int) -> wire.Job:
         """The job whose start ended in `error`. Where it can't be seen, that says nothing about its start."""
