@@ -91,7 +91,7 @@ async def _fetch(transfer: Transfer, one: _Download) -> None:
     part = Part.in_folder(one.path.parent, key="k1:bench", index=0)
     await transfer.download(one.output, part.file)
     part.written()
-    part.named(one.path, replace=False)
+    part.named(one.path)
     part.discard()
 
 

@@ -30,6 +30,7 @@ from runner.errors import ExitCode, Problem, RunnerError
 from runner.execute.claims import LEASE_S, Patience
 from runner.execute.durations import Durations
 from runner.execute.ending import run_ended
+from runner.execute.newcomers import Newcomers
 from runner.execute.order import levels
 from runner.execute.outcome import Outcome, Report
 from runner.execute.pace import Pace
@@ -259,6 +260,7 @@ async def _open_site(
                     progress=progress,
                     pace=Pace(wishes.jobs),
                     rivals=Rivals(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
+                    newcomers=Newcomers(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
                     durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
 

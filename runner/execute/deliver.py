@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -19,22 +18,27 @@ from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, kind_of, record_of
 from runner.execute.faults import DeliveryError
 from runner.execute.guard import Guard
+from runner.execute.newcomers import Newcomers
 from runner.execute.parts import Part, remove_leftovers
+from runner.execute.seen import Seen, beside, keep_aside, seen_at
 from runner.execute.syncing import Syncer
 from runner.plan import Claimant, Holdings, Job
 from runner.state import DeliveredFile
 from runner.wire.job import JobOutput
-from runner.wire.names import fitted, numbered
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
-    """Where a file goes; without `replace` it never takes the place of another one."""
+    """Where a file goes, and what was seen there that it may take the place of, if it is still that then.
+
+    edited  what was seen was delivered here and changed since: it gets another name before
+    """
 
     path: Path
-    replace: bool
+    seen: Seen | None = None
+    edited: bool = False
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,10 +66,14 @@ class _Half:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Laid:
-    """What lies at the place of an output now: the output, or with `left` what `on_conflict = "skip"` left there."""
+    """What lies at the place of an output now: the output, or with `left` what `on_conflict = "skip"` left there.
+
+    kept  the other name of what somebody had made there of the result that was delivered before
+    """
 
     file: DeliveredFile
     left: bool = False
+    kept: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +82,7 @@ class Deliverer:
 
     holdings   whose results lie where; grows with every file
     guard      keeps results off what the work needs
+    newcomers  what other runs put there meanwhile, None where there are none
     tidied     folders where this run has removed what killed ones left half written; grows
     copies     outputs by their index that lie at another place already: the API counts downloads
     most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
@@ -92,6 +101,7 @@ class Deliverer:
     tidied: set[Path]
     before: Mapping[str, DeliveredFile] = field(default_factory=dict)
     copies: Mapping[int, DeliveredFile] = field(default_factory=dict)
+    newcomers: Newcomers | None = None
     most_downloads: int | None = None
 
     async def deliver(self, output: JobOutput, *, index: int, name: str) -> Laid:
@@ -147,7 +157,7 @@ class Deliverer:
         if not self.holdings.claim(str(path), claimant):
             return False
         try:
-            self._open(_Place(path=path, replace=False), index, half)
+            self._open(_Place(path=path), index, half)
         except FileNotFoundError:  # somebody removed the folder meanwhile
             return False
         return True
@@ -169,8 +179,11 @@ class Deliverer:
         """Durable first, and then under its name, so that a name always stands for the whole file."""
         part, place = half.begun
         await self.syncer.sync(part.written())
-        while not part.named(place.path, replace=place.replace):
-            self.holdings.give_up(self._claimant(index))  # somebody else put a file there meanwhile
+        while True:
+            kept = _kept_aside(place)
+            if part.named(place.path, instead_of=place.seen):
+                break
+            self.holdings.give_up(self._claimant(index))  # somebody changed what lies there meanwhile
             found = await _to_its_end(partial(self._found, path, output, index))
             if isinstance(found, Laid):
                 return found
@@ -178,7 +191,7 @@ class Deliverer:
         file = _delivered(place.path, part.stat(), sha256=sha256)
         half.discard()
         await self.syncer.sync(place.path.parent)
-        return Laid(file=file)
+        return Laid(file=file, kept=kept)
 
     def _found(self, path: Path, output: JobOutput, index: int) -> Laid | _Place:
         """Where to write, or what stays. The place is claimed: others of this run keep off it from now on."""
@@ -194,16 +207,18 @@ class Deliverer:
 
     def _look(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:
         """By the rules: `path` itself, a free name beside it, or what lies there already."""
-        whose = self._whose(path, claimant)
+        seen, whose = seen_at(path), self._whose(path, claimant)
         if not whose:
             adopted = _as_announced(path, output)
             if adopted is not None:
                 return Laid(file=adopted)
-            if not _exists(path) or self._is_ours(path):
-                return _Place(path=path, replace=_exists(path))
-        return self._in_the_way(path, output, claimant, whose)
+            if seen is None or self._is_ours(path):
+                return _Place(path=path, seen=seen)
+        return self._in_the_way(path, seen, output, claimant, whose)
 
-    def _in_the_way(self, path: Path, output: JobOutput, claimant: Claimant, whose: str) -> Laid | _Place:
+    def _in_the_way(
+        self, path: Path, seen: Seen | None, output: JobOutput, claimant: Claimant, whose: str
+    ) -> Laid | _Place:
         """`on_conflict`, for what isn't ours to replace: a stranger's file, or with `whose` another result."""
         policy = self.job.save.on_conflict
         if policy == "skip" and not self._is_of_this_job(path, claimant):
@@ -218,27 +233,32 @@ class Deliverer:
             )
         if path.is_dir():
             raise DeliveryError(f"{path} is a folder", hint="move it and run again (nothing is bought again)")
+        if newer := self.newcomers.whose(path, key=self.job.key) if self.newcomers else "":
+            raise DeliveryError(
+                f"{path} holds the result of {newer}, which another run has put there meanwhile",
+                hint="run again: what is to be saved there is then decided with both (nothing is bought again)",
+            )
         if str(path) in self.before:
-            _keep_aside(path)
-        elif policy != "overwrite":
+            return _Place(path=path, seen=seen, edited=True)
+        if policy != "overwrite":
             raise DeliveryError(
                 f"{path} is in the way, and isn't a file that an earlier run delivered here and nobody changed",
                 hint="move it and run again (nothing is bought again), or set save.on_conflict",
             )
-        else:
-            self.guard.require_dispensable(path, self.job)
-        return _Place(path=path, replace=True)
+        self.guard.require_dispensable(path, self.job)
+        return _Place(path=path, seen=seen)
 
     def _renamed(self, path: Path, output: JobOutput, claimant: Claimant) -> Laid | _Place:
         """The first name beside `path` that is free or ours, or where a killed run put this very output."""
-        for candidate in _beside(path):
+        for candidate in beside(path):
             if self._whose(candidate, claimant):
                 continue
+            seen = seen_at(candidate)
             adopted = _as_announced(candidate, output)
             if adopted is not None:
                 return Laid(file=adopted)
-            if not _exists(candidate) or self._is_ours(candidate):
-                return _Place(path=candidate, replace=_exists(candidate))
+            if seen is None or self._is_ours(candidate):
+                return _Place(path=candidate, seen=seen)
         raise AssertionError("there is always another name")
 
     def _whose(self, path: Path, claimant: Claimant) -> str:
@@ -275,11 +295,13 @@ def _as_announced(path: Path, output: JobOutput) -> DeliveredFile | None:
     return record_of(path) if announced else None
 
 
-def _keep_aside(path: Path) -> None:
-    """Give what lies at `path` another name, too: somebody edited it since it was delivered."""
-    aside = path.with_name(fitted(path.name, ".changed"))
-    free = aside if not _exists(aside) else next(one for one in _beside(aside) if not _exists(one))
-    os.link(path, free, follow_symlinks=False)
+def _kept_aside(place: _Place) -> Path | None:
+    """The other name of what somebody edited; None where nothing was, or where it isn't what was seen any more."""
+    if not place.edited or seen_at(place.path) != place.seen:
+        return None
+    with suppress(FileNotFoundError):
+        return keep_aside(place.path)
+    return None
 
 
 def _as_left(path: Path, output: JobOutput) -> DeliveredFile:
@@ -320,10 +342,6 @@ async def _to_its_end(work: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([working])
         raise
-
-
-def _beside(path: Path) -> Iterator[Path]:
-    return (path.with_name(numbered(path.name, number)) for number in count(1))
 
 
 def _exists(path: Path) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from posixpath import splitext
 
 from runner.errors import ExitCode, counted
@@ -37,7 +38,12 @@ def name_is_taken(ended: Ended) -> bool:
     return any(error.code == NAME_TAKEN for error in ended.job.errors)
 
 
-def as_succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, spent: int) -> Outcome:
+def as_succeeded(
+    step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, kept: Mapping[str, Path], spent: int
+) -> Outcome:
+    """
+    kept  by path of a result the other name of what somebody had made there of the one before
+    """
     return Outcome(
         address=step.address,
         key=step.key,
@@ -48,8 +54,15 @@ def as_succeeded(step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, 
         outputs=files,
         warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
         + tuple(_misnamed(ended, files))
-        + tuple(_late(ended)),
+        + tuple(_late(ended))
+        + tuple(_kept_told(kept)),
     )
+
+
+def _kept_told(kept: Mapping[str, Path]) -> Iterator[Trouble]:
+    """Nobody shall look for their work in vain."""
+    for path, to in kept.items():
+        yield Trouble(message=f"{path} was changed since it was delivered; what lay there is kept as {to}")
 
 
 def _late(ended: Ended) -> Iterator[Trouble]:

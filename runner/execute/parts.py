@@ -19,6 +19,8 @@ from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import IO
 
+from runner.execute.seen import Seen, seen_at
+
 _NAME = re.compile(r"\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.part")
 _TRIAL = ".000000000000-0"
 _RIGHTS = 0o666  # less what the umask takes
@@ -65,13 +67,12 @@ class Part:
     def stat(self) -> os.stat_result:
         return os.fstat(self.file.fileno())
 
-    def named(self, path: Path, *, replace: bool) -> bool:
-        """Whether it has this name now; without `replace` somebody else's file under it stays."""
+    def named(self, path: Path, *, instead_of: Seen | None = None) -> bool:
+        """Whether it has this name now; whatever lies there stays, unless it is exactly what was seen."""
+        if instead_of is not None:
+            return self._exchanged(path, instead_of)
         try:
-            if replace:
-                self._with_name(path.parent).replace(path)
-                self.path = None
-            elif self.path is None:
+            if self.path is None:
                 _link_open(self.file.fileno(), path)
             else:
                 link_new(self.path, path)
@@ -85,6 +86,14 @@ class Part:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
             self.path = None
+
+    def _exchanged(self, path: Path, seen: Seen) -> bool:
+        part = self._with_name(path.parent)
+        if seen_at(path) != seen:
+            return False
+        part.replace(path)
+        self.path = None
+        return True
 
     def _with_name(self, folder: Path) -> Path:
         """Only what has a name can take another file's place."""

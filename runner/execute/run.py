@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.errors import DeadlineReached, RunnerError
-from runner.execute.aside import edited_files, told_of
 from runner.execute.claims import LEASE_S, Claim, Claims, Patience
 from runner.execute.disk import look
 from runner.execute.guard import Guard
@@ -194,9 +193,7 @@ class _Run:
             if not as_seen:
                 settlement = replace(settlement, retry_lost=False)
             decided = self._decided_again(steps, claim, self.limits.policy if as_seen else Policy())
-            again = [step for step in decided if step.action is Action.REDELIVER]
-            edited = await asyncio.to_thread(edited_files, again) if again else ()
-            outcomes = told_of(edited, await settlement.settle(decided, claim))
+            outcomes = await settlement.settle(decided, claim)
             return [cut_off(outcome, self.site.api.contact.lost) for outcome in outcomes]
         try:
             return [replace(await self._seen_to_its_end(steps[0], claim), wanted=False)]

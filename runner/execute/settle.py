@@ -229,7 +229,9 @@ class Settlement:
             key=key, attempt=attempt, address=address, save=job.save.path, files=files, recipe_file=job.recipe_file
         )
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
-        return as_succeeded(step, ended, tuple(one.file for one in laid if not one.left), spent=spent)
+        put = tuple(one.file for one in laid if not one.left)
+        kept = {one.file.path: one.kept for one in laid if one.kept is not None}
+        return as_succeeded(step, ended, put, kept=kept, spent=spent)
 
     async def _deliver(self, step: Step, ended: Ended, copies: Copies, laid: list[Laid], *, waits: str) -> None:
         """Put every output that can be put in its place, into `laid` too. Raises what kept others from theirs."""
@@ -241,6 +243,7 @@ class Settlement:
             password=self._password(step, ended.payload),
             holdings=self.holdings,
             guard=self.guard,
+            newcomers=self.site.newcomers,
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
             tidied=self.tidied,
             before=_delivered_before(step),

@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.client.api import ConversionApi
 from runner.client.transfer import Transfer
 from runner.execute.durations import Durations
+from runner.execute.newcomers import Newcomers
 from runner.execute.pace import Pace
 from runner.execute.poll import Poller
 from runner.execute.progress import Progress, Silent
@@ -29,6 +30,7 @@ class Site:
     pace      how many started jobs the account bears
     durations how long jobs usually take
     rivals    other runs on this log, None where there are none
+    newcomers what those have put in places meanwhile
     """
 
     api: ConversionApi
@@ -45,3 +47,4 @@ class Site:
     pace: Pace = field(default_factory=lambda: Pace(8))
     durations: Durations = field(default_factory=Durations)
     rivals: Rivals | None = None
+    newcomers: Newcomers | None = None

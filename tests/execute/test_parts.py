@@ -13,6 +13,7 @@ import pytest
 
 from runner.execute import parts
 from runner.execute.parts import Part, remove_leftovers
+from runner.execute.seen import seen_at
 
 KEY = "k1:0123456789abcdef"
 NAMED, NAMELESS = "named", "nameless"
@@ -46,7 +47,7 @@ def test_a_half_file_is_seen_by_nobody_and_then_whole(kind: str, tmp_path: Path)
     part = _written(tmp_path, b"all of it")
     seen = [path.name for path in tmp_path.iterdir()]
 
-    named = part.named(tmp_path / "result.webp", replace=False)
+    named = part.named(tmp_path / "result.webp")
     stat = part.stat()
     part.discard()
 
@@ -60,7 +61,7 @@ def test_a_half_file_is_seen_by_nobody_and_then_whole(kind: str, tmp_path: Path)
 
 def test_its_rights_are_those_of_any_new_file(kind: str, tmp_path: Path) -> None:
     part = _written(tmp_path, b"")
-    part.named(tmp_path / f"{kind}.webp", replace=False)
+    part.named(tmp_path / f"{kind}.webp")
     part.discard()
     (tmp_path / "any").touch()
 
@@ -73,7 +74,7 @@ def test_somebody_elses_file_stays(tmp_path: Path) -> None:
     place.write_bytes(b"theirs")
     part = _written(tmp_path, b"ours")
 
-    named = part.named(place, replace=False)
+    named = part.named(place)
     part.discard()
 
     assert not named
@@ -87,7 +88,7 @@ def test_it_takes_a_place_in_one_step(tmp_path: Path) -> None:
     place.write_bytes(b"before")
     part = _written(tmp_path, b"after")
 
-    named = part.named(place, replace=True)
+    named = part.named(place, instead_of=seen_at(place))
     part.discard()
 
     assert named
@@ -101,7 +102,7 @@ def test_what_cannot_take_a_place_leaves_nothing(tmp_path: Path) -> None:
     part = _written(tmp_path, b"ours")
 
     with pytest.raises(OSError, match="directory"):
-        part.named(tmp_path / "folder", replace=True)
+        part.named(tmp_path / "folder", instead_of=seen_at(tmp_path / "folder"))
     part.discard()
 
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
@@ -134,7 +135,7 @@ def test_where_a_file_cannot_be_named_later_it_has_a_name_from_the_start(
 
     monkeypatch.setattr(os, "link", refuse)
     part = _written(tmp_path, b"all of it")
-    named = part.named(tmp_path / "result.webp", replace=False)
+    named = part.named(tmp_path / "result.webp")
     part.discard()
     parts._can_be_named.cache_clear()
 
