@@ -12,6 +12,7 @@ from pathlib import Path
 from runner.cli.context import keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.former_keys import under_known_key
+from runner.cli.links import links_among
 from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there, rivals
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
@@ -172,14 +173,11 @@ class Planning:
         states, others = known_states(everything, prepared.jobs, names)
         del everything  # of a million keys, others would take their room beside it
         states, disk = self._looked_at(prepared.jobs, states, others, run_date=run_date)
-        prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values()))
-        needed = needed_by(
-            (*prepared.compiled, *beside),
-            (*wanted, *self.recipes),
-            state=self.endpoint.state,
-            results=_results(states),
-        )
-        prepared = prepared.without(destroying(prepared.jobs, needed, run_date=run_date))
+        everybody, state = (*prepared.compiled, *beside), self.endpoint.state
+        links = links_among(everybody, self.recipes, results=_results(states), state=state, run_date=run_date)
+        prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values(), links))
+        needed = needed_by(everybody, (*wanted, *self.recipes), state=state, links=links, results=_results(states))
+        prepared = prepared.without(destroying(prepared.jobs, needed, links=links, run_date=run_date))
         made = make_plan(
             prepared.jobs,
             states,

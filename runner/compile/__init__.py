@@ -5,13 +5,14 @@ Three steps, so that only what is needed is listed and hashed: `items_of` names 
 """
 
 from runner.compile.clashes import shared_paths, shared_targets
-from runner.compile.destroying import destroying
+from runner.compile.destroying import destroying, foreseen
 from runner.compile.draft import Draft, UploadSource, drafts_of
 from runner.compile.endpoints import HOSTED, LOCAL, endpoint_name
 from runner.compile.items import Item, items_of, lacking, nothing_left, unmatched
 from runner.compile.job import FileContent, Job, Upload, compiled_json, jobs_of
 from runner.compile.key import job_key
-from runner.compile.needed import Needed, needed_by
+from runner.compile.links import NO_LINKS, Links
+from runner.compile.needed import Needed, needed_by, parts_of
 from runner.compile.revisions import asked_name, to_revalidate
 from runner.compile.save import SaveTo, output_conflicts
 from runner.compile.targets import Target, TargetName, targets_of
@@ -21,10 +22,12 @@ from runner.compile.unfit import takes_options_from_items, unfit
 __all__ = [
     "HOSTED",
     "LOCAL",
+    "NO_LINKS",
     "Draft",
     "FileContent",
     "Item",
     "Job",
+    "Links",
     "Needed",
     "SaveTo",
     "Target",
@@ -36,6 +39,7 @@ __all__ = [
     "destroying",
     "drafts_of",
     "endpoint_name",
+    "foreseen",
     "items_of",
     "job_key",
     "jobs_of",
@@ -43,6 +47,7 @@ __all__ = [
     "needed_by",
     "nothing_left",
     "output_conflicts",
+    "parts_of",
     "shared_paths",
     "shared_targets",
     "takes_options_from_items",

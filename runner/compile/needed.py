@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runner.compile.job import Job
+from runner.compile.links import NO_LINKS, Links
 from runner.recipe.find import ENDINGS
 from runner.recipe.model import Recipe
 
@@ -24,6 +25,8 @@ _LONGEST = max(map(len, ENDINGS))
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needed:
     """
+    All paths are as they are with links followed, and of the folder of the run log those, too, that lead there.
+
     state    the folder of the run log
     sources  by path the recipes that take what lies there, each with an address that does
     parts    by path what else the recipes are made from
@@ -31,7 +34,7 @@ class Needed:
     results  of the sources those that earlier runs delivered: they stay results, whoever takes them
     """
 
-    state: str = ""
+    state: tuple[str, ...] = ()
     sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     behind: Mapping[str, Collection[str]] = field(default_factory=dict)
@@ -40,8 +43,9 @@ class Needed:
     def never(self, path: str, *, folder: str) -> str:
         """What a file at `path` would be taken for, whoever names it and whether or not there is one already; "" where
         it is a file like any other. `folder` is that of the recipe: what lies above it isn't looked at."""
-        if self.state and path.startswith(self.state) and path[len(self.state) :][:1] in ("", "/"):
-            return "what the runner itself remembers"
+        for state in self.state:
+            if path.startswith(state) and path[len(state) :][:1] in ("", "/"):
+                return "what the runner itself remembers"
         if path[-_LONGEST:].lower().endswith(ENDINGS):
             return "a recipe"
         if path.endswith(f"/{SETTINGS_NAME}"):
@@ -51,40 +55,50 @@ class Needed:
         return ""
 
     def there(self, path: str, *, recipe: str) -> str:
-        """What lies at `path` that no result of `recipe` may replace, "" where nothing does."""
+        """What lies at `path`, links followed, that no result of `recipe` may replace, "" where nothing does."""
         if path in self.parts:
             return self.parts[path]
         takers = self.sources.get(path, {}) if path not in self.results else {}
         behind = self.behind.get(recipe, ())
         return next((f"a source of {address}" for name, address in takers.items() if name not in behind), "")
 
-    @property
-    def files(self) -> Collection[str]:
-        return {*self.parts, *self.sources}
 
-
-def needed_by(jobs: Sequence[Job], recipes: Sequence[Recipe], *, state: Path, results: Iterable[str] = ()) -> Needed:
+def needed_by(
+    jobs: Sequence[Job],
+    recipes: Sequence[Recipe],
+    *,
+    state: Path,
+    links: Links = NO_LINKS,
+    results: Iterable[str] = (),
+) -> Needed:
     """What `jobs` and the `recipes` they come from need.
 
     results  what earlier runs delivered; not looked at where no job overwrites
     """
     if not any(job.save.on_conflict == "overwrite" for job in jobs):
-        return Needed(state=str(state))  # nobody replaces what isn't a result
+        return Needed(state=_paths_to(state, links))  # nobody replaces what isn't a result
     sources: dict[str, dict[str, str]] = defaultdict(dict)
     for job in jobs:
         for files in job.contents:
             for file in files:
-                sources[str(file.path)].setdefault(job.recipe, job.address)
+                sources[links.real(str(file.path))].setdefault(job.recipe, job.address)
     return Needed(
-        state=str(state),
+        state=_paths_to(state, links),
         sources=sources,
-        parts={path: what for recipe in recipes for path, what in _parts(recipe)},
+        parts={links.real(path): what for recipe in recipes for path, what in parts_of(recipe)},
         behind=_behind(recipes),
-        results=frozenset(path for path in results if path in sources),
+        results=frozenset(path for path in map(links.real, results) if path in sources),
     )
 
 
-def _parts(recipe: Recipe) -> Iterable[tuple[str, str]]:
+def _paths_to(folder: Path, links: Links) -> tuple[str, ...]:
+    """As it is spelt, the last link itself, and where that leads."""
+    spelt = str(folder)
+    return tuple(dict.fromkeys((spelt, links.real(spelt), links.real_folder(spelt))))
+
+
+def parts_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The files that a recipe is made from, with what each is."""
     yield str(recipe.file), "a recipe"
     for layer in recipe.layers:
         if layer.file != recipe.file:

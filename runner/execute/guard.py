@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from runner.execute.faults import DeliveryError
@@ -16,27 +15,19 @@ _WAITS = "the result is bought and waits on the server: run again with another s
 class Guard:
     def __init__(self, needed: Needed) -> None:
         self._needed = needed
-        self._resolved = replace(needed, state=needed.state and os.path.realpath(needed.state))
 
     def require_harmless(self, path: Path, job: Job) -> None:
         """Raises DeliveryError where a file at `path` would be taken for a recipe, settings or the like."""
         folder = job.save.folder
         what = self._needed.never(str(path), folder=str(folder))
-        what = what or self._resolved.never(_real(path), folder=_real_folder(folder))
+        what = what or self._needed.never(_real(path), folder=_real_folder(folder))
         if what:
             raise DeliveryError(f"a result called {path} would be taken for {what}", hint=_WAITS)
 
     def require_dispensable(self, path: Path, job: Job) -> None:
         """Raises DeliveryError where what lies at `path` is needed."""
-        what = self._needed.there(str(path), recipe=job.recipe)
-        if not what and (known := self._known.get(_real(path))):
-            what = self._needed.there(known, recipe=job.recipe)
-        if what:
+        if what := self._needed.there(_real(path), recipe=job.recipe):
             raise DeliveryError(f"{path} is {what}, which a result doesn't replace", hint=_WAITS)
-
-    @cached_property
-    def _known(self) -> dict[str, str]:
-        return {_real(Path(file)): file for file in self._needed.files}
 
 
 def _real(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from runner.inventory.digests import Digest, Digests, digests, file_sha256
 from runner.inventory.globs import path_matcher
+from runner.inventory.links import linked_folders
 from runner.inventory.listing import FileFact, FileProblem, Listing, list_files, stat_file
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Listing",
     "digests",
     "file_sha256",
+    "linked_folders",
     "list_files",
     "path_matcher",
     "stat_file",

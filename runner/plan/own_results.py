@@ -5,31 +5,34 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from runner.compile import Job
+from runner.compile import NO_LINKS, Job, Links
 from runner.errors import Problem
 from runner.state import KeyState, recipe_named_in
 
 
-def fed_by_themselves(jobs: Sequence[Job], states: Iterable[KeyState]) -> Mapping[str, Problem]:
+def fed_by_themselves(
+    jobs: Sequence[Job], states: Iterable[KeyState], links: Links = NO_LINKS
+) -> Mapping[str, Problem]:
     """By address, the jobs that have a result of their own recipe among their sources, with one problem a recipe."""
-    takers = _takers(jobs)
+    takers = _takers(jobs, links)
     if not takers:
         return {}
     found: dict[str, dict[str, str]] = defaultdict(dict)  # by recipe: addresses, with such a source
     for recipe, path in _results(states):
-        for address in takers.get((recipe, path), ()):
-            found[recipe][address] = path
+        for address, source in takers.get((recipe, links.real(path)), ()):
+            found[recipe][address] = source
     by_address = {job.address: job for job in jobs}
     return {address: problem for rows in found.values() for problem in [_problem(by_address, rows)] for address in rows}
 
 
-def _takers(jobs: Iterable[Job]) -> Mapping[tuple[str, str], Sequence[str]]:
-    """By recipe and source, the addresses that take it."""
-    takers: dict[tuple[str, str], list[str]] = defaultdict(list)
+def _takers(jobs: Iterable[Job], links: Links) -> Mapping[tuple[str, str], Sequence[tuple[str, str]]]:
+    """By recipe and source, links followed, the addresses that take it, with the path that they have for it."""
+    takers: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for job in jobs:
         for files in job.contents:
             for file in files:
-                takers[job.recipe, str(file.path)].append(job.address)
+                source = str(file.path)
+                takers[job.recipe, links.real(source)].append((job.address, source))
     return takers
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from runner.compile import Job, Needed, needed_by
+from runner.compile import Job, Links, Needed, destroying, needed_by
 from runner.recipe.model import Foreach, Recipe, Save
 from runner.recipe.place import Layer
 
 FOLDER = "/srv/shop"
-NEEDED = Needed(state=f"{FOLDER}/.state")
+NEEDED = Needed(state=(f"{FOLDER}/.state",))
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,35 @@ def test_what_was_delivered_stays_a_result_whoever_takes_it(kitchen: Any) -> Non
 
 
 def test_nothing_is_gathered_where_nobody_overwrites(kitchen: Any) -> None:
-    assert needed(job(kitchen, "a", "in/a.png", on_conflict="rename")).files == set()
+    found = needed(job(kitchen, "a", "in/a.png", on_conflict="rename"))
+
+    assert (found.sources, found.parts) == ({}, {})
+
+
+def test_what_is_needed_is_known_by_where_it_really_lies(kitchen: Any) -> None:
+    links = Links(folders={f"{FOLDER}/in": "/data/in", f"{FOLDER}/out": "/data/in", FOLDER: FOLDER})
+    recipe, made = job(kitchen, "a", "in/a.png")
+    found = needed_by([made], [recipe], state=Path(FOLDER, ".runner"), links=links)
+
+    assert found.there(links.real(f"{FOLDER}/out/a.png"), recipe="a") == "a source of a"
+    assert found.there(links.real(f"{FOLDER}/out/b.png"), recipe="a") == ""
+
+
+def test_the_folder_of_the_run_log_is_known_by_every_way_to_it(kitchen: Any) -> None:
+    links = Links(folders={f"{FOLDER}/state": "/disk/state", FOLDER: "/data"})
+    recipe, made = job(kitchen, "a", "in/a.png")
+    found = needed_by([made], [recipe], state=Path(FOLDER, "state"), links=links)
+
+    ways = (f"{FOLDER}/state/x", "/data/state", "/disk/state", "/disk/state/deep/x")
+    assert {found.never(path, folder=FOLDER) for path in ways} == {"what the runner itself remembers"}
+    assert found.never("/disk/x", folder=FOLDER) == ""
+
+
+def test_a_result_that_a_link_leads_to_a_source_is_foreseen(kitchen: Any) -> None:
+    recipe, made = job(kitchen, "a", "in/a.webp")
+    links = Links(folders={f"{FOLDER}/in": FOLDER})
+    found = needed_by([made], [recipe], state=Path(FOLDER, ".runner"), links=links)
+
+    (problem,) = destroying([made], found, run_date="2026-11-30", links=links).values()
+
+    assert problem.message == f"a: its result would replace {FOLDER}/a.webp, which is a source of a"

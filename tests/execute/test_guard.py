@@ -133,3 +133,44 @@ def test_a_picture_that_is_resized_in_its_place_is_foreseen_and_not_bought(
     assert (ended.code, contents(scene.folder)) == (INVALID, before)
     assert "a.png, which is a source of work" in error["message"]
     assert judge(server.state, scene.state, crashes=0).starts == 0
+
+
+@pytest.mark.parametrize(
+    ("leads_to", "target", "what"),
+    [
+        ("in", "png", "a.png, which is a source of work"),
+        (".git", "webp", "taken for a part of .git"),
+        ("state", "webp", "taken for what the runner itself remembers"),
+    ],
+)
+def test_what_a_link_leads_a_result_to_is_foreseen_and_nothing_is_bought(
+    server: Server, lanes: list[Forge], scene: Scene, leads_to: str, target: str, what: str
+) -> None:
+    (scene.folder / ".git").mkdir()
+    (scene.folder / "link").symlink_to(leads_to)
+    conversion = [{"category": "image", "target": target, "options": {"width": 10}}]
+    change(scene, conversion=conversion, save={"path": "link/{output.filename}", "on_conflict": "overwrite"})
+    before = contents(scene.folder)
+
+    ended = lanes[0].run(scene.order(server.base_url))
+
+    (error,) = ended.jobs[0]["errors"]
+    assert (ended.code, contents(scene.folder)) == (INVALID, before)
+    assert what in error["message"]
+    assert judge(server.state, scene.state, crashes=0).starts == 0
+
+
+def test_results_that_a_link_leads_among_the_sources_are_not_converted_again(
+    server: Server, lanes: list[Forge], scene: Scene
+) -> None:
+    (scene.folder / "link").symlink_to("in")
+    change(scene, foreach={"files": "in/*.png"}, input=[{"type": "upload", "source": "{item.path}"}])
+    conversion = [{"category": "image", "target": "png", "options": {"width": 10}}]
+    change(scene, conversion=conversion, save={"path": "link/{item.stem}-small.png"})
+
+    first = lanes[0].run(scene.order(server.base_url))
+    again = [lanes[0].run(scene.order(server.base_url)) for _ in range(2)]
+
+    assert (first.code, [ended.code for ended in again]) == (0, [INVALID, INVALID])
+    assert "in/a-small.png is a result of this recipe" in again[0].jobs[1]["errors"][0]["message"]
+    assert judge(server.state, scene.state, crashes=0).starts == 1
