@@ -173,6 +173,21 @@ def test_two_edits_of_a_result_are_kept_under_two_names(server: Server, lanes: l
     assert kept == {b"one", b"two"}
 
 
+def test_what_was_made_of_a_result_with_the_longest_of_names_is_kept_under_as_much_of_it_as_fits(
+    server: Server, lanes: list[Forge], scene: Scene
+) -> None:
+    name = "x" * 250 + ".webp"
+    change(scene.recipe, conversion=resized(10), save={"path": f"out/{name}"})
+    assert lanes[0].run(scene.order(server.base_url)).code == 0
+    (scene.out / name).write_bytes(THEIRS)
+
+    ended = lanes[0].run(scene.order(server.base_url))
+
+    assert ended.code == 0, (ended.outcome, ended.stderr)
+    (kept,) = files(scene.out) - {name}
+    assert (len(kept), kept.endswith(".changed"), (scene.out / kept).read_bytes()) == (255, True, THEIRS)
+
+
 @pytest.mark.parametrize("policy", ["error", "overwrite"])
 def test_a_run_of_the_recipe_as_it_was_puts_nothing_over_what_a_later_run_delivered(
     server: Server, lanes: list[Forge], scene: Scene, policy: str
