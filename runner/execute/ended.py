@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import splitext
 
 from runner.errors import ExitCode, counted
+from runner.execute.deliver import Laid
 from runner.execute.following import Ended
 from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.shown import reasons
@@ -38,12 +38,8 @@ def name_is_taken(ended: Ended) -> bool:
     return any(error.code == NAME_TAKEN for error in ended.job.errors)
 
 
-def as_succeeded(
-    step: Step, ended: Ended, files: tuple[DeliveredFile, ...], *, kept: Mapping[str, Path], spent: int
-) -> Outcome:
-    """
-    kept  by path of a result the other name of what somebody had made there of the one before
-    """
+def as_succeeded(step: Step, ended: Ended, laid: Sequence[Laid], *, spent: int) -> Outcome:
+    files = tuple(one.file for one in laid if not one.left)
     return Outcome(
         address=step.address,
         key=step.key,
@@ -55,14 +51,17 @@ def as_succeeded(
         warnings=tuple(Trouble(code=one.code, message=one.message) for one in ended.job.warnings)
         + tuple(_misnamed(ended, files))
         + tuple(_late(ended))
-        + tuple(_kept_told(kept)),
+        + tuple(kept_told(laid)),
     )
 
 
-def _kept_told(kept: Mapping[str, Path]) -> Iterator[Trouble]:
-    """Nobody shall look for their work in vain."""
-    for path, to in kept.items():
-        yield Trouble(message=f"{path} was changed since it was delivered; what lay there is kept as {to}")
+def kept_told(laid: Iterable[Laid]) -> Iterator[Trouble]:
+    """Where results are now that somebody edited, so that nobody looks for their work in vain."""
+    for one in laid:
+        if one.kept is not None:
+            yield Trouble(
+                message=f"{one.file.path} was changed since it was delivered; what lay there is kept as {one.kept}"
+            )
 
 
 def _late(ended: Ended) -> Iterator[Trouble]:

@@ -15,7 +15,7 @@ from runner.errors import AuthenticationError, DeadlineReached, RunnerError, cou
 from runner.execute.claims import Claim
 from runner.execute.copies import Copies, copies_here, intact_copies
 from runner.execute.deliver import Deliverer, Laid
-from runner.execute.ended import as_failed, as_succeeded, name_is_taken
+from runner.execute.ended import as_failed, as_succeeded, kept_told, name_is_taken
 from runner.execute.faults import (
     DeliveryError,
     MissingOutputsError,
@@ -223,15 +223,14 @@ class Settlement:
             failed = DeliveryFailed(key=key, attempt=attempt, address=address, message=str(error), gone=gone, files=put)
             await self.site.log.append(failed, run_id=self.site.run_id, fence=claim.fence)
             waits = self._waits(claim)
-            return as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, waits=waits)
+            outcome = as_outcome(step, error, state=claim.state, job_id=ended.job.id, spent=spent, waits=waits)
+            return replace(outcome, warnings=(*outcome.warnings, *kept_told(laid)))
         job, files = _job(step), tuple(one.file for one in laid)
         line = Delivered(
             key=key, attempt=attempt, address=address, save=job.save.path, files=files, recipe_file=job.recipe_file
         )
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
-        put = tuple(one.file for one in laid if not one.left)
-        kept = {one.file.path: one.kept for one in laid if one.kept is not None}
-        return as_succeeded(step, ended, put, kept=kept, spent=spent)
+        return as_succeeded(step, ended, laid, spent=spent)
 
     async def _deliver(self, step: Step, ended: Ended, copies: Copies, laid: list[Laid], *, waits: str) -> None:
         """Put every output that can be put in its place, into `laid` too. Raises what kept others from theirs."""

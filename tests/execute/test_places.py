@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.execute.lab import Ended, Forge, Server, judge, wait_for
+from tests.execute.lab import Ended, Forge, Server, judge, wait_for, wait_until_stopped
 from tests.execute.outside import Order
-from tests.execute.scenarios import Scene, upload
+from tests.execute.scenarios import Scene, two_conversions, upload
 
 FAILED = 6
 SEEDS = count(910_000)
@@ -52,6 +52,7 @@ def halted(forge: Forge, order: Order, point: str = "before download") -> Iterat
     pid = forge.begin(replace(order, point=point, halt=True))
     try:
         wait_for(Path(order.result + ".halted"))
+        wait_until_stopped(pid)  # the file is there a moment earlier
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -139,6 +140,22 @@ def test_of_an_edited_result_the_last_save_is_kept_beside_and_told(
     assert (files(scene.out), width_of(place)) == ({"a.webp", "a.webp.changed"}, 10)
     assert (scene.out / "a.webp.changed").read_bytes() == THEIRS
     assert ended.jobs[0]["warnings"][-1]["message"].endswith(f"what lay there is kept as {place}.changed")
+
+
+def test_what_was_kept_beside_is_told_also_where_another_result_of_the_job_finds_no_place(
+    server: Server, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = two_conversions(tmp_path / "work", next(SEEDS), "")
+    assert lanes[0].run(scene.order(server.base_url)).code == 0
+    (scene.out / "a.webp").write_bytes(THEIRS)
+    (scene.out / "a.jpg").unlink()
+
+    ended = during(lanes[0], scene.order(server.base_url), (scene.out / "a.jpg").mkdir)
+
+    (job,) = ended.jobs
+    assert (ended.code, (scene.out / "a.webp.changed").read_bytes()) == (FAILED, THEIRS)
+    assert job["errors"][0]["message"].endswith("a.jpg is a folder")
+    assert [one["message"].rpartition(" ")[2] for one in job["warnings"]] == [f"{scene.out}/a.webp.changed"]
 
 
 @pytest.mark.parametrize("point", ["before os.link", "before os.rename"])
