@@ -73,6 +73,8 @@ def is_success(status: int) -> bool:
 
 async def read_whole(response: aiohttp.ClientResponse) -> Answer:
     """An answer that is no file: bounded in time and size. Raises FOREIGN."""
+    if response.content.is_eof() and _is_bounded(response):  # it came with its head: there is nothing to wait for
+        return await _bounded(response)
     return await _within(ANSWER_TIMEOUT_S, _bounded(response))
 
 

@@ -20,7 +20,7 @@ from runner.client.download import Download, Progress
 from runner.client.errors import ApiError, ChangedFileError
 from runner.client.http import FOREIGN, translated
 from runner.wire import headers
-from runner.wire.job import Job, JobInput, JobOutput, read_job
+from runner.wire.job import Job, JobInput, JobOutput, read_input
 from runner.wire.names import sent_name
 from runner.wire.values import as_object
 
@@ -68,7 +68,7 @@ class Transfer:
         except FOREIGN as error:
             raise hasher.failure or translated(error, doing=doing) from None
         shown = as_object(answer(response, doing=doing, hidden=self.api.hidden, sent=sent))
-        (described,) = read_job({"input": [shown]}).inputs
+        described = read_input(shown)
         return hasher.digests(), described if described.id or described.checksum else None
 
     def _proof(self, job: Job) -> dict[str, str]:

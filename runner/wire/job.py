@@ -61,7 +61,7 @@ class Job:
 
     @property
     def inputs(self) -> tuple[JobInput, ...]:
-        return tuple(_input(row) for row in as_list(self.document.get("input")))
+        return tuple(read_input(row) for row in as_list(self.document.get("input")))
 
     @property
     def ended(self) -> bool:
@@ -102,7 +102,8 @@ def _error(row: Json) -> UserError:
     )
 
 
-def _input(row: Json) -> JobInput:
+def read_input(row: Json) -> JobInput:
+    """An input as its job shows it, or as the answer to its upload does."""
     entry = as_object(row)
     return JobInput(
         id=_input_id(entry),
