@@ -10,9 +10,8 @@ from runner.cli.former_keys import under_known_key
 from runner.compile import Job
 from runner.plan import Action, Disk, make_plan, with_begun
 from runner.state import KeyState, Stage
-from tests.plan.conftest import make_job
+from tests.plan.conftest import TODAY, make_job, state_of
 
-TODAY = "2026-11-23"
 BEHIND: dict[str, Any] = {"env": "NAME"}
 
 
@@ -23,18 +22,7 @@ def stored(username: Any, **more: Any) -> Job:
 
 
 def of_an_old_log(job: Job, stage: Stage = Stage.FINISHED, **more: Any) -> KeyState:
-    known: dict[str, Any] = {
-        "key": job.former_key,
-        "attempt": 1,
-        "stage": stage,
-        "addresses": frozenset({job.address}),
-        "payload": job.payload_for(run_date=TODAY),
-        "recipe": job.recipe,
-        "endpoint": job.endpoint,
-        "epoch": 0,
-        "job_id": "job-1",
-    }
-    return KeyState(**(known | more))
+    return state_of(job, stage, **({"key": job.former_key, "endpoint": job.endpoint, "epoch": 0} | more))
 
 
 @pytest.mark.parametrize(

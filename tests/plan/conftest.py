@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner.compile import FileContent, Item, Job, drafts_of, jobs_of
 from runner.recipe.model import Foreach, Recipe, Save
+from runner.state import KeyState, Stage
 
 MakeJob = Callable[..., Job]
 FOLDER = Path("/srv/shop")
+TODAY = "2026-11-23"
 
 
 def make_job(
@@ -49,6 +52,19 @@ def make_job(
     assert job is not None
     assert problems == ()
     return job
+
+
+def state_of(job: Job, stage: Stage, **more: Any) -> KeyState:
+    known: dict[str, Any] = {
+        "key": job.key,
+        "attempt": 1,
+        "stage": stage,
+        "addresses": frozenset({job.address}),
+        "payload": job.payload_for(run_date=TODAY),
+        "recipe": job.recipe,
+        "job_id": "job-1",
+    }
+    return KeyState(**(known | more))
 
 
 @pytest.fixture

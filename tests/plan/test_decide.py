@@ -28,11 +28,10 @@ from runner.plan import (
 from runner.recipe.model import Budget
 from runner.report.plans import plan_summary
 from runner.state import DeliveredFile, Delivery, KeyState, OutputRecord, Stage
-from tests.plan.conftest import make_job
+from tests.plan.conftest import TODAY, make_job, state_of
 
 NOW = 1_795_444_000.0
 DAY_S = 24 * 3600.0
-TODAY = "2026-11-23"
 RESULT = "/srv/shop/out/a.jpg.webp"
 SAVE = "out/a.jpg.{output.ext}"
 FILE = DeliveredFile(path=RESULT, size_bytes=3, sha256="0" * 64, mtime_ns=1, inode=1)
@@ -40,19 +39,6 @@ OUTPUT = OutputRecord(id="o", filename="a.webp", uri="http://x/o", size_bytes=3,
 INTACT = Disk(records=frozenset({FILE}), intact=frozenset({RESULT}), present=frozenset({RESULT}))
 CHANGED = Disk(present=frozenset({RESULT}))
 EMPTY = Disk()
-
-
-def state_of(job: Job, stage: Stage, **more: Any) -> KeyState:
-    known: dict[str, Any] = {
-        "key": job.key,
-        "attempt": 1,
-        "stage": stage,
-        "addresses": frozenset({job.address}),
-        "payload": job.payload_for(run_date=TODAY),
-        "recipe": job.recipe,
-        "job_id": "job-1",
-    }
-    return KeyState(**(known | more))
 
 
 def planned(*jobs: Job, states: Mapping[str, KeyState] | None = None, disk: Disk = EMPTY, **more: Any) -> Plan:

@@ -10,10 +10,10 @@ import pytest
 from runner.compile import Job
 from runner.plan import Action, Disk, Plan, Policy, Step, make_plan, with_begun
 from runner.state import KeyState, Stage
-from tests.plan.conftest import make_job
+from tests.plan.conftest import TODAY, make_job
+from tests.plan.conftest import state_of as known_state
 
 NOW = 1_795_444_000.0
-TODAY = "2026-11-23"
 NAME = "FTP, host 'h', file 'a.webp'"
 AGAIN = Policy(retry_failed=True)
 TAKEN = {"errors": ({"code": 409, "message": f"{NAME}: the name is taken, and nothing is overwritten"},)}
@@ -33,18 +33,7 @@ def stored(quality: int = 80, *, files: tuple[str, ...] = ("a.webp",), username:
 
 
 def state_of(job: Job, stage: Stage, **more: Any) -> KeyState:
-    known: dict[str, Any] = {
-        "key": job.key,
-        "attempt": 1,
-        "stage": stage,
-        "addresses": frozenset({job.address}),
-        "payload": job.payload_for(run_date=TODAY),
-        "recipe": job.recipe,
-        "endpoint": job.endpoint,
-        "account": "ours",
-        "job_id": "job-1",
-    }
-    return KeyState(**(known | more))
+    return known_state(job, stage, **({"endpoint": job.endpoint, "account": "ours"} | more))
 
 
 def planned(job: Job, *states: KeyState, beside: tuple[KeyState, ...] = (), policy: Policy | None = None) -> Plan:
