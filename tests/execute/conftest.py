@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.execute.lab import Forge, Server, Web, forges, running_server, running_web
+from tests.execute.middleman import Middleman, between
 
 LANES = 4  # a run mostly waits: for the server, the disk, the next poll
 
@@ -27,3 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def lanes() -> Iterator[list[Forge]]:
     with forges(LANES) as made:
         yield made
+
+
+@pytest.fixture
+def man(server: Server) -> Iterator[Middleman]:
+    """Stands between a run and the server."""
+    with between(server.base_url) as opened:
+        yield opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,11 @@ from typing import Any
 import pytest
 
 from tests.execute.lab import Forge, Server, judge
-from tests.execute.middleman import Middleman, between
+from tests.execute.middleman import Middleman
 from tests.execute.scenarios import Scene, upload
 
 FAILED, INVALID = 6, 5
 SEEDS = count(890_000)
-
-
-@pytest.fixture
-def man(server: Server) -> Iterator[Middleman]:
-    with between(server.base_url) as opened:
-        yield opened
 
 
 @pytest.fixture

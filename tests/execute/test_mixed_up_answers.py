@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -15,17 +14,11 @@ import pytest
 from runner.execute.shown import tells_its_end
 from runner.wire.job import read_job
 from tests.execute.lab import KEY, Ended, Forge, Server, Web, judge, picture
-from tests.execute.middleman import Middleman, between, honest
+from tests.execute.middleman import Middleman, honest
 from tests.execute.scenarios import Build, Scene, two_conversions, upload
 
 FAILED = 6
 SEEDS = count(810_000)
-
-
-@pytest.fixture
-def man(server: Server) -> Iterator[Middleman]:
-    with between(server.base_url) as opened:
-        yield opened
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,13 @@ from typing import Any
 import pytest
 
 from tests.execute.lab import Ended, Forge, Server, judge
-from tests.execute.middleman import Middleman, between, honest
+from tests.execute.middleman import Middleman, honest
 from tests.execute.scenarios import Scene, two_conversions
 
 FAILED = 6
 SEEDS = count(870_000)
 
 Change = Callable[[int, dict[str, Any]], dict[str, Any]]
-
-
-@pytest.fixture
-def man(server: Server) -> Iterator[Middleman]:
-    with between(server.base_url) as opened:
-        yield opened
 
 
 @pytest.fixture
