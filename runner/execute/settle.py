@@ -214,7 +214,7 @@ class Settlement:
         laid: list[Laid] = []
         try:
             _check_complete(ended, claim.state)
-            await self._deliver(step, ended, copies, laid, waits=self._waits(claim))
+            await self._deliver(step, ended, copies, laid, claim)
         except RunnerError as error:
             if isinstance(error, GoneError) and not last:
                 raise
@@ -232,7 +232,7 @@ class Settlement:
         await self.site.log.append(line, run_id=self.site.run_id, fence=claim.fence)
         return as_succeeded(step, ended, laid, spent=spent)
 
-    async def _deliver(self, step: Step, ended: Ended, copies: Copies, laid: list[Laid], *, waits: str) -> None:
+    async def _deliver(self, step: Step, ended: Ended, copies: Copies, laid: list[Laid], claim: Claim) -> None:
         """Put every output that can be put in its place, into `laid` too. Raises what kept others from theirs."""
         deliverer = Deliverer(
             transfer=self.site.transfer,
@@ -254,7 +254,7 @@ class Settlement:
         names = _job(step).result_names((output.filename for output in outputs), bought_with=ended.payload)
         for index, (output, name) in enumerate(zip(outputs, names, strict=True)):
             try:
-                one = await _undelivered_told(deliverer.deliver(output, index=index, name=name), ended.job.id, waits)
+                one = await self._undelivered_told(deliverer.deliver(output, index=index, name=name), ended, claim)
             except DeliveryError as error:
                 failed.append(error)
                 if _concerns_all(error):
@@ -265,6 +265,15 @@ class Settlement:
                 copies[index] = one.file
         if failed:
             raise all_of(failed) from failed[0].__cause__
+
+    async def _undelivered_told(self, delivering: Awaitable[Laid], ended: Ended, claim: Claim) -> Laid:
+        """Raises DeliveryError where the output was refused: the others may be handed out all the same."""
+        try:
+            return await delivering
+        except GoneError:
+            raise
+        except (AuthenticationError, CorruptDownloadError, RefusedError) as error:
+            raise undelivered(error, job_id=ended.job.id, waits=self._waits(claim)) from error
 
     def _waits(self, claim: Claim) -> str:
         finished_at = self._known(claim).finished_at
@@ -322,16 +331,6 @@ def _check_complete(ended: Ended, state: KeyState | None) -> None:
             f"job {ended.job.id} is completed, and shows {counted(shown, 'output')} for "
             f"{counted(conversions, 'conversion')}; the next run looks again, and buys nothing"
         )
-
-
-async def _undelivered_told(delivering: Awaitable[Laid], job_id: str, waits: str) -> Laid:
-    """Raises DeliveryError where the output was refused: the others may be handed out all the same."""
-    try:
-        return await delivering
-    except GoneError:
-        raise
-    except (AuthenticationError, CorruptDownloadError, RefusedError) as error:
-        raise undelivered(error, job_id=job_id, waits=waits) from error
 
 
 def _concerns_all(error: DeliveryError) -> bool:
