@@ -22,7 +22,9 @@ from typing import TypeVar
 import uvloop
 
 from bench.kit.processes import memory_mib
+from runner.cli.session import MANY_JOBS
 from runner.client.api import ConversionApi
+from runner.client.courier.http import open_courier_http
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 from runner.client.transfer import Transfer
@@ -51,7 +53,8 @@ async def main(plan: Mapping[str, Json]) -> None:
     at_once = as_int(plan["at_once"])
     uploads = [_upload(as_object(row)) for row in as_list(plan.get("uploads"))]
     downloads = [_download(as_object(row)) for row in as_list(plan.get("downloads"))]
-    async with open_http(endpoint, connections=at_once) as http:
+    opened = open_courier_http if at_once >= MANY_JOBS else open_http  # as a run does
+    async with opened(endpoint, connections=at_once) as http:
         transfer = Transfer(api=ConversionApi(endpoint=endpoint, http=http))
         before = memory_mib(os.getpid(), "VmRSS")
         began, cpu_began = time.perf_counter(), time.process_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -40,6 +41,7 @@ from runner.execute.rivals import Rivals
 from runner.execute.run import DONE, Limits, run_plan
 from runner.execute.site import Site
 from runner.execute.wake import WAKE_FILE, waking
+from runner.plan import CHANGING
 from runner.runlog import RunEnded
 from runner.state import recipe_named_in
 from runner.wire.job import Job
@@ -52,23 +54,26 @@ _STOPPED = {
     signal.SIGTERM: ExitCode.TERMINATED,
 }
 
+OpenHttp = Callable[[Endpoint, int], AbstractAsyncContextManager[Http]]
+
 SPARE_CONNECTIONS = 8
+# Starting a courier takes a tenth of a second or two, which come back where so much is to do, and so much of it at once
+# that the event loop is never idle.
+MANY_STEPS = 200
+MANY_JOBS = 32
 LOOK_WITHIN_S = 10.0  # the run itself has more patience
-
-
-def _open_http(endpoint: Endpoint, connections: int) -> AbstractAsyncContextManager[Http]:
-    return open_http(endpoint, connections=connections)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outside:
     """How a run reaches what lies outside of it; whoever rehearses disasters puts in what breaks.
 
-    progress  told of every step, in place of the bars
-    lease_s   how long a lease lasts when its owner falls silent
+    open_http  to an endpoint, with so many connections; None for the way that suits the plan
+    progress   told of every step, in place of the bars
+    lease_s    how long a lease lasts when its owner falls silent
     """
 
-    open_http: Callable[[Endpoint, int], AbstractAsyncContextManager[Http]] = _open_http
+    open_http: OpenHttp | None = None
     progress: Progress = field(default_factory=Silent)
     lease_s: float = LEASE_S
 
@@ -234,7 +239,8 @@ async def _open_site(
         progress = _bars(planned, stack) if wishes.bars else outside.progress
         # Enough for all at once: who waits for a connection has no less patience with the server.
         connections = Limits(jobs=wishes.jobs).workers + SPARE_CONNECTIONS
-        async with outside.open_http(endpoint, connections) as http:
+        reach = outside.open_http or _way_out(planned, wishes)
+        async with reach(endpoint, connections) as http:
             sleep = telling(asyncio.sleep, say=_say, clock=time.monotonic) if wishes.aloud else asyncio.sleep
             api = ConversionApi(endpoint=endpoint, http=http, sleep=sleep)
             async with (
@@ -263,6 +269,16 @@ async def _open_site(
                     newcomers=Newcomers(log=planning.log, run_id=run_id, seen_to=planned.seen_to),
                     durations=Durations(step.state for step in planned.plan.steps if step.state is not None),
                 )
+
+
+def _way_out(planned: Planned, wishes: Wishes) -> OpenHttp:
+    """By courier where a run keeps its own event loop busy, and there is a core to spare."""
+    steps = sum(step.action in CHANGING for step in planned.plan.steps)
+    if wishes.jobs >= MANY_JOBS and steps >= MANY_STEPS and len(os.sched_getaffinity(0)) > 1:
+        from runner.client.courier.http import open_courier_http
+
+        return lambda endpoint, connections: open_courier_http(endpoint, connections=connections)
+    return lambda endpoint, connections: open_http(endpoint, connections=connections)
 
 
 def _say(text: str) -> None:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import IO
 
-import aiohttp
-
 from runner.client.api import ConversionApi, refusal
 from runner.client.digest import BLOCK_BYTES, Digests, Hasher
 from runner.client.errors import (
@@ -20,7 +18,7 @@ from runner.client.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
-from runner.client.http import FOREIGN, is_success, read_whole, translated
+from runner.client.http import FOREIGN, Response, is_success, read_whole, translated
 from runner.client.pacing import Backoff
 from runner.client.packed import Unpacking, coding_of, is_called_so, is_known
 from runner.client.redirects import opened
@@ -30,6 +28,7 @@ from runner.wire.job import JobOutput
 
 Progress = Callable[[int], None]
 _WITH_A_FILE = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
+SMALL_BYTES = 128 << 10  # so many, announced, are no burden in memory
 MOST_SPOILT = 2  # whole downloads with wrong bytes: each counts against the limit, and a person may want some, too
 
 
@@ -92,7 +91,9 @@ class Download:
         sent = self._headers()
         try:
             hidden = self.api.hidden
-            async with opened(self.api.http, self.output.uri, sent=sent, doing=doing, hidden=hidden) as response:
+            async with opened(
+                self.api.http, self.output.uri, sent=sent, doing=doing, hidden=hidden, is_small=self._is_small
+            ) as response:
                 if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     self._start_over()
                 if response.status not in _WITH_A_FILE:
@@ -115,9 +116,7 @@ class Download:
         finally:
             self._whole += whole
 
-    async def _no_file(
-        self, response: aiohttp.ClientResponse, doing: str, sent: Mapping[str, str]
-    ) -> ApiError | AuthenticationError:
+    async def _no_file(self, response: Response, doing: str, sent: Mapping[str, str]) -> ApiError | AuthenticationError:
         if is_success(response.status):
             return CorruptDownloadError(f"{doing}: {response.status}, an answer without a file")
         return refusal(await read_whole(response), doing=doing, hidden=self.api.hidden, sent=sent)
@@ -133,7 +132,7 @@ class Download:
                 sent["If-Range"] = self._etag
         return sent
 
-    def _is_the_rest(self, response: aiohttp.ClientResponse) -> bool:
+    def _is_the_rest(self, response: Response) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
         have, etag, total = self._hasher.size_bytes, _sendable(response.headers.get("ETag", "")), _total_of(response)
         if response.status != HTTPStatus.PARTIAL_CONTENT:
@@ -144,7 +143,7 @@ class Download:
             return False
         return bool(response.headers.get("Content-Range", "").startswith(f"bytes {have}-"))
 
-    def _note(self, response: aiohttp.ClientResponse) -> None:
+    def _note(self, response: Response) -> None:
         """What the head says of the file that comes now, or of its rest."""
         total = _total_of(response)
         self._etag = _sendable(response.headers.get("ETag", ""))
@@ -177,7 +176,7 @@ class Download:
         self._start_over()
         return CorruptDownloadError(f"{self.output.filename!r}: {why}{packed}")
 
-    async def _write(self, response: aiohttp.ClientResponse) -> None:
+    async def _write(self, response: Response) -> None:
         """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
         gathered = bytearray()
         try:
@@ -216,6 +215,10 @@ class Download:
         self._hasher.add(block)
         if self.progress is not None and block:
             self.progress(len(block))
+
+    @property
+    def _is_small(self) -> bool:
+        return 0 < self.output.size_bytes <= SMALL_BYTES
 
     @property
     def _size_bytes(self) -> int:
@@ -260,13 +263,13 @@ def _sendable(etag: str) -> str:
     return etag if etag.isascii() and etag.isprintable() else ""
 
 
-def _is_from_the_start(response: aiohttp.ClientResponse) -> bool:
+def _is_from_the_start(response: Response) -> bool:
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return True
     return bool(response.headers.get("Content-Range", "").startswith("bytes 0-"))
 
 
-def _total_of(response: aiohttp.ClientResponse) -> int | None:
+def _total_of(response: Response) -> int | None:
     """The size of the whole as the head of an answer says it."""
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         return None if "Transfer-Encoding" in response.headers else response.content_length
@@ -274,7 +277,7 @@ def _total_of(response: aiohttp.ClientResponse) -> int | None:
     return int(total) if total.isascii() and total.isdigit() else None
 
 
-def _coding_of(response: aiohttp.ClientResponse) -> str:
+def _coding_of(response: Response) -> str:
     return coding_of(response.headers.get("Content-Encoding", ""))
 
 

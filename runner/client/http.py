@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import aiohttp
 import certifi
@@ -71,14 +71,34 @@ def is_success(status: int) -> bool:
     return 200 <= status < 300
 
 
-async def read_whole(response: aiohttp.ClientResponse) -> Answer:
+class Body(Protocol):
+    def is_eof(self) -> bool: ...
+    def iter_any(self) -> AsyncIterator[bytes]: ...
+
+
+class Response(Protocol):
+    """What is used of an answer as aiohttp gives it, whose body comes bit by bit. Reading it raises FOREIGN."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content_length(self) -> int | None: ...
+    @property
+    def content(self) -> Body: ...
+    async def read(self) -> bytes: ...
+    def close(self) -> None: ...
+
+
+async def read_whole(response: Response) -> Answer:
     """An answer that is no file: bounded in time and size. Raises FOREIGN."""
     if response.content.is_eof() and _is_bounded(response):  # it came with its head: there is nothing to wait for
         return await _bounded(response)
     return await _within(ANSWER_TIMEOUT_S, _bounded(response))
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> Answer:
+async def _bounded(response: Response) -> Answer:
     if _is_bounded(response):  # the usual answer, which comes at once
         return Answer(status=response.status, headers=response.headers, content=await response.read())
     content = bytearray()
@@ -90,7 +110,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> Answer:
     return Answer(status=response.status, headers=response.headers, content=bytes(content))
 
 
-def _is_bounded(response: aiohttp.ClientResponse) -> bool:
+def _is_bounded(response: Response) -> bool:
     length, headers = response.content_length, response.headers
     if length is None or "Content-Encoding" in headers or "Transfer-Encoding" in headers:
         return False
@@ -107,13 +127,13 @@ async def _within(seconds: float, answering: Coroutine[Any, Any, Answer]) -> Ans
         raise _SlowAnswerError from None
 
 
-class _Opening(AbstractAsyncContextManager[aiohttp.ClientResponse]):
+class _Opening(AbstractAsyncContextManager[Response]):
     """A request of aiohttp's. UnicodeError is a ValueError, too: addresses and tokens come from the server."""
 
     def __init__(self, request: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> None:
         self._request = request
 
-    async def __aenter__(self) -> aiohttp.ClientResponse:
+    async def __aenter__(self) -> Response:
         try:
             return await self._request.__aenter__()
         except ValueError as error:
@@ -169,9 +189,19 @@ class Http:
             return await read_whole(response)
 
     def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        """The head of the answer; its body is read by whoever asks, with `raw` as it came, packed or not."""
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: Content | None = None,
+        raw: bool = False,
+        is_small: bool = False,  # noqa: ARG002 - it may come whole as well
+    ) -> AbstractAsyncContextManager[Response]:
+        """The head of the answer; its body is read by whoever asks, with `raw` as it came, packed or not.
+
+        is_small  whether the body is said to fit into memory with many others
+        """
         return _Opening(
             self._session.request(
                 method,
@@ -222,15 +252,50 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def translated(error: aiohttp.ClientError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
-    """`error` as ours. Only a connection that was never made proves that nothing was sent."""
+Kind = Literal["no address", "no connection", "endless", "no answer"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What a foreign error comes to, in words of ours. Only what never got a connection was surely not sent."""
+
+    kind: Kind
+    words: str
+
+
+class CarriedError(aiohttp.ClientError):
+    """A foreign error that another process met for us."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.words)
+        self.told = told
+
+
+def told(error: aiohttp.ClientError) -> Told:
+    if isinstance(error, CarriedError):
+        return error.told
+    kind: Kind = "no answer"
     if isinstance(error, _NO_ADDRESS):
-        return ApiUnreachableError(f"{doing}: {spoken(error)}; nothing was sent")
-    if isinstance(error, _NEVER_CONNECTED):
-        return ApiUnreachableError(f"{doing}: no connection ({spoken(error)}); nothing was sent")
-    if isinstance(error, _LongAnswerError):
-        return OversizeAnswerError(f"{doing}: {spoken(error)}")
-    return OutcomeUnknownError(f"{doing}: no answer ({spoken(error)})")
+        kind = "no address"
+    elif isinstance(error, _NEVER_CONNECTED):
+        kind = "no connection"
+    elif isinstance(error, _LongAnswerError):
+        kind = "endless"
+    return Told(kind=kind, words=spoken(error))
+
+
+def translated(error: aiohttp.ClientError, *, doing: str) -> ApiUnreachableError | OutcomeUnknownError:
+    """`error` as ours."""
+    said = told(error)
+    match said.kind:
+        case "no address":
+            return ApiUnreachableError(f"{doing}: {said.words}; nothing was sent")
+        case "no connection":
+            return ApiUnreachableError(f"{doing}: no connection ({said.words}); nothing was sent")
+        case "endless":
+            return OversizeAnswerError(f"{doing}: {said.words}")
+        case "no answer":
+            return OutcomeUnknownError(f"{doing}: no answer ({said.words})")
 
 
 def spoken(error: aiohttp.ClientError) -> str:

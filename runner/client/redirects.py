@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urljoin, urlsplit
 
-import aiohttp
-
 from runner.client.api import REDIRECTS
 from runner.client.errors import RefusedError
 from runner.client.hidden import Hidden
-from runner.client.http import Http
+from runner.client.http import Http, Response
 from runner.wire import headers
 
 MOST_REDIRECTS = 5
@@ -19,15 +17,15 @@ MOST_REDIRECTS = 5
 
 @asynccontextmanager
 async def opened(
-    http: Http, url: str, *, sent: Mapping[str, str], doing: str, hidden: Hidden
-) -> AsyncIterator[aiohttp.ClientResponse]:
+    http: Http, url: str, *, sent: Mapping[str, str], doing: str, hidden: Hidden, is_small: bool = False
+) -> AsyncIterator[Response]:
     """The answer at the end of all redirects, its body as it came. Raises FOREIGN, and RefusedError for a redirect that
     isn't followed.
 
     The password of a download stays with the host that the job named. Addresses on the way may be signed: `hidden`.
     """
     for redirects in range(MOST_REDIRECTS + 1):
-        async with http.open("GET", url, headers=sent, raw=True) as response:
+        async with http.open("GET", url, headers=sent, raw=True, is_small=is_small) as response:
             onward = _onward(url, response, doing=doing)
             if onward is None:
                 yield response
@@ -40,7 +38,7 @@ async def opened(
         url = onward
 
 
-def _onward(url: str, response: aiohttp.ClientResponse, *, doing: str) -> str | None:
+def _onward(url: str, response: Response, *, doing: str) -> str | None:
     location = response.headers.get("Location", "")
     if response.status not in REDIRECTS or not location:
         return None
@@ -58,6 +56,6 @@ def _onward(url: str, response: aiohttp.ClientResponse, *, doing: str) -> str | 
     return onward
 
 
-def _not_followed(response: aiohttp.ClientResponse, why: str, *, doing: str) -> RefusedError:
+def _not_followed(response: Response, why: str, *, doing: str) -> RefusedError:
     """`why` names hosts alone: what stands behind them may be a secret."""
     return RefusedError(f"{doing}: {response.status}, {why}", status=response.status)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -137,6 +139,36 @@ def test_a_run_that_was_killed_is_finished_by_the_next_and_starts_each_job_once(
     assert not [name for name in desk.delivered() if name.endswith(".part")]
     assert [entry.starts for entry in desk.book() if entry.starts] == [1] * 10
     assert "Nothing to do: 10 done before." in desk.runner("run", ".", "-v").err
+
+
+def couriers(run: int) -> set[int]:
+    """The processes that carry requests of this run."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == run and "runner.client.courier" in (process / "cmdline").read_text():
+                found.add(int(process.name))
+    return found
+
+
+def test_a_big_run_has_its_requests_carried_and_is_finished_by_the_next_when_both_are_killed(desk: Desk) -> None:
+    count = 220
+    many(desk, count, target="jpg", size=(20, 10))
+    with desk.start("run", ".", "--jobs", "32") as process:
+        until(lambda: len(desk.delivered()) > 5 or process.poll() is not None, what="the first results")
+        (courier,) = couriers(process.pid)
+        os.kill(courier, signal.SIGKILL)  # what it carried may have been heard or not
+        until(lambda: len(desk.delivered()) > 60 or process.poll() is not None, what="further results")
+        process.kill()
+        process.communicate()
+    assert 0 < len(desk.delivered()) < count
+
+    done = desk.runner("run", ".", "--jobs", "32", "--format", "json")
+
+    assert done.code == 0
+    assert len(desk.delivered()) == count
+    assert [entry.starts for entry in desk.book() if entry.starts] == [1] * count
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from runner.client.api import ConversionApi
+from runner.client.courier.http import open_courier_http
 from runner.client.endpoint import Endpoint
 from runner.client.http import open_http
 
@@ -186,6 +187,13 @@ class Stage:
     rogue = staticmethod(rogue)
     play = staticmethod(play)
     date = staticmethod(format_datetime)
+
+
+@pytest.fixture(params=["from here", "by courier"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenes are played with requests from here, and with such as another process carries."""
+    if request.param == "by courier":
+        monkeypatch.setattr("tests.client.conftest.open_http", open_courier_http)
 
 
 @pytest.fixture(scope="session")

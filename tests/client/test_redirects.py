@@ -15,6 +15,8 @@ from runner.client.redirects import MOST_REDIRECTS, _onward
 from runner.client.transfer import Transfer
 from runner.wire.job import JobOutput
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 PASSWORD = "canarypassword"
 LOCK = "x-api2convert-download-password"
 

@@ -13,6 +13,8 @@ from runner.client.errors import CorruptDownloadError
 from runner.client.transfer import Transfer
 from runner.wire.job import JobOutput
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 BYTES = bytes(range(256)) * 40
 OTHER = BYTES[::-1]
 HALF = len(BYTES) // 2

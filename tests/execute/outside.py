@@ -11,13 +11,12 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
 import apsw
 import psycopg
 
@@ -27,8 +26,9 @@ from runner.cli.planning import open_planning
 from runner.cli.prepare import load
 from runner.cli.running import Wishes, carry_out
 from runner.cli.session import Outside
+from runner.client.courier.http import open_courier_http
 from runner.client.endpoint import Endpoint
-from runner.client.http import CALL_TIMEOUT_S, Content, Http, open_http
+from runner.client.http import CALL_TIMEOUT_S, Answer, Content, Http, Response, open_http
 from runner.errors import RunnerError
 from runner.execute.claims import LEASE_S
 from runner.execute.progress import Silent
@@ -70,6 +70,7 @@ class Order:
     halt: bool = False
     sweep: bool = False
     run_log: str = ""
+    courier: bool = False
 
 
 def _between_transactions(order: Order) -> None:
@@ -120,8 +121,9 @@ class Trap:
 
     @asynccontextmanager
     async def open_http(self, endpoint: Endpoint, connections: int) -> AsyncIterator[Http]:
-        async with open_http(endpoint, connections=connections) as http:
-            yield CountingHttp(http, self)
+        opened = open_courier_http if self.order.courier else open_http
+        async with opened(endpoint, connections=connections) as http:
+            yield CountingCourier(http, self) if self.order.courier else CountingHttp(http, self)
 
     def watch_files(self) -> None:
         """Points before every step that makes, names, renames or removes a file of the results, or syncs its folder."""
@@ -154,18 +156,54 @@ class CountingHttp(Http):
         self._call_timeout_s = CALL_TIMEOUT_S
 
     def open(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: Content | None = None, raw: bool = False
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._opened(method, url, headers, content, raw=raw)
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: Content | None = None,
+        raw: bool = False,
+        is_small: bool = False,
+    ) -> AbstractAsyncContextManager[Response]:
+        return self._opened(method, url, headers, content, raw=raw, is_small=is_small)
 
     @asynccontextmanager
     async def _opened(
-        self, method: str, url: str, headers: Mapping[str, str], content: Content | None, *, raw: bool
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: Content | None,
+        *,
+        raw: bool,
+        is_small: bool,
+    ) -> AsyncIterator[Response]:
         self._trap.pass_by(f"before {_call(method, url)}")
-        async with self._below.open(method, url, headers=headers, content=content, raw=raw) as response:
+        async with self._below.open(
+            method, url, headers=headers, content=content, raw=raw, is_small=is_small
+        ) as response:
             self._trap.pass_by(f"after {_call(method, url)}")
             yield response
+
+
+class CountingCourier(CountingHttp):
+    """The same for requests that another process carries, which come back whole."""
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
+    ) -> Answer:
+        self._trap.pass_by(f"before {_call(method, url)}")
+        answer = await self._below.request(method, url, headers=headers, content=content)
+        self._trap.pass_by(f"after {_call(method, url)}")
+        return answer
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
+    ) -> Answer:
+        self._trap.pass_by(f"before {_call(method, url)}")
+        answer = await self._below.send(method, url, headers=headers, content=content)
+        self._trap.pass_by(f"after {_call(method, url)}")
+        return answer
 
 
 class CountingProgress(Silent):

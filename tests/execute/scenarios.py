@@ -31,6 +31,7 @@ class Scene:
     attempts: int = 1
     exit_code: int = 0
     run_log: str = ""
+    courier: bool = False
 
     def order(self, endpoint: str) -> Order:
         """To run it; several runs at once need a `result` each."""
@@ -40,6 +41,7 @@ class Scene:
             state=str(self.state),
             result=str(self.folder / "result.json"),
             run_log=self.run_log,
+            courier=self.courier,
         )
 
     @property

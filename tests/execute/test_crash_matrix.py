@@ -16,7 +16,7 @@ from queue import SimpleQueue
 import pytest
 
 from tests.execute.lab import Ended, Forge, Server, Web, judge
-from tests.execute.scenarios import SCENES, Build, Scene
+from tests.execute.scenarios import SCENES, Build, Scene, upload
 
 # Points at which a run of each scene is killed. These numbers may grow with the protocol; one that shrinks means
 # that a durable line or a call went missing, or that this test no longer sees it.
@@ -28,7 +28,15 @@ POINTS = {
     "broken_with_retry": 46,
     "equal_bytes": 46,  # the second address gets a copy, without a download of its own
     "budgeted": 41,
+    "upload_by_courier": 41,
 }
+
+
+def upload_by_courier(folder: Path, seed: int, web: str) -> Scene:
+    return replace(upload(folder, seed, web), courier=True)
+
+
+ALL = (*SCENES, upload_by_courier)
 
 
 def points_of(passed: list[str]) -> Iterator[tuple[str, int]]:
@@ -40,11 +48,11 @@ def points_of(passed: list[str]) -> Iterator[tuple[str, int]]:
             yield point, counts[point]
 
 
-@pytest.mark.parametrize("build", SCENES, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", ALL, ids=lambda build: build.__name__)
 def test_a_run_killed_anywhere_is_finished_by_the_next_and_bought_once(
     build: Build, server: Server, web: Web, lanes: list[Forge], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    number = SCENES.index(build) * 1000
+    number = ALL.index(build) * 1000
     free: SimpleQueue[Forge] = SimpleQueue()
     for lane in lanes:
         free.put(lane)
