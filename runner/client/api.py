@@ -143,7 +143,7 @@ class ConversionApi:
     def _read(self, document: Json, *, asked_for: str = "") -> Job:
         """A job that was asked for keeps the id by which we know it, however the answer writes it."""
         job = self.hidden.mask_job(read_job(document))
-        return replace(job, id=asked_for) if job.id and asked_for else job
+        return replace(job, id=asked_for) if job.id and asked_for not in ("", job.id) else job
 
     async def _call(
         self,

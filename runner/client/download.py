@@ -19,7 +19,7 @@ from runner.client.errors import (
     RefusedError,
 )
 from runner.client.http import FOREIGN, Response, is_success, read_whole, translated
-from runner.client.pacing import Backoff
+from runner.client.pacing import Backoff, Patience
 from runner.client.packed import Unpacking, coding_of, is_called_so, is_known
 from runner.client.redirects import opened
 from runner.errors import AuthenticationError
@@ -27,7 +27,8 @@ from runner.wire import headers
 from runner.wire.job import JobOutput
 
 Progress = Callable[[int], None]
-_WITH_A_FILE = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, HTTPStatus.PARTIAL_CONTENT})
+_PART = HTTPStatus.PARTIAL_CONTENT
+_WITH_A_FILE = frozenset({HTTPStatus.OK, HTTPStatus.NON_AUTHORITATIVE_INFORMATION, _PART})
 SMALL_BYTES = 128 << 10  # so many, announced, are no burden in memory
 MOST_SPOILT = 2  # whole downloads with wrong bytes: each counts against the limit, and a person may want some, too
 
@@ -62,7 +63,7 @@ class Download:
         Raises CorruptDownloadError where size or checksum are not the announced ones in the end, GoneError and
         its like where the server refuses, OutcomeUnknownError where it stops answering.
         """
-        patience = Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).patience(self.api.rng)
+        patience = None
         while True:
             try:
                 await self._fetch_rest()
@@ -70,11 +71,15 @@ class Download:
             except ApiError as error:
                 if not _is_passing(error) or self._spoilt >= MOST_SPOILT:
                     raise
+                patience = patience or self._patience()
                 wait_s = patience.next_s(error.retry_after_s)
                 if wait_s is None:
                     raise
                 self._require_another(error)
                 await self.api.sleep(wait_s)
+
+    def _patience(self) -> Patience:
+        return Backoff(tries=self.tries - 1, first_s=0.2, most_s=10.0).patience(self.api.rng)
 
     def _require_another(self, error: ApiError) -> None:
         """Raise where going on means from the first byte, which the job's own limit doesn't allow once more."""
@@ -94,9 +99,9 @@ class Download:
             async with opened(
                 self.api.http, self.output.uri, sent=sent, doing=doing, hidden=hidden, is_small=self._is_small
             ) as response:
-                if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    self._start_over()
                 if response.status not in _WITH_A_FILE:
+                    if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                        self._start_over()
                     whole = False
                     raise await self._no_file(response, doing, sent)
                 if not self._is_the_rest(response):
@@ -134,9 +139,10 @@ class Download:
 
     def _is_the_rest(self, response: Response) -> bool:
         """Whether the answer goes on where we are. Source: RFC 9110, section 14.4."""
-        have, etag, total = self._hasher.size_bytes, _sendable(response.headers.get("ETag", "")), _total_of(response)
-        if response.status != HTTPStatus.PARTIAL_CONTENT:
+        have = self._hasher.size_bytes
+        if response.status != _PART:
             return have == 0
+        etag, total = _sendable(response.headers.get("ETag", "")), _total_of(response)
         if (self._etag and etag and etag != self._etag) or (have and self._coding != _coding_of(response)):
             return False  # another file by now: all of it should have come, says If-Range
         if total is not None and self._total not in (None, total):
@@ -147,7 +153,7 @@ class Download:
         """What the head says of the file that comes now, or of its rest."""
         total = _total_of(response)
         self._etag = _sendable(response.headers.get("ETag", ""))
-        self._is_part = response.status == HTTPStatus.PARTIAL_CONTENT
+        self._is_part = response.status == _PART
         if total is not None:
             self._total = total
         if self._hasher.size_bytes == 0:
@@ -178,6 +184,9 @@ class Download:
 
     async def _write(self, response: Response) -> None:
         """Blocks are gathered to a useful size first: a thread for every network read would cost more than it."""
+        if self._unpacking is None and response.content.is_eof():  # it came with its head, as a small file does
+            self._keep_block(await response.read())
+            return
         gathered = bytearray()
         try:
             async for block in response.content.iter_any():
@@ -264,14 +273,14 @@ def _sendable(etag: str) -> str:
 
 
 def _is_from_the_start(response: Response) -> bool:
-    if response.status != HTTPStatus.PARTIAL_CONTENT:
+    if response.status != _PART:
         return True
     return bool(response.headers.get("Content-Range", "").startswith("bytes 0-"))
 
 
 def _total_of(response: Response) -> int | None:
     """The size of the whole as the head of an answer says it."""
-    if response.status != HTTPStatus.PARTIAL_CONTENT:
+    if response.status != _PART:
         return None if "Transfer-Encoding" in response.headers else response.content_length
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     return int(total) if total.isascii() and total.isdigit() else None

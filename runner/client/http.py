@@ -230,7 +230,6 @@ async def open_http(
         connector=_connector(endpoint, connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        skip_auto_headers=("Content-Type",),
     ) as session:
         yield Http(session, read_timeout_s=read_timeout_s, call_timeout_s=call_timeout_s)
 

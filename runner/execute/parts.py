@@ -107,12 +107,13 @@ class Part:
 
 def _nameless(folder: Path) -> int | None:
     """A file without a name that can be given one, None where that can't be had."""
-    return _open_nameless(folder) if _can_be_named(folder) else None
+    return _open_nameless(folder) if _can_be_named(str(folder)) else None
 
 
 @lru_cache(maxsize=4096)
-def _can_be_named(folder: Path) -> bool:
+def _can_be_named(address: str) -> bool:
     """Whether a file can go without a name here, and get one later: tried, for file systems and sandboxes differ."""
+    folder = Path(address)
     number = _open_nameless(folder)
     if number is None:
         return False
