@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runner.wire.addresses import confidential
-from runner.wire.job import Job, UserError
+from runner.wire.job import Job, UserError, code_of
+from runner.wire.status import is_known
 from runner.wire.values import Json
 
 # Shorter values are no secrets, and hiding them would make any text unreadable.
@@ -49,13 +50,24 @@ class Hidden:
         return {begin for at in range(len(text)) if (begin := text[at : at + LEAST]) in self._values}
 
     def mask_job(self, job: Job) -> Job:
-        """The job, whose own secrets are hidden from now on."""
+        """The job, whose own secrets are hidden from now on, without any in what is told of it."""
         self.add(job.token)
         for output in job.outputs:
             self.add_address(output.uri)
-        if not (job.errors or job.warnings):
+        info = self.mask(job.info)
+        if is_known(job.status) and info == job.info and not (job.errors or job.warnings):
             return job
-        return replace(job, errors=self._each(job.errors), warnings=self._each(job.warnings))
+        return replace(
+            job,
+            status=self._status(job),
+            info=info,
+            errors=self._each(job.errors),
+            warnings=self._each(job.warnings),
+        )
+
+    def _status(self, job: Job) -> str:
+        """One that nobody knows is told; in small letters a secret wouldn't be known for one."""
+        return job.status if is_known(job.status) else self.mask(code_of(job.document)).lower()
 
     def _each(self, errors: tuple[UserError, ...]) -> tuple[UserError, ...]:
         return tuple(replace(error, message=self.mask(error.message)) for error in errors)

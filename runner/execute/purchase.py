@@ -20,7 +20,7 @@ from runner.execute.password import download_password, require_sendable
 from runner.execute.presence import is_void
 from runner.execute.staging import create_body, later_inputs, unlike
 from runner.execute.starting import Start
-from runner.execute.work import Work
+from runner.execute.work import Work, hide_queries
 from runner.plan import Action
 from runner.runlog import (
     Abandoned,
@@ -92,7 +92,7 @@ class Purchase:
         payload = self.work.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self.work.resolve)
         require_sendable(download_password(body))  # what can't be fetched isn't bought
-        self.work.hide_queries(body)
+        hide_queries(body, hidden=self.work.site.api.hidden)
         await self.work.log(
             Intent(
                 key=self.work.job.key,

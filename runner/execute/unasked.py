@@ -17,6 +17,7 @@ from runner.execute.outcome import Outcome, Status, Trouble
 from runner.execute.presence import find_job, is_void
 from runner.execute.shown import cost_of, reasons, unknown_cost
 from runner.execute.site import Site
+from runner.execute.work import hide_queries
 from runner.plan import Step, results_left
 from runner.runlog import Abandoned, Event, Lost, Refused, Started
 from runner.state import UNDER_WAY, KeyState, Stage
@@ -28,6 +29,7 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
     state = claim.state
     if state is None or state.stage not in UNDER_WAY:
         return _outcome(step, Status.SKIPPED, said="another run has seen to it")
+    hide_queries(state.payload, hidden=site.api.hidden)
     job = await find_job(site.api, state.job_id, sleep=site.sleep)
     if job is not None and state.stage is Stage.STARTING:
         job = await _started(site, step, job, state, claim)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from runner.client.hidden import Hidden
 from runner.errors import InvalidError
 from runner.execute.presence import find_job
 from runner.execute.site import Site
@@ -46,14 +47,7 @@ class Work:
     def hide_secrets(self, payload: Mapping[str, Json]) -> None:
         """An earlier run told the server these; what can't be resolved any more can't be hidden either."""
         with suppress(InvalidError):
-            self.hide_queries(fill_secrets(dict(payload), self.resolve))
-
-    def hide_queries(self, body: JsonObject) -> None:
-        """What stands behind the ? of a source or a callback may be a signature, and before its @ a password."""
-        inputs = (as_object(entry) for entry in as_list(body.get("input")))
-        sources = (entry.get("source") for entry in inputs if entry.get("type", "remote") == "remote")
-        for address in (*sources, body.get("callback")):
-            self.site.api.hidden.add_address(as_text(address))
+            hide_queries(fill_secrets(dict(payload), self.resolve), hidden=self.site.api.hidden)
 
     def budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""
@@ -74,3 +68,11 @@ class Work:
 
     def moved(self, size_bytes: int) -> None:
         self.site.progress.moved(self.steps[0], size_bytes)
+
+
+def hide_queries(body: Mapping[str, Json], *, hidden: Hidden) -> None:
+    """What stands behind the ? of a source or a callback may be a signature, and before its @ a password."""
+    inputs = (as_object(entry) for entry in as_list(body.get("input")))
+    sources = (entry.get("source") for entry in inputs if entry.get("type", "remote") == "remote")
+    for address in (*sources, body.get("callback")):
+        hidden.add_address(as_text(address))

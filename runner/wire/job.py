@@ -80,7 +80,7 @@ def read_job(document: Json) -> Job:
     return Job(
         id=as_id(job.get("id")),
         token=as_text(job.get("token")),
-        status=as_text(status.get("code")).strip().lower(),
+        status=code_of(job).lower(),
         info=as_text(status.get("info")),
         server=as_text(job.get("server")),
         spent=as_credits(job.get("spent")),
@@ -89,6 +89,11 @@ def read_job(document: Json) -> Job:
         outputs=tuple(_output(row) for row in as_list(job.get("output"))),
         document=job,
     )
+
+
+def code_of(document: JsonObject) -> str:
+    """The status as it is written; "" where there is none."""
+    return as_text(as_object(document.get("status")).get("code")).strip()
 
 
 def _error(row: Json) -> UserError:

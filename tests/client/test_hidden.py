@@ -72,6 +72,16 @@ def test_neither_key_nor_token_nor_signature_is_in_what_a_job_says(stage: Any, k
     assert said.message == "for ***, ***: http://h/o?***"
 
 
+def test_no_secret_is_in_how_a_job_is_said_to_be(stage: Any) -> None:
+    said = {"code": "Held-CanaryToken", "info": f"for {stage.key}, CanaryToken, http://h/o?sig=canarysigned"}
+    job = {"id": "j1", "token": "CanaryToken", "status": {"code": "created"}}
+    shown = {**job, "status": said, "output": [{"id": "o", "uri": "http://h/o?sig=canarysigned"}]}
+
+    seen = stage.play(made_and_failed, stage.reply(201, job), stage.reply(200, shown)).value
+
+    assert (seen.status, seen.info) == ("held-***", "for ***, ***, http://h/o?***")
+
+
 def test_no_secret_is_in_a_refusal_not_even_the_half_of_one(stage: Any) -> None:
     job = {"id": "j1", "token": "canarytoken" * 30, "status": {"code": "created"}}
 

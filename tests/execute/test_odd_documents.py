@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -155,3 +156,35 @@ def test_why_a_job_failed_is_told_whatever_form_it_has(
         ended = run(scene, api, lanes[0])
 
     assert [error["message"] for error in ended.jobs[0]["errors"]] == [said]
+
+
+SIGNED = {"input": [{"type": "remote", "source": "http://example.com/a.txt?sig=canarysigned"}]}
+
+
+class Chatty(Hosted):
+    """Repeats what it was told, where it gives no reason."""
+
+    def finish(self, job: Document) -> None:
+        info = f"the token is {job['token']}, the source {job['input'][0]['source']}"
+        job.update(status={"code": "failed", "info": info}, errors=[{"source": "conversion", "code": 7}])
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_neither_report_nor_log_has_a_secret_of_what_a_job_says_of_its_end(
+    asked_for: bool, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = texts(tmp_path, 1, **SIGNED)
+
+    with hosting(Chatty()) as api:
+        lanes[0].run(replace(scene.order(api.base_url), point="before GET /v2/jobs/*"))
+        if not asked_for:
+            scene.recipe.write_text(scene.recipe.read_text().replace('"pdf"', '"png"'))
+        ended = run(scene, api, lanes[0])
+        tokens = [job["token"] for job in api.jobs.values()]
+
+    with open_log(scene.state / "runs.db") as log:
+        logged = [error["message"] for state in log.states().values() for error in state.errors]
+    said = "the API gives no reason, and calls the job 'failed' (the token is ***, the source http://example.com/a.txt?***)"
+    assert set(logged) == {said}
+    assert [error["message"] for job in ended.jobs for error in job["errors"]] == logged
+    assert not any(secret in str(ended.outcome) for secret in (*tokens, "canarysigned"))
