@@ -37,7 +37,7 @@ from runner.client.said import error_code, what_it_says
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import Job, read_job
-from runner.wire.values import Json, JsonObject, as_id, as_list, as_object, as_text, folded_id
+from runner.wire.values import Json, JsonObject, as_id, as_list, as_object, as_text, as_written_count, folded_id
 
 Sleep = Callable[[float], Awaitable[None]]
 REPEATABLE = frozenset({"GET", "HEAD", "DELETE", "PATCH"})
@@ -282,7 +282,7 @@ def _now_there(response: Answer) -> datetime:
     """The time by the server's own clock: a date in Retry-After is one of its, and ours may be off."""
     try:
         there = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return datetime.now(UTC)
     return there if there.tzinfo else there.replace(tzinfo=UTC)
 
@@ -298,7 +298,7 @@ def _worth_repeating(error: ApiError, method: str, waits_for_a_place: bool) -> b
 
 def _count(heard: Sequence[Answer]) -> int | None:
     said = heard[-1].headers.get(headers.TOTAL_COUNT, "") if heard else ""
-    return int(said) if said.isascii() and said.isdigit() else None
+    return as_written_count(said)
 
 
 def _is_id(text: str) -> bool:

@@ -25,6 +25,7 @@ from runner.client.redirects import opened
 from runner.errors import AuthenticationError
 from runner.wire import headers
 from runner.wire.job import JobOutput
+from runner.wire.values import as_written_count
 
 Progress = Callable[[int], None]
 _PART = HTTPStatus.PARTIAL_CONTENT
@@ -282,8 +283,7 @@ def _total_of(response: Response) -> int | None:
     """The size of the whole as the head of an answer says it."""
     if response.status != _PART:
         return None if "Transfer-Encoding" in response.headers else response.content_length
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    return int(total) if total.isascii() and total.isdigit() else None
+    return as_written_count(response.headers.get("Content-Range", "").rpartition("/")[2])
 
 
 def _coding_of(response: Response) -> str:

@@ -43,13 +43,17 @@ def folded_id(job_id: str) -> str:
 
 
 def as_int(value: Json) -> int:
-    """Whole number; strings of digits count (the API's statistics are all strings), the rest is 0."""
+    """Whole number; strings of digits count (the API's statistics are all strings), the rest is 0.
+
+    Never more than JSON and databases take, which is 64 bits.
+    """
     try:
-        return int(value)
+        return min(max(int(value), -_MOST_INT), _MOST_INT)
     except (TypeError, ValueError, OverflowError):
         return 0
 
 
+_MOST_INT = (1 << 63) - 1
 MOST_COUNT = 1 << 48  # so many are a mistake or a lie, and sums of them still fit a database
 
 
@@ -58,6 +62,13 @@ def as_count(value: Json) -> int:
     return min(max(as_int(value), 0), MOST_COUNT)
 
 
+def as_written_count(text: str) -> int | None:
+    """How many, as a header writes it: digits alone. None for anything else, and for more than there can be."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+    return int(text) if is_number and int(text) <= MOST_COUNT else None
+
+
+_MOST_DIGITS = 100  # far below where Python refuses to read on
 _DECIMAL = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40}|,[0-9]{1,2})?")
 
 

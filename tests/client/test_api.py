@@ -237,6 +237,25 @@ def test_a_date_in_retry_after_is_read_by_the_clock_that_wrote_it(stage: Any, ou
     assert played.waits == [9.0]
 
 
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", f"Mon, {'9' * 5000} Jan 2026 00:00:00 GMT"]
+)
+def test_a_clock_that_nobody_can_read_is_none(stage: Any, date: str) -> None:
+    played = stage.play(read, stage.reply(429, Retry_After="9", Date=date), stage.reply(200, JOB))
+
+    assert (played.error, played.waits) == (None, [9.0])
+
+
+@pytest.mark.parametrize(("said", "count"), [("12", 12), ("9" * 5000, None), ("9" * 50, None), ("-1", None)])
+def test_a_count_of_jobs_that_can_not_be_is_none(stage: Any, said: str, count: int | None) -> None:
+    async def listed(scene: Any) -> Any:
+        return await scene.api.jobs()
+
+    page = stage.play(listed, stage.reply(200, [JOB], X_Count=said)).value
+
+    assert (len(page.jobs), page.count) == (1, count)
+
+
 def test_a_server_in_trouble_is_given_the_time_it_asks_for(stage: Any) -> None:
     played = stage.play(read, stage.reply(503, Retry_After="30"), stage.reply(200, JOB))
 

@@ -140,6 +140,8 @@ def test_a_first_start_that_is_refused_with_409_is_told_in_the_words_of_the_serv
     ("errors", "said"),
     [
         (["The disk is full"], "The disk is full"),
+        ([{"code": 10**20, "message": "The disk is full"}], "The disk is full"),
+        ([{"code": "9" * 30, "message": "The disk is full"}], "The disk is full"),
         ([{"code": 6005, "message": None}], "the API gives no reason, and calls the job 'failed' (it broke)"),
     ],
 )
