@@ -58,7 +58,7 @@ class Following:
         job_id = job_id or job.id
         line = Started(key=self.work.job.key, attempt=attempt, job_id=job_id)
         if job.ended:
-            return await self._ended(job, attempt=attempt, payload=payload, before=(line,))
+            return await self._ended(job_id, job, attempt=attempt, payload=payload, before=(line,))
         await self.work.log(line)
         return await self.follow(job_id, attempt=attempt, payload=payload, began=began)
 
@@ -71,7 +71,7 @@ class Following:
         except RefusedError as error:
             raise _unfollowed(error) from error
         self.work.site.durations.add(self.work.job.recipe, self.work.site.now() - began)
-        return await self._ended(job, attempt=attempt, payload=payload)
+        return await self._ended(job_id, job, attempt=attempt, payload=payload)
 
     async def _end_of(self, job_id: str, attempt: int, began: float) -> wire.Job:
         site = self.work.site
@@ -106,36 +106,37 @@ class Following:
         return ""
 
     async def _ended(
-        self, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()
+        self, job_id: str, job: wire.Job, *, attempt: int, payload: JsonObject, before: tuple[Event, ...] = ()
     ) -> Ended:
+        """`job` is known by `job_id`: an answer to a start or a look needn't name it."""
         if job.status == StatusCode.COMPLETED and not shows_all(job, payload):
             await self.work.log(*before)
             before = ()
-            job = await self._shown_whole(job, payload)
+            job = await self._shown_whole(job_id, job, payload)
         if job.status == StatusCode.COMPLETED and may_show_more(payload):
             await self.work.log(*before)
             before = ()
-            job = await self._shown_to_the_last(job)
+            job = await self._shown_to_the_last(job_id, job)
         await self.work.log(*before, end_line(job, key=self.work.job.key, attempt=attempt, payload=payload))
-        return Ended(job=job, payload=payload, attempt=attempt)
+        return Ended(job=replace(job, id=job_id), payload=payload, attempt=attempt)
 
-    async def _shown_whole(self, job: wire.Job, payload: JsonObject) -> wire.Job:
+    async def _shown_whole(self, job_id: str, job: wire.Job, payload: JsonObject) -> wire.Job:
         """Once its end is written down, nobody looks for other outputs than those that it names."""
         for wait_s in LOOKS_AGAIN_S:
             await self.work.site.sleep(wait_s)
-            job = await self.work.site.api.job(job.id)
+            job = await self.work.site.api.job(job_id)
             if not job.ended or shows_all(job, payload):
                 break
         if not job.ended:
-            raise OutcomeUnknownError(f"job {job.id} was shown as completed and isn't now; the next run asks again")
+            raise OutcomeUnknownError(f"job {job_id} was shown as completed and isn't now; the next run asks again")
         return job
 
-    async def _shown_to_the_last(self, job: wire.Job) -> wire.Job:
+    async def _shown_to_the_last(self, job_id: str, job: wire.Job) -> wire.Job:
         """Several outputs of one conversion may appear one after another. A look that fails says nothing of them."""
         for wait_s in LOOKS_FOR_MORE_S:
             await self.work.site.sleep(wait_s)
             with suppress(ApiError):
-                seen = await self.work.site.api.job(job.id)
+                seen = await self.work.site.api.job(job_id)
                 if seen.status != StatusCode.COMPLETED or len(seen.outputs) <= len(job.outputs):
                     break
                 job = seen

@@ -90,6 +90,42 @@ def test_what_was_bought_is_delivered_and_booked_once(kind: type[Hosted], lanes:
     assert spent == len(api.happened("charge")) == 5 * api.cost
 
 
+class Hasty(Hosted):
+    """Answers a start with a job that is done, without its id or its outputs."""
+
+    def started(self, job: Document) -> Reply:
+        super().started(job)
+        return Reply(body={"status": {"code": "completed", "info": ""}})
+
+
+class Anonymous(Hasty):
+    """Names no job that was asked for."""
+
+    cost = 3
+
+    def shown(self, job: Document) -> Document:
+        return job if not job["process"] else {name: value for name, value in job.items() if name != "id"}
+
+    def row(self, job: Document) -> Document:
+        return job
+
+
+@pytest.mark.parametrize("kind", [Hasty, Anonymous])
+@pytest.mark.parametrize("several", [True, False])
+def test_an_end_that_is_told_without_an_id_is_that_of_the_job_that_was_asked_for(
+    kind: type[Hosted], several: bool, lanes: list[Forge], tmp_path: Path
+) -> None:
+    options = {"options": {"allow_multiple_outputs": True}} if several else {}
+    scene = texts(tmp_path, 1, conversion=[{"target": "pdf", **options}])
+
+    with hosting(kind()) as api:
+        ended = run(scene, api, lanes[0])
+
+    (job,) = ended.jobs
+    assert (ended.code, job["job_id"], job["spent"]) == (0, *api.happened("start"), api.cost), ended.outcome
+    assert results(scene) == ["0.pdf"]
+
+
 class Nameless(Hosted):
     """Doesn't say which job it made."""
 
