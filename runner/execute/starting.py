@@ -26,7 +26,7 @@ SHOWN_LATE_S = (0.0, 1.0, 2.0, 2.0)  # before each look at a job that was perhap
 START_BACKOFF = Backoff(tries=8, first_s=0.5, most_s=20.0)
 _BOUGHT_NOTHING = {
     True: "nothing was bought",
-    False: "an earlier start got no answer, the job is shown as not started, and the next run starts this very job",
+    False: "a start of it may have been heard, the job is shown as not started, and the next run starts this very job",
 }
 
 
@@ -35,7 +35,7 @@ class _TooManyError(RefusedError):
 
     @classmethod
     def of(cls, error: RefusedError, *, certain: bool) -> _TooManyError:
-        made = cls(str(error), status=error.status, retry_after_s=error.retry_after_s)
+        made = cls(str(error), status=error.status, retry_after_s=error.retry_after_s, hint=error.hint)
         made.certain = certain
         return made
 
@@ -133,14 +133,18 @@ class Start:
         job = await self._shown(error, job_id, attempt)
         if not job.is_unstarted:
             return job
+        raise self._unstarted(error) from error
+
+    def _unstarted(self, error: RefusedError) -> RunnerError:
+        """What a refusal means that is no certain one, while the job is shown as not started."""
         if error.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.work.site.pace.too_many()
-            raise _TooManyError.of(error, certain=False) from error
+            return _TooManyError.of(error, certain=False)
         if error.status in PARKED_STATUSES:
-            raise self._parked(error, certain=False) from error
+            return self._parked(error, certain=False)
         if isinstance(error, GoneError):
-            raise OutcomeUnknownError(f"{error}, although the job is there; the next run asks again") from error
-        raise error
+            return OutcomeUnknownError(f"{error}, although the job is there; the next run asks again")
+        return error
 
     async def _started_before(self, error: RefusedError, job_id: str, attempt: int) -> wire.Job:
         """The job after a 409, which says that it was started before, or that it can't be: the job itself tells which.
@@ -156,6 +160,8 @@ class Start:
         try:
             return await self.work.site.api.start_job(job_id)
         except RefusedError as again:
+            if again.status != HTTPStatus.CONFLICT:
+                return await self._started_all_the_same(again, job_id, attempt)
             said = f"{again}; the job is shown as '{job.status}', and the next run asks for this very job again"
             raise RefusedError(said, status=again.status) from again
 
@@ -184,7 +190,7 @@ class Start:
 
     def _parked(self, error: RefusedError, *, certain: bool) -> ParkedError:
         """Where the refusal isn't `certain` the log parks nothing: the next run asks for this very job."""
-        hint = f"ask again in {_park_s(error):.0f} s, or {ways_out(self.work.job.payload)}" if certain else ""
+        hint = f"ask again in {_park_s(error):.0f} s, or {ways_out(self.work.job.payload)}" if certain else error.hint
         return ParkedError(f"{error}; {_BOUGHT_NOTHING[certain]}", hint=hint)
 
 

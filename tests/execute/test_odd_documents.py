@@ -15,7 +15,7 @@ from tests.execute.hosted import Document, Hosted, Reply, hosting
 from tests.execute.lab import Ended, Forge
 from tests.execute.scenarios import Scene, texts
 
-FAILED, UNREACHABLE = 6, 8
+QUOTA, FAILED, UNREACHABLE = 4, 6, 8
 
 
 def run(scene: Scene, api: Hosted, lane: Forge) -> Ended:
@@ -170,6 +170,39 @@ def test_a_first_start_that_is_refused_with_409_is_told_in_the_words_of_the_serv
     assert (ended.code, job["status"], state.stage) == (FAILED, "failed", Stage.STARTING)
     assert "409 two inputs are missing; the job is shown as 'ready'" in job["errors"][0]["message"]
     assert api.happened("create") == [state.job_id]
+
+
+class Changeable(Hosted):
+    """Takes no start, and says something else about it from the second one on."""
+
+    status = 402
+    refused = 0
+
+    def started(self, job: Document) -> Reply:
+        self.refused += 1
+        if self.refused == 1:
+            return Reply(status=409, body={"message": "not now"})
+        return Reply(status=self.status, body={"message": "no more"}, headers={"Retry-After": "700"})
+
+
+@pytest.mark.parametrize("status", [402, 429])
+def test_a_start_that_is_refused_otherwise_after_a_409_may_have_been_heard_all_the_same(
+    status: int, lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene = texts(tmp_path, 1, limits={"job": {"max_credit": 3}}, budget={"run": 3})
+    api = Changeable()
+    api.status = status
+
+    with hosting(api):
+        ended = run(scene, api, lanes[0])
+
+    with open_log(scene.state / "runs.db") as log:
+        (state,) = log.states().values()
+        reserved = log.credits().reserved
+    (error,) = ended.jobs[0]["errors"]
+    assert (ended.code, state.stage, reserved) == (QUOTA, Stage.STARTING, 3), ended.outcome
+    assert "a start of it may have been heard" in error["message"]
+    assert error["hint"] == "the server asks to be left alone for 700 s"
 
 
 @pytest.mark.parametrize(
