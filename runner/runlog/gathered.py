@@ -153,7 +153,7 @@ def _require_one_job_each(tx: Transaction, db: Database, commits: list[tuple[Val
 
 # Statements with a place for the table that an array of JSON rows is; rows are as `project` makes them.
 _LINES = """INSERT INTO events (at, run_id, fence, kind, key, body)
-    SELECT ?, value->>1, CAST(value->>2 AS INTEGER), value->>3, value->>4, value->>5 FROM {}
+    SELECT ?, value->>1, CAST(value->>2 AS BIGINT), value->>3, value->>4, value->>5 FROM {}
     ORDER BY CAST(value->>0 AS INTEGER)"""
 _STATES = """UPDATE keys SET state = fresh.state
     FROM (SELECT value->>0 AS key, value->>1 AS state FROM {}) AS fresh WHERE keys.key = fresh.key"""
@@ -161,7 +161,7 @@ _ATTEMPTS = "SELECT value->>0 AS key, CAST(value->>1 AS INTEGER) AS attempt"
 _SAME = "{table}.key = fresh.key AND {table}.attempt = fresh.attempt"
 _OF_STARTS, _OF_MONEY = _SAME.format(table="starts"), _SAME.format(table="money")
 _RESERVE = """INSERT INTO money (key, attempt, recipe, day, run_id, cap, reserved)
-    SELECT value->>0, CAST(value->>1 AS INTEGER), value->>2, value->>3, value->>4, CAST(value->>5 AS INTEGER), 1
+    SELECT value->>0, CAST(value->>1 AS INTEGER), value->>2, value->>3, value->>4, CAST(value->>5 AS BIGINT), 1
     FROM {} WHERE true ON CONFLICT (key, attempt) DO UPDATE SET recipe = excluded.recipe, day = excluded.day,
     run_id = excluded.run_id, cap = excluded.cap, reserved = 1"""
 _MAKE = """INSERT INTO jobs (endpoint, job_id, key)
@@ -177,7 +177,7 @@ _COMMIT = f"""UPDATE money SET reserved = 1, started = 1, day = fresh.day, run_i
 _COMMITTED = f"""SELECT count(*) FROM ({_ATTEMPTS}, value->>2 AS job_id FROM {{}}) AS fresh
     JOIN starts ON {_OF_STARTS} AND starts.job_id = fresh.job_id AND starts.refused = 0"""  # noqa: S608
 _SETTLE = f"""UPDATE money SET spent = fresh.spent, reserved = 0
-    FROM ({_ATTEMPTS}, CAST(value->>2 AS INTEGER) AS spent FROM {{}}) AS fresh WHERE {_OF_MONEY}"""  # noqa: S608
+    FROM ({_ATTEMPTS}, CAST(value->>2 AS BIGINT) AS spent FROM {{}}) AS fresh WHERE {_OF_MONEY}"""  # noqa: S608
 _REFUSE_START = f"UPDATE starts SET refused = 1 FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_STARTS}"  # noqa: S608
 _REFUSE_MONEY = f"""UPDATE money SET reserved = 0, started = 0
     FROM ({_ATTEMPTS} FROM {{}}) AS fresh WHERE {_OF_MONEY}"""  # noqa: S608

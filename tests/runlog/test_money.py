@@ -28,6 +28,7 @@ from runner.runlog import (
     memory_log,
     open_log,
 )
+from runner.wire.values import MOST_COUNT
 
 
 def intent(key: str, *, attempt: int = 1, cap: int | None = 4) -> Intent:
@@ -109,6 +110,16 @@ def test_a_job_that_ended_counts_with_what_it_cost(log: RunLog, end: str) -> Non
     append(log, fence, *begin("a"), line)
 
     assert (log.spent("r"), log.reserved("r")) == (1, 0)
+
+
+def test_credits_beyond_thirty_two_bits_are_booked_as_they_are(log: RunLog) -> None:
+    fences = claim(log, "a", "b")
+    much = 3_000_000_000
+
+    append(log, fences["a"], *begin("a"), Finished(key="a", attempt=1, spent=MOST_COUNT, outputs=()))
+    append(log, fences["b"], intent("b", cap=much), budget=guard(run=MOST_COUNT + much))
+
+    assert (log.spent("r"), log.reserved("r")) == (MOST_COUNT, much)
 
 
 def test_a_lost_job_stays_reserved_for_it_may_have_cost(log: RunLog) -> None:
