@@ -72,6 +72,10 @@ class LogUnusable(InvalidError):
     """The run log can't be opened, read or written."""
 
 
+class LineUnstorable(LogUnusable):
+    """The database doesn't take a value of some line; what others write has nothing to do with that."""
+
+
 class LogNewer(LogUnusable):
     """The run log was written by a newer runner."""
 

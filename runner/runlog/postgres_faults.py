@@ -11,7 +11,7 @@ from typing import Literal
 import psycopg
 from psycopg import errors
 
-from runner.runlog.faults import UNSENT, LogBusy, LogCorrupt, LogUnreachable, LogUnusable
+from runner.runlog.faults import UNSENT, LineUnstorable, LogBusy, LogCorrupt, LogUnreachable, LogUnusable
 
 LOCK_TIMEOUT_S = 30
 
@@ -82,7 +82,12 @@ def explained(schema: str, *, sending: bool, right: Literal["read", "write"] = "
         raise _no_right(_first_line(error), schema, right, unsent) from error
     except (errors.DataCorrupted, errors.IndexCorrupted) as error:
         raise damaged(_first_line(error), unsent) from error
-    except (errors.DataError, errors.NotSupportedError, errors.ProgrammingError) as error:
+    except (errors.DataError, errors.ProgramLimitExceeded) as error:
+        raise LineUnstorable(
+            f"PostgreSQL doesn't take a value that the run log is given ({_first_line(error)}). {unsent}",
+            hint="`runner doctor` looks whether its tables are whole",
+        ) from error
+    except (errors.NotSupportedError, errors.ProgrammingError) as error:
         raise LogUnusable(
             f"PostgreSQL can't do what the run log asks of it ({_first_line(error)}). {unsent}",
             hint="`runner doctor` looks whether its tables are whole; a server before PostgreSQL 11 is too old",

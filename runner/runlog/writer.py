@@ -18,6 +18,7 @@ from runner.runlog.faults import (
     BudgetExceeded,
     JobTaken,
     LeaseLost,
+    LineUnstorable,
     LogUnusable,
     OutOfOrder,
 )
@@ -89,7 +90,11 @@ class GroupWriter:
     def _serve(self) -> None:
         while batch := self._next():
             failure = self._write(batch)
-            _answer(batch, failure)
+            if isinstance(failure, LineUnstorable):  # whose line that was only each by itself tells
+                for request in batch:
+                    _answer([request], self._write([request]))
+            else:
+                _answer(batch, failure)
 
     def _next(self) -> list[_Request]:
         with self._wake:
@@ -102,6 +107,7 @@ class GroupWriter:
             with self._db.writing() as tx:
                 at = self._db.now(tx)
                 for request in batch:
+                    request.refusal = None
                     try:
                         request.result = request.work(tx, at)
                     except _REFUSALS as refusal:

@@ -34,6 +34,7 @@ from runner.runlog import (
     Starting,
     open_log,
 )
+from runner.runlog.faults import LineUnstorable
 
 
 def test_a_newer_log_on_postgresql_is_refused_with_advice(postgres_url: str) -> None:
@@ -332,6 +333,24 @@ def test_what_the_server_can_not_do_with_its_tables_is_told_in_its_words(
 
     with pytest.raises(LogUnusable, match=said), open_log(postgres_url) as log:
         asyncio.run(work(log))
+
+
+def test_a_value_that_the_server_does_not_take_harms_no_other_line_of_the_transaction(postgres_url: str) -> None:
+    async def write(log: RunLog) -> list[BaseException | None]:
+        fences = await log.claim("abc", Owner.this_process())
+        jobs = {"a": "j-a", "b": "j\0b", "c": "j-c"}
+        calls = [
+            log.append(_intent(key), Created(key=key, attempt=1, job_id=job), run_id="r", fence=fences[key])
+            for key, job in jobs.items()
+        ]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with open_log(postgres_url) as log:
+        answers = asyncio.run(write(log))
+
+        assert [type(answer) for answer in answers] == [type(None), LineUnstorable, type(None)]
+        assert "doesn't take a value" in str(answers[1])
+        assert set(log.states()) == {"a", "c"}
 
 
 def test_budgets_hold_whatever_isolation_the_database_defaults_to(postgres_url: str) -> None:
