@@ -31,7 +31,7 @@ from runner.runlog.fold import follow, follow_leniently
 from runner.runlog.gathered import Gathered
 from runner.runlog.owner import Life, OwnerLocks
 from runner.runlog.snapshot import read_state, write_state
-from runner.runlog.sqlite import SqliteDatabase
+from runner.runlog.sqlite import SqliteDatabase, real_place
 from runner.runlog.sqlite_schema import APPLICATION_ID, MIGRATIONS
 from runner.state import KeyState, Stage
 
@@ -87,6 +87,7 @@ def salvage(path: Path, *, now: datetime) -> Salvaged:
             f"{path}: there is no run log. Nothing was changed.",
             hint="name its folder with --state; the first run makes a new one",
         )
+    path = real_place(path)
     _refuse_company(path)
     try:
         with alone(path), _alone_in_sqlite(path) as file, _workshop(path) as folder:

@@ -37,11 +37,15 @@ class SqliteDatabase:
     def __init__(self, path: Path | None, *, clock: Clock, read_only: bool = False) -> None:
         """Open or make the log at `path`; None keeps it in memory. Raises LogUnusable and its kind."""
         self.read_only = read_only
-        self.locks = None if path is None or read_only else OwnerLocks(path.parent / "owners")
         self._clock = clock
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         with _explained(path, sending=False, right="read" if read_only else "write"):
+            if path is not None:
+                if not read_only:
+                    _make_folder(path.parent)
+                path = real_place(path)
+            self.locks = None if path is None or read_only else OwnerLocks(path.parent / "owners")
             # Somebody who only looks makes no file: a log that isn't there reads as an empty one.
             self._path = path = None if read_only and path is not None and _is_empty(path) else path
             self._file_lock = None if path is None else _take_file_lock(path, read_only=read_only)
@@ -201,10 +205,20 @@ class _SqliteTransaction:
         self._connection.executemany(sql, [tuple(row) for row in rows])
 
 
+def real_place(path: Path) -> Path:
+    """Where the file lies, whatever links lead there: SQLite keeps its write-ahead log beside it, and so do we all that
+    those who use one log have in common."""
+    return Path(os.path.realpath(path))
+
+
+def _make_folder(folder: Path) -> None:
+    """With rights for us alone. Not the one that a link to the file leads to: where that is missing, a disk may be."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def _take_file_lock(path: Path, *, read_only: bool) -> FileLock:
-    """The lock that keeps the file in its place, in a folder that is made with rights for us alone."""
-    if not read_only and not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The lock that keeps the file in its place."""
     try:
         return FileLock(path, make=not read_only, within_s=BUSY_TIMEOUT_MS / 1000)
     except BlockingIOError as error:

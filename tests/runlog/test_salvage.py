@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
@@ -31,6 +32,7 @@ from runner.runlog import (
     Starting,
     open_log,
 )
+from runner.runlog.file_lock import alone
 from runner.runlog.salvage import salvage
 from runner.state import Stage
 from tests.runlog.conftest import Others
@@ -231,6 +233,65 @@ def lose(place: Path, *statements: str) -> None:
         for sql in ("DROP TRIGGER events_are_never_deleted", *statements):
             connection.execute(sql)
         assert connection.total_changes() > 0
+
+
+def test_a_log_behind_a_link_is_rebuilt_where_it_lies_with_its_write_ahead_log(tmp_path: Path, others: Others) -> None:
+    link, real = linked(tmp_path)
+    run = others("hold", str(link), "k00", "30")
+    run.hear()
+    run.tell()
+    run.hear()
+    run.send(signal.SIGKILL)  # what it wrote is in the write-ahead log alone
+    run.process.wait(30)
+
+    told = salvage(link, now=NOW)
+
+    assert (told.lines, told.keys, told.backup.parent) == (1, 1, real.parent)
+    assert link.is_symlink()
+    for place in (link, real):
+        with open_log(place) as log:
+            assert set(log.states()) == {"k00"}
+
+
+def test_a_log_that_is_open_under_its_other_name_is_left_alone(tmp_path: Path) -> None:
+    link, real = linked(tmp_path)
+
+    for one, other in ((link, real), (real, link)):
+        with open_log(one), pytest.raises(BlockingIOError), alone(other.resolve()):
+            pass
+        with open_log(one), pytest.raises(LogBusy):
+            salvage(other, now=NOW)
+
+
+def test_owners_under_two_names_of_one_log_know_each_other(tmp_path: Path, others: Others) -> None:
+    link, real = linked(tmp_path)
+    run = others("hold", str(link), "k00", "30")
+    run.hear()
+
+    with open_log(real) as log:
+        locks = real.parent / "owners"
+        assert [each.name for each in locks.iterdir()] == [lease.owner.token for lease in log.leases()]
+    assert sorted(each.name for each in link.parent.iterdir()) == ["runs.db"]
+
+
+def test_a_link_to_a_folder_that_is_missing_makes_none_there(tmp_path: Path) -> None:
+    link = tmp_path / "runs.db"
+    link.symlink_to(tmp_path / "disk" / "real.db")
+
+    with pytest.raises(LogUnusable, match="No such file"):
+        open_log(link)
+
+    assert not (tmp_path / "disk").exists()
+
+
+def linked(folder: Path) -> tuple[Path, Path]:
+    """A log's two names: the link to it, and where it lies."""
+    link, real = folder / "link" / "runs.db", folder / "store" / "real.db"
+    for place in (link, real):
+        place.parent.mkdir()
+    link.symlink_to(real)
+    open_log(link).close()
+    return link, real
 
 
 def test_a_log_in_use_is_left_alone(whole: bytes, tmp_path: Path) -> None:
