@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from runner.runlog import money
+from runner.runlog.budgets import Budgets
 from runner.runlog.database import Database, Row, Transaction
 from runner.runlog.events import Created, Event, KeyEvent, Refused, Starting, StoredEvent, event_body, read_event
 from runner.runlog.faults import AlreadyStarting, JobTaken, LeaseLost
@@ -59,6 +59,7 @@ class Ledger:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._gathered = Gathered(db=db)
+        self._budgets = Budgets(db)
         self._states: dict[Fence, KeyState | None] = {}
         self._starts: dict[Fence, dict[int, str]] = {}  # the job that is committed to, by attempt
         self._holders: dict[str, Row] = {}
@@ -67,6 +68,7 @@ class Ledger:
 
     def forget(self) -> None:
         self._gathered.clear()
+        self._budgets.forget()
         self._states.clear()
         self._starts.clear()
         self._holders.clear()
@@ -106,7 +108,7 @@ class Ledger:
                 self._check_start(tx, event, lines.fence)
         if lines.budget is not None:
             self._gathered.flush(tx)
-            money.check(tx, at, lines.events, lines.budget)
+            self._budgets.check(tx, at, lines.events, lines.budget)
         self._write(tx, at, lines)
         if lines.fence is not None and after is not state and after is not None:
             self._gathered.states[lines.fence.key] = write_state(after)

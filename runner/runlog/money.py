@@ -10,14 +10,10 @@ that neither a rehearsal on this machine uses it up nor a new key renews it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
 
 from runner.runlog.database import Transaction
-from runner.runlog.events import Event, Intent, Starting
-from runner.runlog.faults import BudgetExceeded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,74 +45,19 @@ class SpentRow:
     reserved: int
 
 
-_SUMS = """
+# Whether somebody holds the lease on a key, as a row of `keys`, under which its work was intended.
+HELD = """keys.owner IS NOT NULL AND EXISTS (
+    SELECT 1 FROM events WHERE events.key = keys.key AND events.kind = 'intent' AND events.fence = keys.fence)"""
+_SUMS = f"""
     COALESCE(SUM(money.spent), 0),
-    COALESCE(SUM(CASE WHEN money.spent IS NULL AND money.reserved = 1
-                       AND (money.started = 1 OR (keys.owner IS NOT NULL AND EXISTS (
-                           SELECT 1 FROM events WHERE events.key = money.key AND events.kind = 'intent'
-                           AND events.fence = keys.fence))) THEN money.cap ELSE 0 END), 0)
+    COALESCE(SUM(CASE WHEN money.spent IS NULL AND money.reserved = 1 AND (money.started = 1 OR ({HELD}))
+                      THEN money.cap ELSE 0 END), 0)
     FROM money LEFT JOIN keys ON keys.key = money.key LEFT JOIN runs ON runs.run_id = money.run_id
 """
-_SAME_ENDPOINT = "COALESCE(runs.endpoint, '') = COALESCE((SELECT endpoint FROM runs WHERE run_id = ?), '')"
 
 
 def utc_day(at: float) -> date:
     return datetime.fromtimestamp(at, UTC).date()
-
-
-def check(tx: Transaction, at: float, events: Sequence[Event], guard: BudgetGuard | None) -> None:
-    """Raise BudgetExceeded if what `events` reserve doesn't fit. Writes nothing."""
-    asking = [event for event in events if isinstance(event, Intent | Starting)]
-    if guard is None or not asking or _is_committed(tx, asking[0]):
-        return
-    key, attempt = asking[0].key, asking[0].attempt
-    asked = _asked(tx, asking[0], guard)
-    _check_limit(tx, guard, "run", guard.run_limit, asked, key, attempt, ("run_id", guard.run_id))
-    _check_limit(tx, guard, "day", guard.day_limit, asked, key, attempt, ("day", utc_day(at).isoformat()))
-
-
-def _is_committed(tx: Transaction, event: Intent | Starting) -> bool:
-    """Whether the credits were committed by a start before: saying it again asks for nothing."""
-    sql = "SELECT 1 FROM money WHERE key = ? AND attempt = ? AND started = 1"
-    return isinstance(event, Starting) and bool(tx.rows(sql, (event.key, event.attempt)))
-
-
-def _asked(tx: Transaction, event: Intent | Starting, guard: BudgetGuard) -> int:
-    if isinstance(event, Intent):
-        cap = event.cap
-    else:
-        found = tx.rows("SELECT cap FROM money WHERE key = ? AND attempt = ?", (event.key, event.attempt))
-        cap = found[0][0] if found else None
-    if cap is None:
-        raise ValueError(f"recipe {guard.recipe} has a budget, but job {event.key} has no cap")
-    return cap
-
-
-def _check_limit(
-    tx: Transaction,
-    guard: BudgetGuard,
-    which: Literal["run", "day"],
-    limit: int | None,
-    asked: int,
-    key: str,
-    attempt: int,
-    scope: tuple[str, str],
-) -> None:
-    if limit is None:
-        return
-    column, value = scope
-    others = "NOT (money.key = ? AND money.attempt = ?)"
-    sql = f"SELECT {_SUMS} WHERE money.recipe = ? AND money.{column} = ? AND {_SAME_ENDPOINT} AND {others}"
-    spent, reserved = tx.rows(sql, (guard.recipe, value, guard.run_id, key, attempt))[0]
-    if spent + reserved + asked > limit:
-        raise BudgetExceeded(
-            recipe=guard.recipe,
-            which=which,
-            limit=limit,
-            spent=int(spent),
-            reserved=int(reserved),
-            asked=asked,
-        )
 
 
 _COLUMNS = {
