@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from runner.plan import Disk, Job, is_delivered, wanted_paths
+from runner.plan import Disk, Job, is_delivered, to_be_written, wanted_paths
 from runner.state import DeliveredFile, KeyState
 
 
@@ -32,7 +32,8 @@ def look(jobs: Iterable[Job], states: Mapping[str, KeyState], *, run_date: str) 
         wanted.update(paths)
         if job.save.on_conflict in ("error", "overwrite"):
             places.update(paths or [job.save.known_folder])
-        folders.update([_folder_of(path) for path in paths if path not in intact] if paths else [str(job.save.base)])
+        written = to_be_written(paths, state, records)
+        folders.update(map(_folder_of, written) if paths else [str(job.save.base)])
         unnoted = tuple(_put_but_not_noted(paths, intact, made))
         records.update(unnoted)
         intact.update(file.path for file in unnoted)

@@ -11,7 +11,7 @@ from runner.plan.own_results import fed_by_themselves
 from runner.plan.parked import ways_out
 from runner.plan.sequence import in_turn
 from runner.plan.taken import FREE_IT, NAME_TAKEN, names_of_targets
-from runner.plan.wanted import files_here, is_delivered, wanted_paths
+from runner.plan.wanted import files_here, is_delivered, to_be_written, wanted_paths
 
 __all__ = [
     "BUYING",
@@ -42,6 +42,7 @@ __all__ = [
     "make_plan",
     "names_of_targets",
     "results_left",
+    "to_be_written",
     "wanted_paths",
     "ways_out",
     "with_begun",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from runner.compile import Job
 from runner.plan.actions import Action, Step, step_of
 from runner.plan.known import Disk, Known
-from runner.plan.wanted import not_here, wanted_paths
+from runner.plan.wanted import not_here, to_be_written, wanted_paths
 from runner.state import DeliveredFile, Delivery, KeyState, Stage, recipe_named_in
 
 APART = "put {item.name}, a column or {output.index} into save.path, or set save.on_conflict to rename"
@@ -22,7 +22,8 @@ def conflict(job: Job, known: Known, state: KeyState | None = None) -> Step | No
     if left and len(left) == len(paths):
         return step_of(job, Action.SKIP, f"{existing(left)} (on_conflict = skip)", state=state)
     steps = (_in_the_way(path, job, known, state) for path in paths)
-    folders = [path.rpartition("/")[0] or "/" for path in paths] or [str(job.save.base)]
+    written = (path for path in to_be_written(paths, state, known.disk.records) if path not in left)
+    folders = [path.rpartition("/")[0] or "/" for path in written] if paths else [str(job.save.base)]
     return next((step for step in steps if step is not None), None) or _closed(folders, job, known, state)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 
 from runner.compile import Job
 from runner.errors import InvalidError
@@ -19,6 +19,15 @@ def wanted_paths(job: Job, state: KeyState | None, *, run_date: str) -> tuple[st
         return job.save.places_for(names, run_date=run_date)
     except InvalidError:  # a name that leads out of the folder is refused when it is delivered
         return job.expected_paths(run_date=run_date)
+
+
+def to_be_written(paths: Sequence[str], state: KeyState | None, records: Set[DeliveredFile]) -> Sequence[str]:
+    """Of `paths` those where no result of this very work lies; what other work left there will be replaced."""
+    if state is None or not state.deliveries:
+        return paths
+    files = (file for delivery in state.deliveries.values() for file in delivery.all_files)
+    there = {file.path for file in files if file in records}
+    return [path for path in paths if path not in there]
 
 
 def is_delivered(job: Job, state: KeyState | None, records: frozenset[DeliveredFile] | set[DeliveredFile]) -> bool:

@@ -360,6 +360,34 @@ def test_a_read_only_output_folder_is_found_before_anything_is_bought(desk: Desk
     assert len(desk.book()) == 2
 
 
+@pytest.mark.parametrize("on_conflict", ["error", "overwrite", "rename"])
+def test_a_read_only_output_folder_is_found_also_where_the_results_of_before_lie_in_it(
+    desk: Desk, on_conflict: str
+) -> None:
+    def recipe(width: int) -> str:
+        save = f'[save]\npath = "locked/{{output.filename}}"\non_conflict = "{on_conflict}"\n'
+        return f"{one_file('a.png')}options = {{ width = {width} }}\n{save}"
+
+    desk.write("a.png", png())
+    desk.write("a.recipe.toml", recipe(7))
+    assert desk.runner("run", ".").code == 0
+    (desk.folder / "locked").chmod(0o555)
+    unchanged = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+    (desk.folder / "a.recipe.toml").rename(desk.folder / "b.recipe.toml")
+    renamed = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+    desk.write("b.recipe.toml", recipe(8))
+
+    plan = desk.runner("plan", ".", launcher=WITHOUT_RIGHTS)
+    done = desk.runner("run", ".", launcher=WITHOUT_RIGHTS)
+
+    assert (unchanged.said, renamed.said) == ((0, "", ""), (0, "", ""))
+    why = f"{desk.folder / 'locked'} can't be written: Permission denied; nothing was bought"
+    assert why in plan.out
+    assert done.code == 6
+    assert why in done.err
+    assert len(desk.book()) == 1
+
+
 def test_a_read_only_output_folder_is_found_also_where_only_the_server_knows_the_names(desk: Desk) -> None:
     remote = '[[input]]\ntype = "remote"\nsource = "http://127.0.0.1:9/a"\n[[conversion]]\ntarget = "webp"\n'
     desk.write("a.recipe.toml", f'{remote}[save]\npath = "locked/{{output.filename}}"\n')
