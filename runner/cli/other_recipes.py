@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,12 +33,44 @@ def _is_at(places: Collection[str], path: str) -> bool:
 
 
 def of_recipes(names: Collection[str], states: Mapping[str, KeyState]) -> dict[str, KeyState]:
-    """What `states` say of addresses of these recipes; of one that was removed nobody misses the results."""
+    """What `states` say of addresses of these recipes."""
     kept = {
         key: {address: one for address, one in state.deliveries.items() if recipe_named_in(address) in names}
         for key, state in states.items()
     }
     return {key: replace(states[key], deliveries=deliveries) for key, deliveries in kept.items() if deliveries}
+
+
+def removed(states: Iterable[KeyState], there: Collection[str], project: Path) -> frozenset[str]:
+    """The recipes of `states` that were removed, or have another name by now: nobody misses their results.
+
+    One that isn't among those `there` may lie where no folder is searched: so its file must be gone as well, and of
+    one whose file the log doesn't know nobody can tell.
+    """
+    files: dict[str, set[str]] = defaultdict(set)
+    for state in states:
+        for address, delivery in state.deliveries.items():
+            files[recipe_named_in(address)].add(delivery.recipe_file)
+    return frozenset(
+        name
+        for name, its in files.items()
+        if name not in there and all(file and not _is_there(RecipeFile(name, file), project) for file in its)
+    )
+
+
+def feeding(names: Collection[str], states: Iterable[KeyState], jobs: Iterable[Job]) -> frozenset[str]:
+    """Of these recipes those with results that `jobs` take for sources: somebody misses them after all."""
+    results = {
+        (recipe_named_in(address), os.path.realpath(file.path))
+        for state in states
+        for address, delivery in state.deliveries.items()
+        for file in delivery.all_files
+        if recipe_named_in(address) in names
+    }
+    if not results:
+        return frozenset()
+    sources = {os.path.realpath(file.path) for job in jobs for files in job.contents for file in files}
+    return frozenset(name for name, path in results if path in sources)
 
 
 def rivals(jobs: Iterable[Job], states: Iterable[KeyState], project: Path) -> frozenset[RecipeFile]:

@@ -13,7 +13,7 @@ from runner.cli.context import keep_out_of_git
 from runner.cli.endpoint import ChosenEndpoint, choose_endpoint
 from runner.cli.former_keys import under_known_key
 from runner.cli.links import links_among
-from runner.cli.other_recipes import delivered_to, of_recipes, recipes_there, rivals
+from runner.cli.other_recipes import delivered_to, feeding, of_recipes, recipes_there, removed, rivals
 from runner.cli.prepare import Prepared, Refusal, load, prepare
 from runner.cli.uncollected import uncollected
 from runner.cli.unmade import unmade_jobs
@@ -172,8 +172,8 @@ class Planning:
         prepared = replace(prepared, jobs=tuple(under_known_key(job, everything) for job in prepared.jobs))
         states, others = known_states(everything, prepared.jobs, names)
         del everything  # of a million keys, others would take their room beside it
-        states, disk = self._looked_at(prepared.jobs, states, others, run_date=run_date)
         everybody, state = (*prepared.compiled, *beside), self.endpoint.state
+        states, disk, gone = self._looked_at(prepared.jobs, states, others, everybody, run_date=run_date)
         links = links_among(everybody, self.recipes, results=_results(states), state=state, run_date=run_date)
         prepared = prepared.without(fed_by_themselves(prepared.jobs, states.values(), links))
         needed = needed_by(everybody, (*wanted, *self.recipes), state=state, links=links, results=_results(states))
@@ -188,6 +188,7 @@ class Planning:
             account=self.endpoint.account,
             rivals=rivals(prepared.jobs, states.values(), self.endpoint.project),
             beside=others.values(),
+            gone=gone,
             asked={
                 **(whole.asked_beside(names) if whole else {}),
                 **dict.fromkeys(one.address for one in prepared.refusals),
@@ -211,20 +212,35 @@ class Planning:
         )
 
     def _looked_at(
-        self, jobs: Sequence[Job], states: dict[str, KeyState], others: Mapping[str, KeyState], *, run_date: str
-    ) -> tuple[dict[str, KeyState], Disk]:
-        """What is known of the jobs and their places, with results of other recipes only where they lie at those."""
+        self,
+        jobs: Sequence[Job],
+        states: dict[str, KeyState],
+        others: Mapping[str, KeyState],
+        everybody: Sequence[Job],
+        *,
+        run_date: str,
+    ) -> tuple[dict[str, KeyState], Disk, frozenset[str]]:
+        """What is known of the jobs and their places, with results of other recipes only where they lie at those; and
+        which of those recipes are gone."""
         disk = look(jobs, states, run_date=run_date)
-        in_the_way = self._asked_for(delivered_to(disk.taken, others))
+        in_the_way, gone = self._asked_for(delivered_to(disk.taken, others), everybody)
         if not in_the_way:
-            return states, disk
+            return states, disk, gone
         states |= in_the_way
-        return states, look(jobs, states, run_date=run_date)
+        return states, look(jobs, states, run_date=run_date), gone
 
-    def _asked_for(self, states: Mapping[str, KeyState]) -> Mapping[str, KeyState]:
-        """Of results of other recipes those whose recipes are still there."""
+    def _asked_for(
+        self, states: Mapping[str, KeyState], everybody: Sequence[Job]
+    ) -> tuple[Mapping[str, KeyState], frozenset[str]]:
+        """Of results of other recipes those whose recipes are still there, and of those that are surely gone, which
+        may be replaced as any result of ours that nobody asks for; with the names of the latter."""
         there = recipes_there(self.endpoint.project) if states else None
-        return states if there is None else of_recipes(there | {recipe.name for recipe in self.recipes}, states)
+        if there is None:
+            return states, frozenset()
+        there |= {recipe.name for recipe in self.recipes}
+        gone = removed(states.values(), there, self.endpoint.project)
+        gone -= feeding(gone, states.values(), everybody)
+        return of_recipes(there | gone, states), gone
 
     def _under_way(self, states: Mapping[str, KeyState], plan: Plan) -> Mapping[str, KeyState]:
         """What was started here and not seen to end. Where all of `states` have ended, and nothing of `plan` waits for

@@ -33,6 +33,7 @@ def make_plan(
     asked: Mapping[str, Job | None] | None = None,
     rivals: Collection[RecipeFile] = (),
     beside: Iterable[KeyState] = (),
+    gone: Set[str] = frozenset(),
 ) -> Plan:
     """What to do for every job, in their order, then the orphans.
 
@@ -42,6 +43,7 @@ def make_plan(
     asked     addresses that are asked for beside those of `jobs`, with their jobs, None where those can't be compiled
     rivals    other recipes that have the name of one of these
     beside    all other work that is known, which may hold the same names at output targets
+    gone      recipes with results among `states` that there aren't any more
     """
     alive = dict(asked or {})
     alive.update((job.address, job) for job in jobs)
@@ -52,7 +54,7 @@ def make_plan(
         previous=newest_by_address(states.values(), rivals),
         delivered=frozenset(file.path for state in states.values() for file in _delivered_files(state) if file.sha256),
         holdings=holdings_of(
-            states.values(), disk.records, alive=alive, recipes=compiled, run_date=run_date, rivals=rivals
+            states.values(), disk.records, alive=alive, recipes=compiled | gone, run_date=run_date, rivals=rivals
         ),
         disk=disk,
         policy=policy or Policy(),

@@ -112,7 +112,7 @@ def holdings_of(
     """
     records  files that lie where they were delivered, unchanged; also those that no line of the log knows
     alive    addresses that are asked for, as in Holdings
-    recipes  those of which `alive` holds all addresses
+    recipes  those of which `alive` holds all addresses, which are none where a recipe is gone
     rivals   recipes beside these that have the name of one of them: their addresses are spelt alike, and are others
     """
     holders: dict[str, dict[str, str]] = defaultdict(dict)

@@ -288,6 +288,77 @@ def test_a_renamed_recipe_goes_on_with_its_results_and_may_replace_them(desk: De
     assert desk.delivered() == {"a.webp"}
 
 
+NARROW = recipe_of("pics/*").replace('"webp"\n', '"webp"\noptions = { width = 7 }\n')
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["by-its-file", "by-name"])
+def test_a_recipe_that_is_renamed_and_changed_at_once_replaces_its_own_results(desk: Desk, named: bool) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("pics/b.png", png(color="red"))
+    desk.write("old.recipe.toml", recipe_of("pics/*"))
+    assert desk.runner("run", ".").code == 0
+    (desk.folder / "out/b.webp").write_text("edited")
+
+    if named:
+        desk.write("old.recipe.toml", 'name = "new"\n' + NARROW)
+    else:
+        (desk.folder / "old.recipe.toml").unlink()
+        desk.write("new.recipe.toml", NARROW)
+    plan = planned(desk)
+    done = desk.runner("run", ".")
+
+    assert {address: job["action"] for address, job in plan.items()} == {
+        "new[pics/a.png]": "run",
+        "new[pics/b.png]": "blocked",
+    }
+    assert "out/b.webp was changed since an earlier run delivered it" in plan["new[pics/b.png]"]["reason"]
+    assert done.code == 6
+    with Image.open(desk.folder / "out/a.webp") as made:
+        assert made.width == 7
+    assert (desk.folder / "out/b.webp").read_text() == "edited"
+    assert len(desk.book()) == 3
+    (desk.folder / "out/b.webp").unlink()
+    assert desk.runner("run", ".").said == (0, "", "")
+    assert desk.runner("run", ".").said == (0, "", "")
+    assert len(desk.book()) == 4
+
+
+def test_what_a_removed_recipe_made_stays_where_another_takes_it_for_its_source(desk: Desk) -> None:
+    desk.write("pics/a.png", png())
+    desk.write("old.recipe.toml", recipe_of("pics/*.png", save="pics/{output.filename}"))
+    assert desk.runner("run", ".").code == 0
+    made = bytes_of(desk, "pics")
+    (desk.folder / "old.recipe.toml").unlink()
+    desk.write("new.recipe.toml", recipe_of("pics/*.webp", save="pics/{output.filename}"))
+
+    done = desk.runner("run", ".")
+
+    assert done.code == 6
+    assert "pics/a.webp is in the way; nothing was bought" in done.err
+    assert bytes_of(desk, "pics") == made
+    assert len(desk.book()) == 1
+
+
+@pytest.mark.parametrize("where", ["beside", "ignored", "broken"])
+def test_results_of_a_recipe_that_is_still_there_stay_though_it_is_not_given(desk: Desk, where: str) -> None:
+    desk.write("pics/a.png", png())
+    old = "drafts/old.recipe.toml" if where == "ignored" else "old.recipe.toml"
+    desk.write(old, 'name = "old"\n' + recipe_of("../pics/*" if where == "ignored" else "pics/*"))
+    desk.write(".gitignore", "drafts/\n")
+    assert desk.runner("run", old, "--endpoint", "local").code == 0
+    made = next(desk.folder.rglob("a.webp"))
+    desk.write("new.recipe.toml", NARROW.replace("out/{", f"{made.parent.relative_to(desk.folder)}/{{"))
+    if where == "broken":
+        desk.write(old, "name = ")
+
+    done = desk.runner("run", "new.recipe.toml")
+
+    assert done.code == 6
+    assert "a.webp " in done.err
+    assert "nothing was bought" in done.err
+    assert len(desk.book()) == 1
+
+
 def test_a_copy_of_a_project_gets_results_of_its_own_without_buying_and_both_are_done_then(
     desk: Desk, tmp_path: Path
 ) -> None:
