@@ -17,6 +17,7 @@ from runner.client.transfer import Transfer
 from runner.errors import InvalidError
 from runner.execute.disk import is_announced, is_intact, kind_of, record_of
 from runner.execute.faults import DeliveryError
+from runner.execute.full_disks import FullDisks
 from runner.execute.guard import Guard
 from runner.execute.newcomers import Newcomers
 from runner.execute.parts import Part, remove_leftovers
@@ -84,6 +85,7 @@ class Deliverer:
     guard      keeps results off what the work needs
     newcomers  what other runs put there meanwhile, None where there are none
     tidied     folders where this run has removed what killed ones left half written; grows
+    full       disks that took no more; grows
     copies     outputs by their index that lie at another place already: the API counts downloads
     most_downloads  of one output that the job allows (`limits.output.max_downloads`), None for no limit of its own
     before     what was delivered to this address before, by path: where somebody changed it and it is delivered again
@@ -99,6 +101,7 @@ class Deliverer:
     guard: Guard
     moved: Callable[[int], None]
     tidied: set[Path]
+    full: FullDisks
     before: Mapping[str, DeliveredFile] = field(default_factory=dict)
     copies: Mapping[int, DeliveredFile] = field(default_factory=dict)
     newcomers: Newcomers | None = None
@@ -111,6 +114,7 @@ class Deliverer:
         try:
             laid = await self._laid(path, output, index)
         except OSError as error:
+            self.full.note(path, error)
             raise DeliveryError(
                 f"{path} can't be written: {error.strerror or error}",
                 hint="the result is bought and waits on the server; run again to deliver it without buying it again",

@@ -41,6 +41,10 @@ class DeliveryError(ApiError):
     """The result was bought and is safe on the server, but could not be put where it belongs."""
 
 
+class NoRoomError(ApiError):
+    """Nothing was bought, for the disk that the result would go to took no more of another job's."""
+
+
 def undelivered(error: AuthenticationError | ApiError, *, job_id: str, waits: str) -> DeliveryError:
     """What a download ended in, as the trouble of its job alone: no key of ours goes with it.
 

@@ -88,6 +88,7 @@ class Purchase:
     async def buy(self, *, attempt: int, run_date: str = "") -> Ended:
         """A purchase from its intent on, as the recipe is now: `attempt` counts from 1, `run_date` is that of an
         interrupted one. Limits, callbacks and references to secrets are no part of the key: the newest count."""
+        self.work.require_room()
         run_date = run_date or self.work.site.run_date
         payload = self.work.job.payload_for(run_date=run_date)
         body = fill_secrets(payload, self.work.resolve)

@@ -245,6 +245,7 @@ class Settlement:
             newcomers=self.site.newcomers,
             moved=lambda size_bytes: self.site.progress.moved(step, size_bytes),
             tidied=self.tidied,
+            full=self.site.full,
             before=_delivered_before(step),
             copies=copies,
             most_downloads=_most_downloads(ended.payload),

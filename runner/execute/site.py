@@ -9,6 +9,7 @@ from pathlib import Path
 from runner.client.api import ConversionApi
 from runner.client.transfer import Transfer
 from runner.execute.durations import Durations
+from runner.execute.full_disks import FullDisks
 from runner.execute.newcomers import Newcomers
 from runner.execute.pace import Pace
 from runner.execute.poll import Poller
@@ -31,6 +32,7 @@ class Site:
     durations how long jobs usually take
     rivals    other runs on this log, None where there are none
     newcomers what those have put in places meanwhile
+    full      disks that took no more results; grows
     """
 
     api: ConversionApi
@@ -48,3 +50,4 @@ class Site:
     durations: Durations = field(default_factory=Durations)
     rivals: Rivals | None = None
     newcomers: Newcomers | None = None
+    full: FullDisks = field(default_factory=FullDisks)

@@ -78,6 +78,8 @@ class Start:
         self, job_id: str, *, attempt: int, payload: JsonObject, before: tuple[Event, ...], again: bool
     ) -> Ended:
         async with self.work.site.pace.slot():
+            if not again:
+                self.work.require_room()  # the disk may have become full while we prepared, or waited for a place
             self.work.say("starting")
             budget = None if again else self.work.budget()
             await self.work.log(*before, Starting(key=self.work.job.key, attempt=attempt, job_id=job_id), budget=budget)

@@ -8,6 +8,7 @@ from runner.client.errors import ApiUnreachableError, GoneError, OutcomeUnknownE
 from runner.errors import AuthenticationError, DeadlineReached, ExitCode, LockedError, QuotaError, RunnerError, counted
 from runner.execute.faults import (
     LostJobError,
+    NoRoomError,
     OvertakenError,
     ParkedError,
     UndeliverableError,
@@ -26,6 +27,7 @@ _STATUS: tuple[tuple[type[RunnerError], Status], ...] = (
     (UndeliverableError, Status.BLOCKED),
     (OvertakenError, Status.BLOCKED),
     (UnfollowedError, Status.PENDING),
+    (NoRoomError, Status.PENDING),
     (QuotaError, Status.BLOCKED),
     (AuthenticationError, Status.PENDING),
     (UploadServerError, Status.PENDING),

@@ -49,6 +49,11 @@ class Work:
         with suppress(InvalidError):
             hide_queries(fill_secrets(dict(payload), self.resolve), hidden=self.site.api.hidden)
 
+    def require_room(self) -> None:
+        """Raises NoRoomError where a disk that this work's results go to is known to take none."""
+        jobs = (step.job for step in self.steps if step.job is not None)
+        self.site.full.require_room(jobs, run_date=self.site.run_date)
+
     def budget(self) -> BudgetGuard | None:
         """What the recipe may spend; checked and reserved in the very transaction that says we want to."""
         if self.job.run_budget is None and self.job.day_budget is None:

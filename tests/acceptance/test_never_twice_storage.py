@@ -37,11 +37,11 @@ def project(folder: Path, *, pictures: int = 2, width: int = 400) -> Path:
 
 
 def run(
-    recipe: Path, *, before: Callable[[], None] | None = None, launcher: tuple[str, ...] = ()
+    recipe: Path, *more: str, before: Callable[[], None] | None = None, launcher: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RUNNER_", "API2"))}
     return subprocess.run(
-        [*launcher, sys.executable, "-m", "runner", "run", str(recipe), "--format", "json"],
+        [*launcher, sys.executable, "-m", "runner", "run", str(recipe), "--format", "json", *more],
         cwd=ROOT,
         env=environment,
         preexec_fn=before,
@@ -121,8 +121,37 @@ def test_a_full_disk_under_the_results_fails_what_does_not_fit_and_delivers_it_l
     assert there
     assert all(name.endswith(".bmp") for name in there)
     assert again.returncode == 0, again.stderr
-    assert started_jobs(tmp_path) == [1, 1, 1]
+    assert sum(started_jobs(tmp_path)) == 3
     assert len(list(out.glob("*.bmp"))) == 3
+
+
+def test_nothing_more_is_bought_for_a_disk_that_is_full_and_work_for_others_goes_on(tmp_path: Path) -> None:
+    recipe = project(tmp_path, pictures=6, width=400)
+    out = tmp_path / "out"
+    out.mkdir()
+    other = json.loads(recipe.read_text()) | {"name": "zoo", "save": {"path": "other/{output.filename}"}}
+    other["conversion"][0]["options"]["width"] = 500
+    (tmp_path / "zoo.recipe.json").write_text(json.dumps(other))
+    private = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+
+    full = run(tmp_path, "--jobs", "1", launcher=(*private, "sh", "-c", SMALL_DISK, str(out)))
+    jobs = json.loads(full.stdout)["jobs"]
+    bought = sum(started_jobs(tmp_path))
+    again = run(tmp_path)
+
+    there = [job for job in jobs if job["address"].startswith("work") and job["status"] == "succeeded"]
+    (failed,) = [job for job in jobs if job["status"] == "failed"]
+    left = [job for job in jobs if job["status"] == "pending"]
+    assert full.returncode == 6, full.stderr
+    assert "No space left on device" in failed["errors"][0]["message"]
+    assert len(left) == 6 - len(there) - 1 >= 3
+    why = f"not begun, since another job met this: {failed['errors'][0]['message']}"
+    assert {job["errors"][0]["message"] for job in left} == {why}
+    assert [job["status"] for job in jobs if job["address"].startswith("zoo")] == ["succeeded"] * 6
+    assert bought == 12 - len(left)
+    assert again.returncode == 0, again.stderr
+    assert sum(started_jobs(tmp_path)) == 12
+    assert len(list(out.glob("*.bmp"))) == 6
 
 
 def test_a_log_of_a_newer_version_is_refused_with_advice(tmp_path: Path) -> None:
