@@ -31,6 +31,7 @@ PROFILE_SPACES = {b"RGB ": ("RGB", "RGBA", "P"), b"GRAY": ("L", "LA", "1", *DEEP
 
 NO_SCREENS = ("CMYK", "LAB")  # whose numbers mean nothing to who takes them for RGB
 
+CLEAR_SHADE = 255
 HALF = 128  # between all and nothing; of alpha, what is less is transparent where there is nothing between
 
 OVERSHOT = 1.5  # how far values pass a white of 1 when a picture is sharpened
@@ -220,6 +221,8 @@ def fit(picture: Image.Image, target: str) -> Image.Image:
             return picture if target == "png" else fit(_deep_gray(picture), target)
         if picture.mode == "P" and target in PALETTE_ALPHA_TARGETS:
             return one_transparent(picture) if target == "gif" else picture
+        if target == "gif":
+            return with_clear_shade(_colored(picture, "RGBA"))
         return picture if _holds(picture, target) else _colored(picture, "RGBA")
     picture = _in_usual_order(picture)
     if picture.mode in MODES[target]:
@@ -247,6 +250,22 @@ def one_transparent(picture: Image.Image) -> Image.Image:
     if clear:
         single.info["transparency"] = clear[0]
     return single
+
+
+def with_clear_shade(picture: Image.Image) -> Image.Image:
+    """As a palette picture of which the last shade is transparent, and nothing else.
+
+    Left to Pillow, it is one of the shades that happen to be wholly transparent when there are 256 of them, or none.
+    """
+    rgba = picture.convert("RGBA")
+    unseen = rgba.getchannel("A").point(lambda alpha: 0 if alpha >= HALF else 255)
+    colors = rgba.convert("RGB")
+    colors.paste(0, mask=unseen)  # what isn't seen needs no shades
+    shades = colors.quantize(CLEAR_SHADE)
+    shades.putpalette((shades.getpalette() or []) + [0] * (3 * 256 - len(shades.getpalette() or [])))
+    shades.paste(CLEAR_SHADE, mask=unseen)
+    shades.info = {**picture.info, "transparency": CLEAR_SHADE}
+    return shades
 
 
 def _holds(picture: Image.Image, target: str) -> bool:

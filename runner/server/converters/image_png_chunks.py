@@ -6,6 +6,8 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from runner.server.converters.protocol import ContentError
+
 _HEAD_BYTES = 8  # a signature is as long as the head of a chunk: length and name
 _PIECE = 1024 * 1024
 _LAST = b"IEND"
@@ -14,7 +16,7 @@ _DECISIVE = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"f
 
 
 def check_chunks(path: Path) -> None:
-    """Raises ValueError for a file that is cut off, or that isn't what was written into it.
+    """Raises ContentError for a file that is cut off, or that isn't what was written into it.
 
     Source: PNG specification, 5.3 (chunk layout) and 13.2 (errors in critical chunks).
     """
@@ -28,18 +30,18 @@ def _checked(file: BinaryIO) -> bytes:
     """The name of the next chunk."""
     head = file.read(_HEAD_BYTES)
     if len(head) < _HEAD_BYTES:
-        raise ValueError("it is cut off")
+        raise ContentError("it is cut off")
     length, name = int.from_bytes(head[:4], "big"), head[4:]
     checksum = zlib.crc32(name)
     while length:
         piece = file.read(min(length, _PIECE))
         if not piece:
-            raise ValueError("it is cut off")
+            raise ContentError("it is cut off")
         checksum = zlib.crc32(piece, checksum)
         length -= len(piece)
     written = file.read(4)
     if len(written) < 4:
-        raise ValueError("it is cut off")
+        raise ContentError("it is cut off")
     if name in _DECISIVE and written != checksum.to_bytes(4, "big"):
-        raise ValueError(f"its content is damaged (the checksum of {name.decode()} is wrong)")
+        raise ContentError(f"its content is damaged (the checksum of {name.decode()} is wrong)")
     return name

@@ -10,10 +10,17 @@ from contextlib import contextmanager
 import pi_heif
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from runner.server.converters import image_density
+from runner.server.converters import image_density, image_tiff
 from runner.server.converters.image_png_chunks import check_chunks
 from runner.server.converters.image_targets import SOURCES
-from runner.server.converters.protocol import TOO_LARGE, UNREADABLE, ConversionError, Guards, Source
+from runner.server.converters.protocol import (
+    TOO_LARGE,
+    UNREADABLE,
+    ContentError,
+    ConversionError,
+    Guards,
+    Source,
+)
 
 # Our own guard refuses before any pixel is read, and says the size; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -49,6 +56,16 @@ BROKEN: tuple[type[Exception], ...] = (
     *(struct.error, OverflowError, ZeroDivisionError, RuntimeError, AssertionError),
 )
 
+NOT_READ = "it holds pixels of a kind that isn't read here"
+FROM_THE_START = "its content is damaged from the start"
+# Parts of what readers say, and what it means.
+WORDS = {
+    **dict.fromkeys(("truncated", "eof", "end of file", "no more images", "not enough"), "it is cut off"),
+    "could not create decoder object": "it is cut off or damaged",
+    "unknown raw mode": NOT_READ,
+    "unknown pixel mode": NOT_READ,
+}
+
 ANIMATED = frozenset({"gif", "webp", "png", "avif"})
 PAGED = frozenset({"tiff"})
 
@@ -77,6 +94,7 @@ def open_picture(source: Source, guards: Guards) -> Iterator[Image.Image]:
             check_chunks(source.path)
         if picture.format == "TIFF":
             picture.filename = ""  # else Pillow maps the file into memory, one that lies on its side by the wrong width
+            image_tiff.check_for_raw(picture, source.path)
         yield picture
 
 
@@ -88,7 +106,7 @@ def reading(source: Source) -> Iterator[None]:
             warnings.simplefilter("ignore")  # doubtful metadata and the like; errors are raised
             yield
     except UnidentifiedImageError as error:
-        raise _broken(source, "its content is damaged from the start") from error
+        raise _broken(source, _why_unknown(source)) from error
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -159,6 +177,21 @@ def _broken(source: Source, why: str) -> ConversionError:
     return ConversionError(UNREADABLE, text, {"kind": source.kind})
 
 
+def _why_unknown(source: Source) -> str:
+    """Why no reader took the file for what it begins as."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if source.kind == "tiff":
+                image_tiff.check_samples(source.path)
+    except BROKEN as error:
+        return _plain(error) if isinstance(error, ContentError) else FROM_THE_START
+    return FROM_THE_START
+
+
 def _plain(error: Exception) -> str:
-    text = str(error).strip().rstrip(".")
-    return text[:200] if text else f"its content is damaged ({type(error).__name__})"
+    """What Pillow and the libraries below it say is for who knows them; it stands in the log of a traceback."""
+    said = str(error)
+    if isinstance(error, ContentError):
+        return said
+    return next((words for part, words in WORDS.items() if part in said.lower()), "its content is damaged")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
-from runner.server.converters.image_color import has_alpha
+from runner.server.converters.image_color import has_alpha, with_clear_shade
 from runner.server.converters.image_metadata import Metadata, finish, page_options, save_options
 from runner.server.converters.image_targets import with_article
 from runner.server.converters.protocol import TOO_LARGE, ConversionError
@@ -17,6 +17,7 @@ from runner.wire.values import Json
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256)
 DEFAULT_DURATION_MS = 100  # what viewers make of a frame that says 0
 LONGEST_GIF_MS = 655_340
+AVIF_MEGAPIXELS = 100  # at once: more takes the encoder more memory than a conversion has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +78,8 @@ def write(
 
     plays  how often an animation runs, 0 for ever
     """
+    if target == "gif":
+        frames = _alike(frames)
     first = _small(frames[0].picture) if target == "ico" else frames[0].picture
     metadata = frames[0].metadata
     arguments = {**save_options(metadata, target), **_own_arguments(first, target, options)}
@@ -93,6 +96,17 @@ def _small(picture: Image.Image) -> Image.Image:
         picture = picture.copy()
         picture.thumbnail((ICON_SIZES[-1], ICON_SIZES[-1]), Image.Resampling.LANCZOS)
     return picture
+
+
+def _alike(frames: Sequence[Frame]) -> Sequence[Frame]:
+    """All with a transparent shade where some have one: each is drawn on a ground that was cleared."""
+    if not any(has_alpha(frame.picture) for frame in frames):
+        return frames
+    return [_with_clear_shade(frame) for frame in frames]
+
+
+def _with_clear_shade(frame: Frame) -> Frame:
+    return frame if has_alpha(frame.picture) else replace(frame, picture=with_clear_shade(frame.picture))
 
 
 def _own_arguments(picture: Image.Image, target: str, options: Mapping[str, Json]) -> dict[str, object]:
@@ -138,6 +152,7 @@ def _several(frames: Sequence[Frame], target: str, plays: int) -> dict[str, obje
         arguments["default_image"] = frames[0].still
     if target == "gif" and any(has_alpha(frame.picture) for frame in frames):
         arguments["disposal"] = 2  # else what a frame leaves open shows the one before it
+        arguments["optimize"] = False  # else a frame without transparent pixels loses the shade that clears it
     return arguments
 
 

@@ -7,8 +7,9 @@ from pathlib import PurePosixPath
 
 from PIL import Image
 
-from runner.server.converters import image_color, image_density, image_geometry, image_metadata
+from runner.server.converters import image_color, image_density, image_geometry, image_metadata, image_tiff
 from runner.server.converters.image_geometry import Density, Size
+from runner.server.converters.image_gif import Ground
 from runner.server.converters.image_metadata import Metadata
 from runner.server.converters.image_plan import (
     Head,
@@ -123,25 +124,30 @@ def _opened(picture: Image.Image, source: Source, job: Job) -> Pictures:
         picture.load()
     head = head_of(picture, source, job)
     frames: list[Frame] = []
+    ground = Ground()
     for page, number in enumerate(head.wanted, start=1):
         go_to(number, picture, job.guards)
         if source.kind in PAGED:
             head = head_of_page(picture, head, job, page)
         shared = frames[0].metadata if frames and source.kind in ANIMATED else None
-        frame = _frame(picture, source, job, head, shared)
+        frame = _frame(picture, source, job, head, shared, ground)
         frames.append(replace(frame, still=head.still and not frames))
     return Pictures(frames=tuple(frames), animated=source.kind in ANIMATED, plays=head.plays)
 
 
-def _frame(picture: Image.Image, source: Source, job: Job, head: Head, shared: Metadata | None) -> Frame:
+def _frame(
+    picture: Image.Image, source: Source, job: Job, head: Head, shared: Metadata | None, ground: Ground
+) -> Frame:
     """The picture at which the file stands, treated. A single one isn't copied.
 
     shared  what an animation says, it says of all its frames
     """
+    image_tiff.take_whole_samples(picture)
     picture.load()
     single = len(head.wanted) == 1
     upright = image_metadata.upright(picture)
-    kept = upright if single or upright is not picture else picture.copy()
+    meant = image_tiff.as_meant(ground.opened_in(upright))
+    kept = meant if single or meant is not picture else picture.copy()
     ready = _treat(kept, job, head.size if single else (0, 0), head.density)
     return Frame(
         picture=image_metadata.bare(ready) if job.wishes.clears else ready,

@@ -78,6 +78,10 @@ class ConversionError(Exception):
         self.details: dict[str, Json] = dict(details or {})
 
 
+class ContentError(ValueError):
+    """Why a file can't be read, in words for the person who sent it; they complete "can't be read: ..."."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
     """One row of the catalog.
