@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import zipfile
@@ -273,6 +274,8 @@ def _text_kind(head: bytes, filename: str, *, complete: bool) -> str | None:
 
 
 def _decoded(head: bytes, *, complete: bool) -> str | None:
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return head.decode("utf-32", "replace")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return head.decode("utf-16", "replace")
     try:

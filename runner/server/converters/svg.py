@@ -20,13 +20,36 @@ from PIL import Image
 from runner.server.converters.css_fonts import with_families, with_families_in_rules
 from runner.server.converters.fonts import Families, installed_families, with_general_family
 from runner.server.converters.protocol import UNREADABLE, ConversionError
+from runner.server.converters.svg_encoding import EncodingError, readable
 
 TEXT_BYTES = 64 * 1024 * 1024
 DEPTH = 500
 LARGEST, SMALLEST = 3e38, 2e-38  # numbers of a viewBox: the renderer counts with 32 bits
 DEFAULT_SIZE = (300.0, 150.0)  # what browsers take for a drawing without a size
 NO_FONT = "This machine has no font; text in a drawing isn't shown."
-UNITS = {"px": 1.0, "": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
+LETTER = 16.0  # how large letters are in browsers where nobody says it
+# Source: CSS Values and Units 3, 5 and 6; a letter is taken to be half as wide as high.
+UNITS = {
+    "px": 1.0,
+    "": 1.0,
+    "pt": 96 / 72,
+    "pc": 16.0,
+    "in": 96.0,
+    "cm": 96 / 2.54,
+    "mm": 96 / 25.4,
+    "q": 96 / 101.6,
+    "em": LETTER,
+    "rem": LETTER,
+    "ex": LETTER / 2,
+    "ch": LETTER / 2,
+}
+NO_HTML = "HTML within a drawing (foreignObject) isn't drawn here; the result is without."
+MOST_TOLD, MOST_SHOWN = 3, 60
+# Elements of which a link is something to be drawn, or what draws it.
+SHOWING = frozenset(
+    {"image", "feImage", "use", "textPath", "tref", "pattern", "linearGradient", "radialGradient", "filter"}
+)
+_OF_CSS = re.compile(r"""(?i)(?:@import\s*|url\(\s*)["']?\s*(?!["'#(\s]|data:|url\()([^"')\s;]+)""")
 
 
 class _Cleaner:
@@ -35,12 +58,16 @@ class _Cleaner:
     def __init__(self) -> None:
         self.size: tuple[float, float] | None = None
         self.has_text = False  # or a drawing within, which may have some
+        self.elsewhere: list[str] = []  # addresses of what it shows from other files
+        self.has_html = False
         self._out: list[str] = []
         self._style: list[str] | None = None  # of the element that is open, where it holds CSS
         self._depth = 0
 
     def clean(self, content: bytes) -> str:
-        parser = xml.parsers.expat.ParserCreate()
+        content, encoding = readable(content)
+        parser = xml.parsers.expat.ParserCreate(encoding)
+        parser.ProcessingInstructionHandler = self._instruction
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
@@ -55,11 +82,26 @@ class _Cleaner:
         if self.size is None:
             self.size = _natural_size(attributes)
             attributes = _sized(attributes, self.size)
+        self._note_what_is_left_out(name, attributes)
         kept = {key: value for key, value in attributes.items() if _harmless(key, value)}
         self.has_text = self.has_text or name.endswith("text") or any(map(_is_drawing, kept.values()))
         written = (f" {key}={quoteattr(_with_family(key, value))}" for key, value in kept.items())
         self._out.append(f"<{name}{''.join(written)}>")
         self._style = [] if name.rpartition(":")[2] == "style" else None
+
+    def _note_what_is_left_out(self, name: str, attributes: dict[str, str]) -> None:
+        element = name.rpartition(":")[2]
+        self.has_html = self.has_html or element == "foreignObject"
+        for key, value in attributes.items():
+            if not _harmless(key, value):
+                self.elsewhere += [value.strip()] if element in SHOWING and value.strip() else []
+            elif "url(" in value.lower():
+                self.elsewhere += _OF_CSS.findall(value)
+
+    def _instruction(self, target: str, content: str) -> None:
+        address = re.search(r"""href\s*=\s*["']([^"'#]+)""", content)
+        if target == "xml-stylesheet" and address and not _harmless("href", address[1]):
+            self.elsewhere.append(address[1])
 
     def _end(self, name: str) -> None:
         self._depth -= 1
@@ -77,15 +119,18 @@ class _Cleaner:
 
     def _end_style(self) -> None:
         if self._style is not None:
-            self._out.append(escape(with_families_in_rules("".join(self._style))))
+            sheet = "".join(self._style)
+            self.elsewhere += _OF_CSS.findall(sheet)
+            self._out.append(escape(with_families_in_rules(sheet)))
         self._style = None
 
 
 class Drawing:
     """A cleaned drawing. `size` is its own, in pixels at 96 dpi."""
 
-    def __init__(self, text: str, size: tuple[float, float], *, has_text: bool) -> None:
+    def __init__(self, text: str, size: tuple[float, float], *, has_text: bool, left_out: tuple[str, ...] = ()) -> None:
         self.size = size
+        self._left_out = left_out
         self._text = text
         self._has_text = has_text
         # Reading the machine's fonts takes longer than all the rest: only where there are words.
@@ -93,7 +138,8 @@ class Drawing:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (NO_FONT,) if self._has_text and self._families is None else ()
+        fontless = (NO_FONT,) if self._has_text and self._families is None else ()
+        return (*fontless, *self._left_out)
 
     def render(self, width: int) -> Image.Image:
         """The drawing `width` pixels wide, its height in proportion."""
@@ -125,7 +171,20 @@ def read_drawing(path: Path) -> Drawing:
         text = cleaner.clean(_content(path))
     except xml.parsers.expat.ExpatError as error:
         raise _unreadable(f"its XML is broken: {error}") from error
-    return Drawing(text, cleaner.size or DEFAULT_SIZE, has_text=cleaner.has_text)
+    except EncodingError as error:
+        raise _unreadable(str(error)) from error
+    return Drawing(text, cleaner.size or DEFAULT_SIZE, has_text=cleaner.has_text, left_out=_left_out(cleaner))
+
+
+def _left_out(cleaner: _Cleaner) -> tuple[str, ...]:
+    html = (NO_HTML,) if cleaner.has_html else ()
+    # What stands behind the ? of an address may be a signature.
+    addresses = list(dict.fromkeys(address.partition("?")[0][:MOST_SHOWN] for address in cleaner.elsewhere))
+    if not addresses:
+        return html
+    more = f" and {len(addresses) - MOST_TOLD} more" if len(addresses) > MOST_TOLD else ""
+    told = ", ".join(f"'{address}'" for address in addresses[:MOST_TOLD])
+    return (*html, f"A drawing reads no other file; the result is without what it takes from {told}{more}.")
 
 
 def _content(path: Path) -> bytes:
@@ -193,10 +252,10 @@ def _view_box(value: str) -> tuple[float, float] | None:
 
 
 def _pixels(length: str) -> float | None:
-    match = re.fullmatch(r"\s*((?:\d{1,9}\.?\d*|\.\d+)(?:[eE][-+]?\d{1,2})?)\s*([a-z]*)\s*", length)
-    if not match or match[2] not in UNITS:
+    match = re.fullmatch(r"\s*((?:\d{1,9}\.?\d*|\.\d+)(?:[eE][-+]?\d{1,2})?)\s*([a-zA-Z]*)\s*", length)
+    if not match or match[2].lower() not in UNITS:
         return None
-    return float(match[1]) * UNITS[match[2]] or None
+    return float(match[1]) * UNITS[match[2].lower()] or None
 
 
 def _unreadable(why: str) -> ConversionError:

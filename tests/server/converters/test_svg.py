@@ -43,6 +43,9 @@ def rendered(product: Product) -> Image.Image:
         ('width="100" height="50"', {"width": 30, "height": 90, "resize_handling": "stretch"}, (30, 90)),
         ('width="100" height="50"', {"rotate": 90}, (50, 100)),
         ('width="100000" height="100000"', {"width": 64}, (64, 64)),
+        ('width="10em" height="5rem"', {}, (160, 80)),
+        ('width="100Q" height="200q"', {}, (94, 189)),
+        ('width="100PX" height="1In"', {}, (100, 96)),
         ("", {}, (300, 150)),
         ('viewBox="nonsense" width="-3" height="x"', {}, (300, 150)),
         ('viewBox="0 0 1e999 3.3"', {}, (300, 150)),
@@ -204,3 +207,71 @@ def test_parts_that_multiply_end_soon(convert: Convert, tmp_path: Path) -> None:
         convert("png", drawing(tmp_path, inside))
 
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        ('<image href="http://example.com/a.png?sig=x" width="9" height="9"/>', "from 'http://example.com/a.png'."),
+        ('<image xlink:href="logo.png" width="9" height="9"/>', "from 'logo.png'."),
+        ('<use href="sprites.svg#a"/>', "from 'sprites.svg#a'."),
+        ('<style>@import url("x.css"); rect { fill: url(y.svg#z) }</style>', "from 'x.css', 'y.svg#z'."),
+        ('<rect width="9" height="9" fill="url(other.svg#a)"/>', "from 'other.svg#a'."),
+        ('<foreignObject width="9" height="9"><p>Hi</p></foreignObject>', "HTML within a drawing (foreignObject)"),
+        ("".join(f'<image href="{name}.png"/>' for name in "abcde"), "from 'a.png', 'b.png', 'c.png' and 2 more."),
+    ],
+)
+@pytest.mark.parametrize("target", ["png", "pdf"])
+def test_what_a_drawing_takes_from_elsewhere_is_said_to_be_missing(
+    inside: str, said: str, target: str, convert: Convert, tmp_path: Path
+) -> None:
+    (product,) = convert(target, drawing(tmp_path, inside + RECT))
+
+    assert [said in warning for warning in product.warnings if "metadata" not in warning] == [True]
+
+
+def test_a_style_sheet_beside_a_drawing_is_said_to_be_missing(convert: Convert, tmp_path: Path) -> None:
+    (product,) = convert("png", drawing(tmp_path, RECT, before='<?xml-stylesheet href="a.css"?>'))
+
+    assert "'a.css'" in "".join(product.warnings)
+
+
+def test_links_that_show_nothing_and_own_parts_are_no_loss(convert: Convert, tmp_path: Path) -> None:
+    own = '<defs><linearGradient id="g"/></defs><style>rect { fill: url("#g") } @media print {}</style>'
+    inside = f'{own}<a href="https://example.com/"><rect width="9" height="9" style="stroke: url(#g)"/></a>'
+
+    (product,) = convert("png", drawing(tmp_path, inside + '<use href="#g"/>'))
+
+    assert product.warnings == ()
+
+
+@pytest.mark.parametrize("encoding", ["shift_jis", "gbk", "gb2312", "big5", "euc-kr", "utf-32", "utf-16", "iso-8859-1"])
+def test_a_drawing_in_any_encoding_is_drawn(encoding: str, convert: Convert, tmp_path: Path) -> None:
+    words = "\u00e4" if encoding == "iso-8859-1" else "\u30a2"
+    words = "\ud55c" if encoding == "euc-kr" else "\u4e2d" if encoding == "big5" else words
+    text = f'<?xml version="1.0" encoding="{encoding}"?><svg xmlns="http://www.w3.org/2000/svg" width="50" height="50">'
+    (tmp_path / "a.svg").write_bytes(f"{text}<desc>{words}</desc>{RECT}</svg>".encode(encoding))
+
+    (product,) = convert("png", tmp_path / "a.svg")
+
+    assert rendered(product).getpixel((10, 10)) == (255, 0, 0, 255)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("klingon", "the encoding that it names, klingon, is known to nobody here"),
+        ("rot13", "the encoding that it names, rot13, is known to nobody here"),
+        ("gbk", "it isn't written in the encoding that it names, gbk"),
+    ],
+)
+def test_a_drawing_in_an_encoding_that_cant_be_is_refused_with_words_that_help(
+    encoding: str, said: str, convert: Convert, tmp_path: Path
+) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><svg xmlns="http://www.w3.org/2000/svg">'.encode()
+    (tmp_path / "a.svg").write_bytes(text + b"<desc>\x81</desc></svg>")
+
+    with pytest.raises(ConversionError, match=f"{said}; save it as UTF-8") as refused:
+        convert("png", tmp_path / "a.svg")
+
+    assert refused.value.code == 6005
