@@ -11,7 +11,7 @@ from runner.server.converters import image_density, image_geometry, image_metada
 from runner.server.converters.image_geometry import Density, Geometry, Size
 from runner.server.converters.image_source import ANIMATED, PAGED, check_size, frame_numbers
 from runner.server.converters.image_wishes import Wishes, wishes_of
-from runner.server.converters.image_write import FORMATS, check_side
+from runner.server.converters.image_write import FORMATS, check_pixels, check_side
 from runner.server.converters.protocol import Guards, Request, Source
 
 DRAFT_GAP = 2.0  # a jpg is decoded at a fraction of its size, but never below twice the result
@@ -129,6 +129,7 @@ def check_result(size: Size, job: Job, *, page: int | None = None) -> None:
     check_size(size, job.guards, what=f"Page {page} of the result would have" if page else "The result would have")
     if job.target in FORMATS and (job.target != "ico" or job.geometry.resizes):
         check_side(size, job.target, page=page)
+        check_pixels(size, job.target)
 
 
 def changes_pixels(job: Job) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pi_heif
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from runner.server.converters import image_density, image_tiff
 from runner.server.converters.image_png_chunks import check_chunks
@@ -24,6 +24,9 @@ from runner.server.converters.protocol import (
 
 # Our own guard refuses before any pixel is read, and says the size; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
+# What a png says of itself is no reason to refuse it, unless it is a bomb.
+PngImagePlugin.MAX_TEXT_CHUNK = 64 * 1024 * 1024
+PngImagePlugin.MAX_TEXT_MEMORY = 4 * PngImagePlugin.MAX_TEXT_CHUNK
 pi_heif.register_heif_opener()
 Image.init()  # every reader and writer now, in the process that forks, and not in each child
 
@@ -57,11 +60,13 @@ BROKEN: tuple[type[Exception], ...] = (
 )
 
 NOT_READ = "it holds pixels of a kind that isn't read here"
-FROM_THE_START = "its content is damaged from the start"
+FROM_THE_START = "it is cut off, or its content is damaged from the start"
 # Parts of what readers say, and what it means.
 WORDS = {
     **dict.fromkeys(("truncated", "eof", "end of file", "no more images", "not enough"), "it is cut off"),
-    "could not create decoder object": "it is cut off or damaged",
+    **dict.fromkeys(("could not create decoder object", "broken data stream"), "it is cut off or damaged"),
+    "decompressed data too large": "it holds more than 64 MiB of metadata",
+    "too much memory used in text": "it holds more than 256 MiB of metadata",
     "unknown raw mode": NOT_READ,
     "unknown pixel mode": NOT_READ,
 }
@@ -110,7 +115,7 @@ def reading(source: Source) -> Iterator[None]:
     except BROKEN as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _broken(source, _plain(error)) from error
+        raise _broken(source, _odd_packing(source, error) or _plain(error)) from error
 
 
 def check_size(size: tuple[int, int], guards: Guards, *, what: str = "The picture has") -> None:
@@ -189,9 +194,20 @@ def _why_unknown(source: Source) -> str:
     return FROM_THE_START
 
 
+def _odd_packing(source: Source, error: Exception) -> str:
+    """Of a tiff whose reader gave up: how it is packed, where that is the likely reason."""
+    if source.kind != "tiff" or "decoder error" not in str(error):
+        return ""
+    try:
+        name = image_tiff.odd_packing(source.path)
+    except BROKEN:
+        return ""
+    return f"it is compressed as {name}, which isn't read here, or damaged" if name else ""
+
+
 def _plain(error: Exception) -> str:
-    """What Pillow and the libraries below it say is for who knows them; it stands in the log of a traceback."""
-    said = str(error)
+    """In our words: what Pillow and the libraries below it say is for who knows them."""
     if isinstance(error, ContentError):
-        return said
-    return next((words for part, words in WORDS.items() if part in said.lower()), "its content is damaged")
+        return str(error)
+    said = str(error).lower()
+    return next((words for part, words in WORDS.items() if part in said), "its content is damaged")

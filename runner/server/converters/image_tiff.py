@@ -12,6 +12,8 @@ from runner.server.converters.protocol import ContentError
 
 # Source: TIFF 6.0, and its first supplement for SubIFDs.
 NEW_SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR, SUB_IFDS, SAMPLE_FORMAT = 254, 258, 262, 284, 330, 339
+COMPRESSION = 259
+USUAL_PACKING = ("raw", "jpeg", "packbits")
 REDUCED = 1
 WHITE_IS_ZERO = 0
 SEPARATE = 2
@@ -46,6 +48,14 @@ def _samples(tags: Mapping[int, object]) -> str:
 def _numbers(value: object) -> tuple[int, ...]:
     numbers = value if isinstance(value, tuple) else (value,)
     return tuple(one for one in numbers if isinstance(one, int)) or (0,)
+
+
+def odd_packing(path: Path) -> str:
+    """The name of its compression where libtiff may have been built without it; else nothing."""
+    with path.open("rb") as file:
+        number = _numbers(_directory(file, None).get(COMPRESSION, 1))[0]
+    name = TiffImagePlugin.COMPRESSION_INFO.get(number, f"number {number}")
+    return "" if name in USUAL_PACKING or name.startswith(("tiff_", "group")) else name
 
 
 def check_for_raw(picture: Image.Image, path: Path) -> None:

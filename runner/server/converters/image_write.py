@@ -66,6 +66,17 @@ def check_side(size: tuple[int, int], target: str, *, page: int | None = None) -
     raise ConversionError(TOO_LARGE, text, {"text_1": text})
 
 
+def check_pixels(size: tuple[int, int], target: str) -> None:
+    """Raises ConversionError where the encoder of that format would need more memory than a conversion has."""
+    if target != "avif" or size[0] * size[1] <= AVIF_MEGAPIXELS * 1_000_000:
+        return
+    text = (
+        f"An avif of {size[0]} x {size[1]} pixels needs more memory than its encoder gets; "
+        f"at most {AVIF_MEGAPIXELS} megapixels are made. Choose a smaller width or height, or another format."
+    )
+    raise ConversionError(TOO_LARGE, text, {"text_1": text})
+
+
 def write(
     frames: Sequence[Frame],
     path: Path,
@@ -85,7 +96,12 @@ def write(
     arguments = {**save_options(metadata, target), **_own_arguments(first, target, options)}
     if len(frames) > 1:
         arguments |= _several(frames, target, plays)
-    first.save(path, format=FORMATS[target].name, **arguments)
+    try:
+        first.save(path, format=FORMATS[target].name, **arguments)
+    except RuntimeError as error:
+        if target == "avif":  # all that its encoder says where it got no memory
+            raise MemoryError from error
+        raise
     finish(path, metadata, target)
     return first.size
 

@@ -156,3 +156,41 @@ def test_doubtful_metadata_and_what_follows_the_end_are_no_reason_to_refuse_a_pn
     products = [*convert("webp", tmp_path / "a.png"), *convert("pdf", tmp_path / "a.png")]
 
     assert len(products) == 2
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_lot_of_metadata_is_no_reason_to_refuse_a_png(name: bytes, convert: Convert, tmp_path: Path) -> None:
+    content, packed = saved("png"), zlib.compress(bytes(32) + b"words " * 500_000)
+    text = b"Comment\0" + (b"\1\0\0\0" if name == b"iTXt" else b"\0") + packed
+    chunk = struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+
+    products = [*convert("webp", tmp_path / "a.png"), *convert("pdf", tmp_path / "a.png")]
+
+    assert len(products) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("jpg", "it is cut off."),
+        ("gif", "it is cut off."),
+        ("tiff", "it is cut off."),
+        ("bmp", "it is cut off."),
+        ("webp", "it is cut off or damaged."),
+        ("jp2", "it is cut off or damaged."),
+        ("avif", "it is cut off, or its content is damaged from the start."),
+    ],
+)
+def test_a_file_that_is_cut_off_is_refused_in_words_that_need_no_library_known(
+    kind: str, said: str, convert: Convert, tmp_path: Path
+) -> None:
+    name = {"jpg": "JPEG", "jp2": "JPEG2000"}.get(kind, kind.upper())
+    noise().save(tmp_path / f"a.{kind}", format=name)
+    content = (tmp_path / f"a.{kind}").read_bytes()
+    (tmp_path / f"a.{kind}").write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(ConversionError) as refused:
+        convert("png", tmp_path / f"a.{kind}")
+
+    assert refused.value.message == f"'a.{kind}' looks like {kind} but can't be read: {said}"

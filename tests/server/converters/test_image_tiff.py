@@ -148,3 +148,11 @@ def raw_file(order: str, *, subfile_type: int) -> bytes:
     aside = struct.pack(f"{order}HHHIII", 1, 254, 4, 1, subfile_type, 0)
     first = tiff({**gray, 254: [1], 330: [1]}, plane(90, "B"), order=order)
     return tiff({**gray, 254: [1], 330: [len(first)]}, plane(90, "B"), order=order, then=aside)
+
+
+def test_a_tiff_packed_in_a_way_that_isnt_read_here_says_so(convert: Convert, tmp_path: Path) -> None:
+    content = tiff({BITS: [8] * 3, PHOTOMETRIC: [RGB], SAMPLES: [3], 259: [50001]}, b"RIFF" + plane(9, "B") * 3)
+
+    message = refusal(content, convert, tmp_path)
+
+    assert message.endswith("it is compressed as webp, which isn't read here, or damaged.")

@@ -374,3 +374,13 @@ def test_odd_names_are_kept(name: str, convert: Convert, tmp_path: Path) -> None
 
     assert product.filename == f"{Path(name).stem}.png"
     assert product.path.name == "0-0.png"
+
+
+def test_an_avif_too_large_for_its_encoder_is_refused_before_it_is_begun(convert: Convert, tmp_path: Path) -> None:
+    Image.new("1", (12_000, 12_000)).save(tmp_path / "a.png")
+
+    with pytest.raises(ConversionError, match=r"of 12000 x 12000 pixels .* at most 100 megapixels are made") as refused:
+        convert("avif", tmp_path / "a.png")
+
+    assert refused.value.code == 6037
+    assert convert("avif", tmp_path / "a.png", width=40)
