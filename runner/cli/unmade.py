@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from runner.compile.job import Upload
     from runner.server.converters.protocol import Target
 
-_KINDS = {"bin": "of an unknown kind", "empty": "empty"}
+_KINDS = {"bin": "of an unknown kind"}
+_EMPTY = "find out what left it empty, or leave it out"
+_MOST_NAMED = 3
 
 
 def unmade_here(category: str, target: str) -> str:
@@ -136,44 +139,74 @@ def _rows(category: str, target: str) -> tuple[Target, ...]:
     return tuple(row for one in here for row in one.targets if row.target == target and category in ("", row.category))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reason:
+    """Why a job can't be done. Where it is a file of the job, `problem` begins behind its name, with "is ...".
+
+    file  as the recipe finds it; empty where no file is to blame
+    """
+
+    problem: Problem
+    file: str = ""
+
+
 def unmade_jobs(jobs: Iterable[Job]) -> Iterator[tuple[Job, Problem]]:
-    """Jobs that this machine can't do, each with the first reason."""
-    for job in jobs:
-        problem = next(_problems(job), None)
-        if problem is not None:
-            yield job, problem
+    """Jobs that this machine can't do, each with the first reason; those of one reason share a problem."""
+    found = [(job, reason) for job in jobs if (reason := next(_reasons(job), None))]
+    files: dict[Problem, list[str]] = {}
+    for _, reason in found:
+        files.setdefault(reason.problem, []).append(reason.file)
+    told = {problem: _about(problem, names) for problem, names in files.items()}
+    yield from ((job, told[reason.problem]) for job, reason in found)
 
 
-def _problems(job: Job) -> Iterator[Problem]:
+def _about(problem: Problem, files: Sequence[str]) -> Problem:
+    """`problem` with the names of the files that have it; a few, where many have."""
+    names = [shown(file) for file in dict.fromkeys(files) if file]
+    if not names:
+        return problem
+    if len(names) == 1:
+        return replace(problem, message=f"{names[0]} is {problem.message}")
+    more = f"{len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else names.pop()
+    return replace(problem, message=f"{', '.join(names[:_MOST_NAMED])} and {more} are {problem.message}")
+
+
+def _reasons(job: Job) -> Iterator[_Reason]:
     conversions = [as_object(entry) for entry in as_list(job.payload.get("conversion"))]
     locate = job.draft.recipe.locate
     for index, entry in enumerate(conversions):
         category, target = as_text(entry.get("category")), as_text(entry.get("target"))
         if why := unmade_here(category, target):
             place = locate(("conversion", index, "target"))
-            yield Problem(place=place, code="unserved-target", message=why, hint=NOT_MADE_HERE)
+            yield _Reason(problem=Problem(place=place, code="unserved-target", message=why, hint=NOT_MADE_HERE))
         for name, why in untaken_here(category, target, as_object(entry.get("options"))).items():
             place = locate(("conversion", index, "options", name), key=True)
-            yield Problem(place=place, code="unserved-option", message=why)
+            yield _Reason(problem=Problem(place=place, code="unserved-option", message=why))
     if job.payload.get("fail_on_conversion_error") is not False:
-        for index, why in _unread(job, conversions):
-            place = locate(("input", index, "source"))
-            yield Problem(place=place, code="unserved-source", message=why, hint=NOT_MADE_HERE)
+        yield from _unread(job, conversions)
 
 
-def _unread(job: Job, conversions: Sequence[JsonObject]) -> Iterator[tuple[int, str]]:
-    """By the recipe's input, why it can't be converted as it is to be."""
+def _unread(job: Job, conversions: Sequence[JsonObject]) -> Iterator[_Reason]:
+    """Why inputs can't be converted as they are to be."""
     inputs = [as_object(entry) for entry in as_list(job.payload.get("input"))]
     several = len(inputs) > 1
     for index, entry in enumerate(as_list(job.draft.payload.get("input"))):
         if as_object(entry).get("type", "remote") == "remote":
             reasons = (unread_here(as_object(entry), conversion, several) for conversion in conversions)
-            yield from ((index, why) for why in reasons if why)
+            yield from (_of_source(job, index, why) for why in reasons if why)
     for upload in job.uploads:
-        if why := _unread_upload(upload, conversions, several=several):
-            # A single file needs no name: its job has one, and equal words are told once for many jobs.
-            what = shown(upload.filename) if several else "the file"
-            yield _written_at(job, upload), f"{what} is {why}"
+        kind, why = _unread_upload(upload, conversions, several=several)
+        if why:
+            file, index = as_text(inputs[upload.input_index].get("source")), _written_at(job, upload)
+            if kind == "empty":
+                yield _of_source(job, index, "empty, and nothing can be made of that", file, hint=_EMPTY)
+            else:
+                yield _of_source(job, index, f"{_KINDS.get(kind, kind)}, and {why}", file)
+
+
+def _of_source(job: Job, index: int, why: str, file: str = "", hint: str = NOT_MADE_HERE) -> _Reason:
+    place = job.draft.recipe.locate(("input", index, "source"))
+    return _Reason(problem=Problem(place=place, code="unserved-source", message=why, hint=hint), file=file)
 
 
 def _written_at(job: Job, upload: Upload) -> int:
@@ -182,21 +215,22 @@ def _written_at(job: Job, upload: Upload) -> int:
     return next((source.input_index for source, files in sources if upload.content in files), 0)
 
 
-def _unread_upload(upload: Upload, conversions: Sequence[JsonObject], *, several: bool) -> str:
-    """Files whose ending promises what can be read are believed unless they are empty: to look into each would take
-    long."""
+def _unread_upload(upload: Upload, conversions: Sequence[JsonObject], *, several: bool) -> tuple[str, str]:
+    """What kind of file it is, and why it can't be converted so; nothing where it can.
+
+    Files whose ending promises what can be read are believed unless they are empty: to look into each would take long.
+    """
 
     def against(kind: str) -> str:
         reasons = (_against(kind, conversion, several=several) for conversion in conversions)
         return next(filter(None, reasons), "")
 
     if upload.content.size_bytes and not against(_claimed(upload.filename)):
-        return ""
+        return "", ""
     from runner.server.converters.sniff import sniff
 
     try:
         kind = sniff(upload.content.path, upload.filename).kind
     except OSError:  # gone meanwhile, which the run says
-        return ""
-    why = against(kind)
-    return f"{_KINDS.get(kind, kind)}, and {why}" if why else ""
+        return "", ""
+    return kind, against(kind)

@@ -60,8 +60,8 @@ def test_pictures_that_are_none_fail_alone_and_the_server_lives(desk: Desk, tmp_
     assert set(status.values()) == {"failed"}
     assert desk.delivered() == {"good.webp"}
     assert "plain text" in wrong["text.jpg"]
-    assert "error: the file is empty, and the local server makes no webp from that" in done.err
-    assert "truncated" in wrong["cut.jpg"]
+    assert "error: 'pics/empty.png' is empty, and nothing can be made of that" in done.err
+    assert "it is cut off" in wrong["cut.jpg"]
     assert "50000 x 50000" in wrong["huge.png"]
     assert done.err.count("failed: a[pics/") == 5
     assert sum(job["spent"] for job in done.json["jobs"]) == 1

@@ -118,12 +118,32 @@ def test_check_warns_and_plan_blocks_before_anything_is_bought(tmp_path: Path, r
     assert (checked.returncode, plan.returncode, run.returncode) == (0, 5, 5)
     assert "read.recipe.toml:3:10: warning: 'report.docx' is docx by its ending" in checked.stderr
     assert "told.recipe.toml:6:13: warning: the local server has no option 'quality' for png" in checked.stderr
-    assert "read.recipe.toml:3:10: error: the file is txt, and the local server makes no png from that" in plan.stderr
+    assert (
+        "read.recipe.toml:3:10: error: 'report.docx' is txt, and the local server makes no png from that" in plan.stderr
+    )
     assert "told.recipe.toml:6:13: error: the local server has no option 'quality' for png" in plan.stderr
-    assert "void.recipe.toml:3:10: error: the file is empty, and the local server makes no png from that" in plan.stderr
+    assert "void.recipe.toml:3:10: error: 'b.jpg' is empty, and nothing can be made of that" in plan.stderr
+    assert "find out what left it empty" in plan.stderr
     assert "3 blocked" in plan.stdout
     assert (elsewhere.returncode, elsewhere.stderr) == (0, "")
     assert not (tmp_path / ".runner" / "server").exists()
+
+
+def test_items_that_cannot_be_read_are_named(tmp_path: Path, runner: Runner) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"):
+        (tmp_path / "in" / name).write_bytes(b"\0\0\0\x18ftypisom" + b"0" * 99)
+    (tmp_path / "in" / "empty.jpg").write_bytes(b"")
+    (tmp_path / "in" / "notes.docx").write_text("no picture")
+    file = _recipe(tmp_path, "all", "{item.path}")
+    file.write_text(f'[foreach]\nfiles = "in/*"\n{file.read_text()}')
+
+    run = runner("run", file)
+
+    assert run.returncode == 5
+    assert "'in/a.mp4', 'in/b.mp4', 'in/c.mp4' and 2 more are mp4, and the local server makes no png from that" in run.stderr
+    assert "error: 'in/notes.docx' is txt, and the local server makes no png from that" in run.stderr
+    assert "error: 'in/empty.jpg' is empty, and nothing can be made of that" in run.stderr
 
 
 def test_what_a_file_holds_counts_in_a_plan_and_not_what_it_is_called(tmp_path: Path, runner: Runner) -> None:
@@ -147,7 +167,7 @@ def test_a_job_that_may_do_without_a_conversion_is_not_blocked_for_one(tmp_path:
     blocked = runner("plan", file)
     file.write_text(f"fail_on_conversion_error = false\n{file.read_text()}")
 
-    assert "the file is pdf, and the local server makes no png from that" in blocked.stderr
+    assert "'a.pdf' is pdf, and the local server makes no png from that" in blocked.stderr
     assert runner("plan", file).returncode == 0
 
 
