@@ -141,7 +141,7 @@ def test_items_that_cannot_be_read_are_named(tmp_path: Path, runner: Runner) -> 
     run = runner("run", file)
 
     assert run.returncode == 5
-    assert "'in/a.mp4', 'in/b.mp4', 'in/c.mp4' and 2 more are mp4, and the local server makes no png from that" in run.stderr
+    assert "'in/a.mp4', 'in/b.mp4', 'in/c.mp4' and 2 more are mp4, and the local server makes no png" in run.stderr
     assert "error: 'in/notes.docx' is txt, and the local server makes no png from that" in run.stderr
     assert "error: 'in/empty.jpg' is empty, and nothing can be made of that" in run.stderr
 
