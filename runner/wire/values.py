@@ -30,10 +30,14 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else "" if value is None else str(value)
 
 
+MOST_ID_LETTERS = 512
+
+
 def as_id(value: Json) -> str:
-    """An id, which some servers write as a number; "" for what can't be one."""
+    """An id, which some servers write as a number; "" for what can't be one, nor be kept in every database."""
     if isinstance(value, str):
-        return value.strip()
+        text = value.strip()
+        return text if text.isprintable() and len(text) <= MOST_ID_LETTERS else ""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 

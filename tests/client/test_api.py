@@ -126,6 +126,18 @@ def test_ids_that_are_numbers_are_texts(stage: Any) -> None:
     assert (job.id, entry.id, output.id, output.conversion, output.inputs) == ("17", "3", "4", "5", ("3",))
 
 
+@pytest.mark.parametrize("shown", ["a\0b", "a\nb", "\x1b[31m", "j" * 513])
+def test_what_no_database_or_terminal_takes_is_no_id(stage: Any, shown: str) -> None:
+    created = stage.play(
+        lambda scene: scene.api.create_job({}, idempotency_key="k"), stage.reply(201, {**JOB, "id": shown})
+    )
+    listed = stage.play(lambda scene: scene.api.jobs(), stage.reply(200, [{**JOB, "id": shown}, JOB]))
+
+    assert isinstance(created.error, OutcomeUnknownError)
+    assert "doesn't name the job" in str(created.error)
+    assert [job.id for job in listed.value.jobs] == [JOB["id"]]
+
+
 def test_rows_without_an_id_are_no_jobs(stage: Any) -> None:
     rows: list[Any] = [None, 5, "x", [1], {"id": []}, {"id": {"job": "j1"}}, {"id": None}, {**JOB, "id": "J1"}]
 
