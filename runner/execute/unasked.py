@@ -37,8 +37,11 @@ async def see_to_its_end(site: Site, step: Step, claim: Claim) -> Outcome:
             return _outcome(step, Status.SKIPPED, said="it had not been started and was deleted")
         if job.is_unstarted:
             return _outcome(step, Status.SKIPPED, said="it was not started so far, and the server keeps it")
-    while job is not None and not job.ended:
-        job = await _waited_for(site, state)
+    try:
+        while job is not None and not job.ended:
+            job = await _waited_for(site, state)
+    except NotStartedError as error:  # the server answers with it, so it isn't lost, and may run yet
+        return _outcome(step, Status.SKIPPED, said=f"{error}; the next run looks again")
     if job is None:
         reason = f"job {state.job_id} was started, and the server no longer knows it"
         await _log(site, claim, Lost(key=state.key, attempt=state.attempt, reason=reason))
@@ -68,11 +71,9 @@ async def _started(site: Site, step: Step, job: Job, state: KeyState, claim: Cla
 
 
 async def _waited_for(site: Site, state: KeyState) -> Job | None:
-    """The job as it ended, None where it is gone."""
+    """The job as it ended, None where it is gone. Raises NotStartedError."""
     try:
         return await site.poller.wait(state.job_id)
-    except NotStartedError:  # and nobody wants it started any more
-        return None
     except GoneError:
         return await find_job(site.api, state.job_id, sleep=site.sleep)
 

@@ -259,3 +259,36 @@ def test_neither_report_nor_log_has_a_secret_of_what_a_job_says_of_its_end(
     assert set(logged) == {said}
     assert [error["message"] for job in ended.jobs for error in job["errors"]] == logged
     assert not any(secret in str(ended.outcome) for secret in (*tokens, "canarysigned"))
+
+
+class Forgetful(Hosted):
+    """Shows its first job as if it had no start, for a while."""
+
+    cost = 3
+    forgets = True
+
+    def shown(self, job: Document) -> Document:
+        is_first = job["id"] == next(iter(self.jobs))
+        return {**job, "status": {"code": "ready"}, "process": False} if is_first and self.forgets else job
+
+
+def test_work_that_nobody_asks_for_any_more_is_not_lost_while_the_server_answers_with_it(
+    lanes: list[Forge], tmp_path: Path
+) -> None:
+    scene, api = texts(tmp_path, 1), Forgetful()
+
+    with hosting(api):
+        lanes[0].run(replace(scene.order(api.base_url), point="after Started"))
+        scene.recipe.write_text(scene.recipe.read_text().replace('"pdf"', '"png"'))
+        forgotten = run(scene, api, lanes[0])
+        api.forgets = False
+        again = run(scene, api, lanes[0])
+
+    with open_log(scene.state / "runs.db") as log:
+        stages = {state.stage for state in log.states().values()}
+        credits = log.credits()
+    warnings = [warning["message"] for job in forgotten.jobs for warning in job["warnings"]]
+    assert (forgotten.code, again.code) == (0, 0), forgotten.outcome
+    assert any("as if it had no start; the next run looks again" in message for message in warnings)
+    assert (stages, credits.spent, credits.reserved) == ({Stage.FINISHED}, 2 * api.cost, 0)
+    assert (len(api.happened("start")), api.happened("delete")) == (2, [])
