@@ -55,6 +55,7 @@ async def main(plan: Mapping[str, Json]) -> None:
     downloads = [_download(as_object(row)) for row in as_list(plan.get("downloads"))]
     opened = open_courier_http if at_once >= MANY_JOBS else open_http  # as a run does
     async with opened(endpoint, connections=at_once) as http:
+        await http.request("GET", endpoint.base_url, headers={})  # a courier is up then: it is an interpreter, too
         transfer = Transfer(api=ConversionApi(endpoint=endpoint, http=http))
         before = memory_mib(os.getpid(), "VmRSS")
         began, cpu_began = time.perf_counter(), time.process_time()

@@ -17,13 +17,11 @@ from runner.wire.values import Json
 class Kind(StrEnum):
     """
     CALL  a call of the API, bounded in time
-    SEND  an upload of what fits into memory
     OPEN  whatever answer there is, up to so many bytes of it
     DROP  an earlier errand that nobody waits for any more
     """
 
     CALL = "call"
-    SEND = "send"
     OPEN = "open"
     DROP = "drop"
 

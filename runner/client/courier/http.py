@@ -24,8 +24,8 @@ MOST_CARRIED_BYTES = 256 << 10
 
 
 class CourierHttp(Http):
-    """Short requests go by courier, and from here where it is gone; so does what is long, which would have to be copied
-    from one process to the other."""
+    """Calls and small downloads go by courier, and from here where it is gone; so do uploads, and what is long, which
+    would have to be copied from one process to the other."""
 
     def __init__(self, near: Http, courier: Courier) -> None:
         self._near = near
@@ -41,8 +41,6 @@ class CourierHttp(Http):
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | AsyncIterable[bytes] | None = None
     ) -> Answer:
-        if self._carries(content):
-            return await self._courier.send(method, url, headers=headers, content=content)
         return await self._near.send(method, url, headers=headers, content=content)
 
     def open(

@@ -42,10 +42,9 @@ class Courier(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     async def call(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None) -> Answer:
-        return await self._whole(Kind.CALL, method, url, headers, content)
-
-    async def send(self, method: str, url: str, *, headers: Mapping[str, str], content: bytes | None) -> Answer:
-        return await self._whole(Kind.SEND, method, url, headers, content)
+        number = next(self._numbers)
+        errand = packed_errand(number, Kind.CALL, method, url, headers=headers, content=content)
+        return (await self._ask(number, errand)).answer
 
     async def open(
         self,
@@ -63,14 +62,6 @@ class Courier(asyncio.Protocol):
             number, Kind.OPEN, method, url, headers=headers, content=content, raw=raw, most_bytes=most_bytes
         )
         return await self._ask(number, errand)
-
-    async def _whole(
-        self, kind: Kind, method: str, url: str, headers: Mapping[str, str], content: bytes | None
-    ) -> Answer:
-        number = next(self._numbers)
-        return (
-            await self._ask(number, packed_errand(number, kind, method, url, headers=headers, content=content))
-        ).answer
 
     async def _ask(self, number: int, errand: bytes) -> Carried:
         answer: asyncio.Future[Carried] = asyncio.get_running_loop().create_future()

@@ -127,8 +127,6 @@ async def _done(http: Http, errand: Errand) -> Carried:
     method, url, headers, content = errand.method, errand.url, errand.headers, errand.content
     if errand.kind is Kind.CALL:
         return Carried(answer=await http.request(method, url, headers=headers, content=content))
-    if errand.kind is Kind.SEND:
-        return Carried(answer=await http.send(method, url, headers=headers, content=content))
     async with http.open(method, url, headers=headers, content=content, raw=errand.raw) as response:
         body, broken = await _as_far_as_it_came(response, errand.most_bytes)
         return Carried(answer=Answer(status=response.status, headers=response.headers, content=body), broken=broken)
