@@ -12,7 +12,7 @@ from pathlib import Path
 from runner.execute.faults import NoRoomError
 from runner.plan import Job
 
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+TAKES_NONE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +23,7 @@ class FullDisks:
 
     def note(self, path: Path, error: OSError) -> None:
         """A result couldn't be put at `path`."""
-        if error.errno in _OF_THE_DISK and (device := _device_of(path.parent)) is not None:
+        if error.errno in TAKES_NONE and (device := _device_of(path.parent)) is not None:
             self.met.setdefault(device, f"{path} can't be written: {error.strerror}")
 
     def require_room(self, jobs: Iterable[Job], *, run_date: str) -> None:

@@ -25,6 +25,7 @@ from runner.execute.faults import (
     undelivered,
 )
 from runner.execute.following import Ended
+from runner.execute.full_disks import TAKES_NONE
 from runner.execute.guard import Guard
 from runner.execute.outcome import Outcome, Trouble
 from runner.execute.password import download_password, require_sendable
@@ -340,7 +341,7 @@ def _concerns_all(error: DeliveryError) -> bool:
     return isinstance(cause, OSError) and cause.errno in _OF_THE_DISK
 
 
-_OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+_OF_THE_DISK = TAKES_NONE | {errno.EIO}
 
 
 def _most_downloads(payload: JsonObject) -> int | None:

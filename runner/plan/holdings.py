@@ -34,6 +34,7 @@ class Holdings:
     orphans addresses that their recipes no longer ask for
     rivals  of the holders those of other recipes with an equal name, called by their files
     claims  paths that deliveries of this run have taken for themselves; grows, as `files` and `holders` do
+    claimed those paths by who has them
     run_date what `{run.date}` stands for where the jobs will save
     """
 
@@ -43,6 +44,7 @@ class Holdings:
     orphans: frozenset[str] = frozenset()
     rivals: frozenset[str] = frozenset()
     claims: dict[str, Claimant] = field(default_factory=dict)
+    claimed: dict[Claimant, set[str]] = field(default_factory=dict)
     run_date: str = ""
 
     def others(self, path: str, *, address: str, key: str) -> tuple[str, ...]:
@@ -78,12 +80,14 @@ class Holdings:
 
     def claim(self, path: str, claimant: Claimant) -> bool:
         """Take `path` for one output for as long as this run lasts; False where another one has it."""
-        return self.claims.setdefault(path, claimant) == claimant
+        if self.claims.setdefault(path, claimant) != claimant:
+            return False
+        self.claimed.setdefault(claimant, set()).add(path)
+        return True
 
     def give_up(self, claimant: Claimant) -> None:
-        for path, whose in list(self.claims.items()):  # a copy made in one go: others may claim from their threads
-            if whose == claimant:
-                del self.claims[path]
+        for path in self.claimed.pop(claimant, ()):
+            del self.claims[path]
 
     def put(self, file: DeliveredFile, *, address: str, key: str) -> None:
         """`file` lies there now, for `address`."""
@@ -97,7 +101,7 @@ class Holdings:
 
     def own(self) -> Holdings:
         """A copy that may grow."""
-        return replace(self, files=dict(self.files), holders=dict(self.holders), claims={})
+        return replace(self, files=dict(self.files), holders=dict(self.holders), claims={}, claimed={})
 
 
 def holdings_of(

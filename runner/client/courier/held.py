@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from runner.client.http import Answer, Body, CarriedError, Told
+from runner.wire.values import as_written_count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +34,7 @@ class HeldResponse:
 
     @property
     def content_length(self) -> int | None:
-        said = self.headers.get("Content-Length", "")
-        return int(said) if said.isascii() and said.isdigit() else None
+        return as_written_count(self.headers.get("Content-Length", ""))
 
     @property
     def content(self) -> Body:

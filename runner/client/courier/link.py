@@ -17,8 +17,10 @@ from runner.client.courier.frames import Frames
 from runner.client.courier.held import Carried
 from runner.client.http import Answer, CarriedError, Told
 
-# Isolated: no variable and no current folder changes what is imported; the path is handed over.
+# Isolated: no variable and no current folder changes what is imported; the path is handed over. Signals, which a
+# terminal and a service manager send to both, are the run's: they are ignored before anything takes its time.
 _BOOT = (
+    "import signal; [signal.signal(one, signal.SIG_IGN) for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)]; "
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from runner.client.courier.process import main; main(int(sys.argv[2]))"
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 from typing import cast
 
@@ -18,10 +17,7 @@ from runner.wire.values import Json
 
 
 def main(number: int) -> None:
-    """Serve the socket of this number. What ends a run ends its courier by closing it, when the run is done with it:
-    signals, which a terminal and a service manager send to both, are the run's."""
-    for one in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    """Serve the socket of this number, until the run closes it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(socket.socket(fileno=number)))
 

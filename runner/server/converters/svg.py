@@ -49,7 +49,7 @@ MOST_TOLD, MOST_SHOWN = 3, 60
 SHOWING = frozenset(
     {"image", "feImage", "use", "textPath", "tref", "pattern", "linearGradient", "radialGradient", "filter"}
 )
-_OF_CSS = re.compile(r"""(?i)(?:@import\s*|url\(\s*)["']?\s*(?!["'#(\s]|data:|url\()([^"')\s;]+)""")
+_OF_CSS = re.compile(r"""(?i)(?:@import|url\()["'\s]*(?!#|\(|data:|url\()([^"')\s;]+)""")
 
 
 class _Cleaner:

@@ -230,6 +230,16 @@ def test_what_a_drawing_takes_from_elsewhere_is_said_to_be_missing(
     assert [said in warning for warning in product.warnings if "metadata" not in warning] == [True]
 
 
+def test_long_blanks_in_an_address_take_no_time(convert: Convert, tmp_path: Path) -> None:
+    blanks = " " * 200_000
+    inside = f'<style>rect {{ fill: url({blanks}) }}</style><rect width="9" height="9" style="fill: url({blanks})"/>'
+    began = time.process_time()
+
+    convert("png", drawing(tmp_path, inside + RECT))
+
+    assert time.process_time() - began < 20
+
+
 def test_a_style_sheet_beside_a_drawing_is_said_to_be_missing(convert: Convert, tmp_path: Path) -> None:
     (product,) = convert("png", drawing(tmp_path, RECT, before='<?xml-stylesheet href="a.css"?>'))
 
